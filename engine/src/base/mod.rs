@@ -1,0 +1,8 @@
+//! The lowest floor: time, names, rates, pools, pipes and errors. Imports nothing of ours.
+
+pub mod error;
+pub mod id;
+pub mod pipe;
+pub mod pool;
+pub mod rate;
+pub mod time;

@@ -1,0 +1,125 @@
+//! Time: the only file that reads a clock. Everywhere else time comes in as an argument.
+
+use std::sync::OnceLock;
+use std::time::SystemTime;
+pub use std::time::{Duration, Instant};
+
+/// One cell of the engine's grid: a tick runs at most once per cell because of arrivals.
+/// 250 µs is short against a 2.5 ms audio frame and long against a tick's work (tens of µs).
+pub const CELL: Duration = Duration::from_micros(250);
+
+/// The monotonic clock, now.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Microseconds since 1970-01-01 00:00 UTC. What two machines compare, and what a test card paints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WallTime(u64);
+
+impl WallTime {
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// The wall time of a monotonic instant, by one anchor taken when the process first asks.
+    /// A later step of the system clock does not move it.
+    pub fn of(instant: Instant) -> Self {
+        let anchor = anchor();
+        let micros = if instant >= anchor.instant {
+            anchor.wall.0.saturating_add((instant - anchor.instant).as_micros() as u64)
+        } else {
+            anchor.wall.0.saturating_sub((anchor.instant - instant).as_micros() as u64)
+        };
+        Self(micros)
+    }
+
+    /// The monotonic instant of a wall time; `None` where it lies before the machine's start.
+    pub fn to_instant(self) -> Option<Instant> {
+        let anchor = anchor();
+        if self >= anchor.wall {
+            anchor.instant.checked_add(Duration::from_micros(self.0 - anchor.wall.0))
+        } else {
+            anchor.instant.checked_sub(Duration::from_micros(anchor.wall.0 - self.0))
+        }
+    }
+
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// `self - earlier` in microseconds; negative when `earlier` is later.
+    pub const fn micros_since(self, earlier: Self) -> i64 {
+        self.0.wrapping_sub(earlier.0) as i64
+    }
+}
+
+/// The number of a cell since the engine's start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cell(pub u64);
+
+impl Cell {
+    /// The cell that `at` falls into.
+    pub fn of(at: Instant, start: Instant) -> Self {
+        Self((at.saturating_duration_since(start).as_nanos() / CELL.as_nanos()) as u64)
+    }
+
+    /// The first cell boundary at or after `at`: where a deadline at `at` runs.
+    pub fn ceil(at: Instant, start: Instant) -> Self {
+        Self(at.saturating_duration_since(start).as_nanos().div_ceil(CELL.as_nanos()) as u64)
+    }
+
+    /// When this cell begins.
+    pub fn begins(self, start: Instant) -> Instant {
+        start + Duration::from_nanos(self.0.saturating_mul(CELL.as_nanos() as u64))
+    }
+}
+
+struct Anchor {
+    instant: Instant,
+    wall: WallTime,
+}
+
+/// Both clocks read together, once per process. Of several tries the one whose two monotonic readings lie
+/// closest together wins, so that being scheduled away between the readings does not skew the pair.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+fn anchor() -> &'static Anchor {
+    static ANCHOR: OnceLock<Anchor> = OnceLock::new();
+    ANCHOR.get_or_init(|| {
+        let mut best: Option<(Duration, Anchor)> = None;
+        for _ in 0..16 {
+            let before = now();
+            let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let spread = now() - before;
+            if best.as_ref().is_none_or(|(least, _)| spread < *least) {
+                let wall = WallTime(wall.as_micros() as u64);
+                best = Some((spread, Anchor { instant: before + spread / 2, wall }));
+            }
+        }
+        best.expect("sixteen readings were taken").1
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wall_time_and_instant_are_inverse() {
+        let at = now();
+        let back = WallTime::of(at).to_instant().expect("a present instant");
+        let error = if back > at { back - at } else { at - back };
+        assert!(error < Duration::from_micros(2), "{error:?}");
+    }
+
+    #[test]
+    fn a_deadline_runs_at_the_first_boundary_not_before_it() {
+        let start = now();
+        assert_eq!(Cell::ceil(start, start), Cell(0));
+        assert_eq!(Cell::ceil(start + Duration::from_micros(1), start), Cell(1));
+        assert_eq!(Cell::ceil(start + CELL, start), Cell(1));
+        assert_eq!(Cell::of(start + CELL, start), Cell(1));
+        assert_eq!(Cell(4).begins(start), start + Duration::from_millis(1));
+    }
+}

@@ -1,0 +1,1 @@
+//! Codecs: one folder and one enum arm each.

@@ -1,0 +1,3 @@
+//! Where tiles stand, and the description of one picture. Pure functions and data.
+
+pub mod snapshot;

@@ -1,0 +1,126 @@
+//! What the engine tells the renderer: one complete description of the picture. The renderer sees nothing else.
+
+use std::sync::Arc;
+
+use crate::base::id::{TileId, UnitNumber};
+use crate::base::rate::Bitrate;
+use crate::base::time::{Duration, Instant};
+use crate::media::video::Picture;
+
+/// One description of the picture, published whole. The renderer keeps the newest.
+#[derive(Clone, Debug, Default)]
+pub struct ViewSnapshot {
+    /// Counts up by one per published snapshot.
+    pub number: u64,
+    /// Remote tiles first, the local one last.
+    pub tiles: Vec<TileView>,
+    pub phase: Phase,
+    pub controls: Controls,
+    pub latency: LatencyView,
+    /// Since when the call is connected.
+    pub in_call_since: Option<Instant>,
+}
+
+/// One tile.
+#[derive(Clone, Debug)]
+pub struct TileView {
+    pub id: TileId,
+    pub name: String,
+    pub party: Party,
+    /// The due picture; `None` before the first one and while the camera is off.
+    pub picture: Option<Arc<Picture>>,
+    /// Changes whenever `picture` is another one: the renderer uploads only then.
+    pub frame: u64,
+    /// The unit the picture was decoded from; `None` for the local picture.
+    pub unit: Option<UnitNumber>,
+    pub quality: Quality,
+    pub muted: bool,
+    pub camera_off: bool,
+    /// Loudness 0.0 (silence) to 1.0 (full scale).
+    pub level: f32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    Remote,
+    Local,
+}
+
+/// How good the path to this party is, for the marks on its tile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Quality {
+    #[default]
+    Unknown,
+    Bad,
+    Fair,
+    Good,
+}
+
+/// Where the call stands, as a person would say it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    #[default]
+    Idle,
+    /// We ring there.
+    RingingOut { peer: String },
+    /// They ring here. `verified`: the safety number was compared.
+    RingingIn { peer: String, verified: bool },
+    Connecting { peer: String },
+    InCall { peer: String },
+    Reconnecting { peer: String },
+    /// `reason`: one line, what happened and what to do; empty when there is nothing to say.
+    Ended { peer: String, outcome: String, reason: String },
+}
+
+/// What the buttons show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Controls {
+    pub muted: bool,
+    pub camera_off: bool,
+    pub microphones: Vec<String>,
+    pub microphone: String,
+    pub speakers: Vec<String>,
+    pub speaker: String,
+    pub cameras: Vec<String>,
+    pub camera: String,
+    /// One line about a device that was lost or could not be opened; empty when all is well.
+    pub device_note: String,
+}
+
+/// The live latency overlay: medians over the last two seconds. `None`: not measured.
+#[derive(Clone, Debug, Default)]
+pub struct LatencyView {
+    /// In the order of [`crate::media::ledger::STAGES`], milliseconds.
+    pub video_stages_ms: [Option<f64>; 8],
+    pub glass_to_glass_ms: Option<f64>,
+    pub mouth_to_ear_ms: Option<f64>,
+    /// Named audio stages, milliseconds: what waits in the jitter buffer, in the ring, and so on.
+    pub audio_stages_ms: Vec<(&'static str, f64)>,
+    pub round_trip: Option<Duration>,
+    /// Share of packets lost, 0.0 to 1.0.
+    pub loss: Option<f64>,
+    pub sending: Bitrate,
+    pub receiving: Bitrate,
+    pub width: u32,
+    pub height: u32,
+    pub frames_per_second: f32,
+}
+
+/// What the renderer tells back for each unit it showed.
+#[derive(Clone, Copy, Debug)]
+pub struct Presented {
+    pub tile: TileId,
+    pub frame: u64,
+    pub at: Instant,
+    /// The marker read in the presented pixels, where the renderer was asked to look for it.
+    pub marker: Option<Marker>,
+}
+
+/// What a test card paints and a reader finds: the frame counter and when the card was drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marker {
+    /// Counts up by one per drawn card, modulo 2³².
+    pub counter: u32,
+    /// Microseconds since 1970-01-01 00:00 UTC.
+    pub drawn: crate::base::time::WallTime,
+}

@@ -1,0 +1,15 @@
+//! The real-time media engine of Visavis.
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
+pub mod base;
+pub mod codec;
+#[cfg(feature = "client")]
+pub mod device;
+pub mod layout;
+pub mod media;
+pub mod net;
+pub mod proto;
+#[cfg(feature = "client")]
+pub mod render;
+#[cfg(feature = "client")]
+pub mod source;

@@ -1,0 +1,1 @@
+//! Wire formats and state machines without IO. Network input never panics here.

@@ -1,0 +1,1 @@
+//! Draws a `ViewSnapshot`; never sees the world.

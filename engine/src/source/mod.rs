@@ -1,0 +1,1 @@
+//! Cameras, cards and files: one folder and one enum arm each.
