@@ -5,4 +5,5 @@ pub mod id;
 pub mod pipe;
 pub mod pool;
 pub mod rate;
+pub mod thread;
 pub mod time;

@@ -1,1 +1,6 @@
-//! Sockets and transports.
+//! Sockets, timers and transports. Everything that arrives is stamped here and nowhere else.
+
+pub mod datagram;
+pub mod timer;
+pub mod transport;
+pub mod udp;

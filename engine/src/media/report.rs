@@ -1,0 +1,99 @@
+//! The report of a call, version 1. A figure that was not measured is `null`, never 0.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::summary::{Spread, Summary};
+
+/// What `--report FILE` writes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub version: u32,
+    pub outcome: String,
+    pub reason: String,
+    pub seconds: f64,
+    pub path: PathReport,
+    pub setup_ms: SetupReport,
+    pub audio: AudioReport,
+    pub video: VideoReport,
+    pub av_skew_ms: Option<SkewReport>,
+    pub ticks: TickReport,
+    pub process: ProcessReport,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PathReport {
+    /// "direct", "relay" or "tcp"; `null` when no path was ever found.
+    pub kind: Option<String>,
+    pub local: Option<String>,
+    pub remote: Option<String>,
+    pub changes: u32,
+}
+
+/// Milliseconds from the accept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SetupReport {
+    pub connected: Option<f64>,
+    pub first_audio: Option<f64>,
+    pub first_video: Option<f64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AudioReport {
+    pub packets_sent: u64,
+    pub packets_received: u64,
+    pub packets_lost: u64,
+    pub concealed_ratio: Option<f64>,
+    pub underruns: Option<u64>,
+    pub frame_ms: Option<f64>,
+    pub bitrate_bps: Option<u64>,
+    /// Capture of a sample to its place in the loudspeaker's ring, by the sender's capture time.
+    pub delay_ms: Option<Summary>,
+    /// Chirp to chirp.
+    pub mouth_to_ear_ms: Option<Summary>,
+    pub stages_ms: BTreeMap<String, Spread>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct VideoReport {
+    pub frames_captured: u64,
+    pub frames_sent: u64,
+    pub frames_decoded: u64,
+    /// Distinct markers read in presented pixels; frames presented where the source paints none.
+    pub frames_presented: u64,
+    pub freezes: u64,
+    pub freeze_ratio: Option<f64>,
+    pub longest_freeze_ms: Option<f64>,
+    pub width: Option<u32>,
+    pub height: Option<u32>,
+    pub bitrate_bps: Option<u64>,
+    pub captured_to_decoded_ms: Option<Summary>,
+    pub glass_to_glass_ms: Option<Summary>,
+    pub ledger_error_ms: Option<Spread>,
+    /// By the names of the eight stages.
+    pub stages_ms: BTreeMap<String, Option<Spread>>,
+}
+
+/// Audio delay minus video delay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SkewReport {
+    pub n: u64,
+    pub p50: f64,
+    pub p95: f64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TickReport {
+    pub n: u64,
+    pub overruns: u64,
+    pub work_p50_us: Option<f64>,
+    pub work_p99_us: Option<f64>,
+    pub late_p99_us: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProcessReport {
+    pub cpu_s: Option<f64>,
+    pub rss_peak_bytes: Option<u64>,
+}

@@ -1,0 +1,206 @@
+//! The transport of one connection behind one face: real WebRTC (`webrtc`), or none at all (`plain`) where a test
+//! needs the same result to the bit, or a capture needs something to be found in.
+//!
+//! Every mutation is followed by a drain: `receive` and `run_timeouts` leave nothing behind inside. What comes out
+//! lands in a [`Drained`], whose storage is used again.
+
+pub mod plain;
+pub mod webrtc;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use self::plain::Plain;
+use self::webrtc::Webrtc;
+use super::datagram::{Outbox, Received};
+use crate::base::error::Result;
+use crate::base::id::Ssrc;
+use crate::base::rate::Bitrate;
+use crate::base::time::{Duration, Instant, WallTime};
+use crate::proto::unit_ext::UnitExt;
+
+/// What travels in a track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Track {
+    Audio,
+    Video,
+}
+
+/// The synchronisation sources of one side, announced before the first packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sources {
+    pub audio: Ssrc,
+    pub video: Ssrc,
+    /// Retransmissions of video, RFC 4588.
+    pub video_rtx: Ssrc,
+}
+
+/// What one side tells the other before media can flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameters {
+    /// ICE user fragment and password, RFC 8445 §5.3.
+    pub ufrag: String,
+    pub password: String,
+    /// SHA-256 of the DTLS certificate, RFC 8122 §5.
+    pub fingerprint: [u8; 32],
+    pub sources: Sources,
+}
+
+/// One RTP packet to send. Sequence numbers are the transport's own.
+#[derive(Clone, Debug)]
+pub struct OutgoingPacket<'a> {
+    pub track: Track,
+    /// RTP timestamp in the clock of the track: 48 kHz for audio, 90 kHz for video.
+    pub timestamp: u32,
+    pub marker: bool,
+    pub payload: &'a [u8],
+    /// When what is in it was captured: sender reports are extrapolated from it.
+    pub captured: Instant,
+    /// The wall time of the capture, on the first packet of a unit.
+    pub capture_time: Option<WallTime>,
+    pub unit: Option<UnitExt>,
+    /// RFC 6464: 0 (loudest) to -127 dBov.
+    pub level: Option<i8>,
+}
+
+/// One RTP packet that arrived, decrypted. Numbers are extended: they do not wrap.
+#[derive(Clone, Debug)]
+pub struct ArrivedPacket {
+    pub track: Track,
+    pub sequence: u64,
+    pub timestamp: u64,
+    pub marker: bool,
+    pub payload: Arc<[u8]>,
+    pub at: Instant,
+    pub capture_time: Option<WallTime>,
+    pub unit: Option<UnitExt>,
+    pub level: Option<i8>,
+}
+
+/// What a transport says besides packets.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TransportEvent {
+    /// The path works and both sides are authenticated.
+    Connected,
+    /// No path answers any more; it may come back.
+    Disconnected,
+    /// The other side asks for a keyframe.
+    KeyframeRequest,
+    /// A new estimate of what the path carries towards the other side.
+    Estimate(Bitrate),
+    /// The path's figures, about once a second.
+    Figures { round_trip: Option<Duration>, loss_out: Option<f32>, local: Option<SocketAddr>, remote: Option<SocketAddr> },
+    /// The receiver's own 50 ms report, sent by [`Transport::send_feedback`].
+    Feedback(Vec<u8>),
+    /// The other side closed, or a fault inside made the transport unusable (then with its text).
+    Closed(String),
+}
+
+/// What a drain brings out.
+#[derive(Debug, Default)]
+pub struct Drained {
+    pub packets: Vec<ArrivedPacket>,
+    pub events: Vec<TransportEvent>,
+    pub outbox: Outbox,
+}
+
+/// The transport of one connection.
+pub enum Transport {
+    Webrtc(Box<Webrtc>),
+    Plain(Plain),
+}
+
+/// A far deadline for transports that wait for nothing.
+pub const IDLE: Duration = Duration::from_secs(3600);
+
+macro_rules! each {
+    ($self:ident, $inner:ident => $body:expr) => {
+        match $self {
+            Transport::Webrtc($inner) => $body,
+            Transport::Plain($inner) => $body,
+        }
+    };
+}
+
+impl Transport {
+    /// What to tell the other side about this one.
+    pub fn parameters(&self) -> Parameters {
+        each!(self, inner => inner.parameters())
+    }
+
+    /// Takes the other side's parameters and begins. `controlling`: this side chooses among paths that work.
+    ///
+    /// # Errors
+    /// [`crate::base::error::Kind::Reopen`] when encryption cannot start: end the call.
+    pub fn start(&mut self, remote: &Parameters, controlling: bool, now: Instant) -> Result<()> {
+        each!(self, inner => inner.start(remote, controlling, now))
+    }
+
+    /// A local address that the other side may send to.
+    pub fn add_local_address(&mut self, address: SocketAddr) {
+        each!(self, inner => inner.add_local_address(address));
+    }
+
+    /// An address of the other side, as it said over signalling.
+    pub fn add_remote_address(&mut self, address: SocketAddr) {
+        each!(self, inner => inner.add_remote_address(address));
+    }
+
+    /// Whether this connection would take the datagram: asked only for datagrams from unknown addresses.
+    pub fn accepts(&self, datagram: &Received, bytes: &[u8]) -> bool {
+        each!(self, inner => inner.accepts(datagram, bytes))
+    }
+
+    /// Hands in one datagram and drains. False where it is not for this connection.
+    pub fn receive(&mut self, datagram: &Received, bytes: &[u8], out: &mut Drained) -> bool {
+        each!(self, inner => inner.receive(datagram, bytes, out))
+    }
+
+    /// Queues one packet; `run_timeouts` brings it out.
+    pub fn write(&mut self, packet: &OutgoingPacket<'_>, now: Instant) {
+        each!(self, inner => inner.write(packet, now));
+    }
+
+    /// Runs what is due and drains.
+    pub fn run_timeouts(&mut self, now: Instant, out: &mut Drained) {
+        each!(self, inner => inner.run_timeouts(now, out));
+    }
+
+    /// When `run_timeouts` must run next.
+    pub fn deadline(&self) -> Instant {
+        each!(self, inner => inner.deadline())
+    }
+
+    /// True when something was written since the last `run_timeouts`.
+    pub fn is_written(&self) -> bool {
+        each!(self, inner => inner.is_written())
+    }
+
+    /// Asks the other side for a keyframe (PLI, RFC 4585 §6.3.1).
+    pub fn request_keyframe(&mut self) {
+        each!(self, inner => inner.request_keyframe());
+    }
+
+    /// Sends the receiver's own report (PSFB FMT 15, RFC 4585 §6.4).
+    pub fn send_feedback(&mut self, report: &[u8]) {
+        each!(self, inner => inner.send_feedback(report));
+    }
+
+    /// The rate one would like to send at: the estimator probes up to it.
+    pub fn set_desired(&mut self, rate: Bitrate) {
+        each!(self, inner => inner.set_desired(rate));
+    }
+
+    /// Begins the estimate anew at `rate`: the path was measured to carry less.
+    pub fn reset_estimate(&mut self, rate: Bitrate) {
+        each!(self, inner => inner.reset_estimate(rate));
+    }
+
+    /// Says goodbye to the other side; `run_timeouts` brings it out.
+    pub fn close(&mut self) {
+        each!(self, inner => inner.close());
+    }
+}

@@ -1,0 +1,237 @@
+//! RTP in the clear, without ICE: the same face as the real transport for tests that need the same result to the
+//! bit. Never offered to a peer: a call uses it only where both ends live in one test.
+//!
+//! Datagram: u8 kind. Kind 1 is a packet: u8 track and flags, u16 sequence, u32 timestamp, u64 capture time in µs
+//! (0 = none), u8 length of the unit extension and that many bytes, i8 level (127 = none), payload. Kind 2 asks for a
+//! keyframe, kind 3 carries a report, kind 4 closes. All numbers are big-endian.
+
+use std::net::SocketAddr;
+
+use super::{ArrivedPacket, Drained, IDLE, OutgoingPacket, Parameters, Sources, Track, TransportEvent};
+use crate::base::error::Result;
+use crate::base::rate::Bitrate;
+use crate::base::time::{Duration, Instant, WallTime};
+use crate::net::datagram::{Class, Outbox, Received};
+use crate::proto::unit_ext::UnitExt;
+
+const PACKET: u8 = 1;
+const KEYFRAME: u8 = 2;
+const FEEDBACK: u8 = 3;
+const CLOSE: u8 = 4;
+
+/// An empty datagram of this kind every 250 ms keeps the other side from thinking us dead.
+const ALIVE: u8 = 5;
+const ALIVE_EVERY: Duration = Duration::from_millis(250);
+
+/// RTP in the clear.
+pub struct Plain {
+    parameters: Parameters,
+    local: Option<SocketAddr>,
+    remote: Option<SocketAddr>,
+    started: bool,
+    connected: bool,
+    outbox: Outbox,
+    sequence: [u64; 2],
+    received: [Extender; 2],
+    alive_at: Instant,
+}
+
+/// Follows a sequence number and a timestamp past their wrap.
+#[derive(Clone, Copy, Debug, Default)]
+struct Extender {
+    sequence: Option<u64>,
+    timestamp: Option<u64>,
+}
+
+impl Plain {
+    pub fn new(sources: Sources, now: Instant) -> Self {
+        let parameters =
+            Parameters { ufrag: String::new(), password: String::new(), fingerprint: [0; 32], sources };
+        Self {
+            parameters,
+            local: None,
+            remote: None,
+            started: false,
+            connected: false,
+            outbox: Outbox::default(),
+            sequence: [0; 2],
+            received: [Extender::default(); 2],
+            alive_at: now + IDLE,
+        }
+    }
+
+    pub fn parameters(&self) -> Parameters {
+        self.parameters.clone()
+    }
+
+    pub fn start(&mut self, _: &Parameters, _: bool, now: Instant) -> Result<()> {
+        self.started = true;
+        self.alive_at = now;
+        Ok(())
+    }
+
+    pub fn add_local_address(&mut self, address: SocketAddr) {
+        self.local.get_or_insert(address);
+    }
+
+    pub fn add_remote_address(&mut self, address: SocketAddr) {
+        self.remote.get_or_insert(address);
+    }
+
+    pub fn accepts(&self, datagram: &Received, _: &[u8]) -> bool {
+        self.started && self.remote == Some(datagram.from)
+    }
+
+    pub fn receive(&mut self, datagram: &Received, bytes: &[u8], out: &mut Drained) -> bool {
+        if !self.accepts(datagram, bytes) {
+            return false;
+        }
+        if !self.connected {
+            self.connected = true;
+            out.events.push(TransportEvent::Connected);
+            let figures = TransportEvent::Figures {
+                round_trip: None,
+                loss_out: None,
+                local: self.local,
+                remote: self.remote,
+            };
+            out.events.push(figures);
+        }
+        match bytes.split_first() {
+            Some((&PACKET, rest)) => match self.read(rest, datagram.at) {
+                Some(packet) => out.packets.push(packet),
+                None => return false,
+            },
+            Some((&KEYFRAME, _)) => out.events.push(TransportEvent::KeyframeRequest),
+            Some((&FEEDBACK, report)) => out.events.push(TransportEvent::Feedback(report.to_vec())),
+            Some((&CLOSE, _)) => out.events.push(TransportEvent::Closed(String::new())),
+            Some((&ALIVE, _)) => {}
+            _ => return false,
+        }
+        true
+    }
+
+    pub fn write(&mut self, packet: &OutgoingPacket<'_>, _: Instant) {
+        let (Some(local), Some(remote)) = (self.local, self.remote) else { return };
+        let (index, class) = match packet.track {
+            Track::Audio => (0, Class::Audio),
+            Track::Video => (1, Class::Video),
+        };
+        let sequence = self.sequence[index];
+        self.sequence[index] = sequence.wrapping_add(1);
+        let unit = packet.unit.as_ref().map(UnitExt::write);
+        let unit = unit.as_ref().map_or(&[][..], |bytes| &bytes[..]);
+        let mut data = Vec::with_capacity(32 + unit.len() + packet.payload.len());
+        data.extend([PACKET, index as u8 | u8::from(packet.marker) << 7]);
+        data.extend((sequence as u16).to_be_bytes());
+        data.extend(packet.timestamp.to_be_bytes());
+        data.extend(packet.capture_time.map_or(0, WallTime::as_micros).to_be_bytes());
+        data.push(unit.len() as u8);
+        data.extend(unit);
+        data.push(packet.level.unwrap_or(127) as u8);
+        data.extend(packet.payload);
+        self.outbox.push(local, remote, class, &data);
+    }
+
+    pub fn run_timeouts(&mut self, now: Instant, out: &mut Drained) {
+        if self.started && now >= self.alive_at {
+            self.alive_at = now + ALIVE_EVERY;
+            self.send(ALIVE, &[]);
+        }
+        for (sending, bytes) in self.outbox.iter() {
+            out.outbox.push(sending.from, sending.to, sending.class, bytes);
+        }
+        self.outbox.clear();
+    }
+
+    pub fn deadline(&self) -> Instant {
+        self.alive_at
+    }
+
+    pub fn is_written(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    pub fn request_keyframe(&mut self) {
+        self.send(KEYFRAME, &[]);
+    }
+
+    pub fn send_feedback(&mut self, report: &[u8]) {
+        self.send(FEEDBACK, report);
+    }
+
+    pub fn set_desired(&mut self, _: Bitrate) {}
+
+    pub fn reset_estimate(&mut self, _: Bitrate) {}
+
+    pub fn close(&mut self) {
+        self.send(CLOSE, &[]);
+        self.started = false;
+    }
+
+    fn send(&mut self, kind: u8, body: &[u8]) {
+        if let (Some(local), Some(remote)) = (self.local, self.remote) {
+            let mut data = vec![kind];
+            data.extend(body);
+            self.outbox.push(local, remote, Class::Audio, &data);
+        }
+    }
+
+    fn read(&mut self, mut rest: &[u8], at: Instant) -> Option<ArrivedPacket> {
+        let flags = take::<1>(&mut rest)?[0];
+        let (track, index) = match flags & 0x7f {
+            0 => (Track::Audio, 0),
+            1 => (Track::Video, 1),
+            _ => return None,
+        };
+        let sequence = u16::from_be_bytes(take(&mut rest)?);
+        let timestamp = u32::from_be_bytes(take(&mut rest)?);
+        let capture = u64::from_be_bytes(take(&mut rest)?);
+        let unit_length = usize::from(take::<1>(&mut rest)?[0]);
+        let (unit, after) = rest.split_at_checked(unit_length)?;
+        rest = after;
+        let level = take::<1>(&mut rest)?[0] as i8;
+        let extender = &mut self.received[index];
+        Some(ArrivedPacket {
+            track,
+            sequence: extend(&mut extender.sequence, u64::from(sequence), 1 << 16),
+            timestamp: extend(&mut extender.timestamp, u64::from(timestamp), 1 << 32),
+            marker: flags & 0x80 != 0,
+            payload: rest.into(),
+            at,
+            capture_time: (capture != 0).then_some(WallTime::from_micros(capture)),
+            unit: UnitExt::parse(unit),
+            level: (level != 127).then_some(level),
+        })
+    }
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, tail) = rest.split_first_chunk::<N>()?;
+    *rest = tail;
+    Some(*head)
+}
+
+/// The number nearest to the last one that ends in `low` modulo `modulus`.
+fn extend(last: &mut Option<u64>, low: u64, modulus: u64) -> u64 {
+    let near = last.unwrap_or(modulus);
+    let base = near - near % modulus + low;
+    let candidates = [base.saturating_sub(modulus), base, base.saturating_add(modulus)];
+    let best = candidates.into_iter().min_by_key(|c| c.abs_diff(near)).unwrap_or(base);
+    *last = Some(last.map_or(best, |last| last.max(best)));
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_followed_past_their_wrap_and_back() {
+        let mut last = None;
+        let first = extend(&mut last, 65_534, 1 << 16);
+        assert_eq!(extend(&mut last, 2, 1 << 16), first + 4);
+        assert_eq!(extend(&mut last, 65_535, 1 << 16), first + 1);
+        assert_eq!(extend(&mut last, 3, 1 << 16), first + 5);
+    }
+}

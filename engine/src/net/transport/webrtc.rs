@@ -1,0 +1,381 @@
+//! One WebRTC connection: str0m in RTP mode. All of its names stay in this file.
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use str0m::bwe::{Bitrate as StrBitrate, BweKind};
+use str0m::config::Fingerprint;
+use str0m::ice::IceCreds;
+use str0m::media::{KeyframeRequestKind, MediaKind, Mid, Pt};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::{AbsCaptureTime, Extension, ExtensionMap, ExtensionSerializer, ExtensionValues, RtpWrite};
+use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
+
+use super::{ArrivedPacket, Drained, IDLE, OutgoingPacket, Parameters, Sources, Track, TransportEvent};
+use crate::base::error::{Error, Kind, Result};
+use crate::base::id::Ssrc;
+use crate::base::rate::Bitrate;
+use crate::base::time::{Duration, Instant, WallTime};
+use crate::net::datagram::{Class, Received};
+use crate::proto::unit_ext::{self, UnitExt};
+
+/// Packets that str0m would release later than this are not worth another turn now.
+const SLACK: Duration = Duration::from_micros(500);
+
+/// Turns of the timeout loop per tick: str0m releases one packet per turn, an IDR of 500 packets is past every cap.
+const TURNS: usize = 500;
+
+/// A resend is useful while the picture can still be shown: a second of packets at 8 Mbit/s.
+const RTX_PACKETS: usize = 1024;
+const RTX_AGE: Duration = Duration::from_secs(1);
+
+/// Share of a second's bytes that resends may take. str0m's 0.15 discards the resends of 30 lost packets.
+const RTX_SHARE: f32 = 0.4;
+
+/// Where a call starts before its path is known.
+const FIRST_ESTIMATE: StrBitrate = StrBitrate::kbps(1000);
+
+/// One WebRTC connection.
+pub struct Webrtc {
+    rtc: Rtc,
+    parameters: Parameters,
+    theirs: Option<Sources>,
+    audio: Outgoing,
+    video: Outgoing,
+    deadline: Instant,
+    written: bool,
+    /// Set once the transport failed inside: it takes and gives nothing any more.
+    broken: bool,
+}
+
+struct Outgoing {
+    mid: Mid,
+    payload_type: Pt,
+    ssrc: Ssrc,
+    sequence: u64,
+}
+
+impl Webrtc {
+    /// A connection that waits for the other side's parameters.
+    pub fn new(sources: Sources, now: Instant) -> Self {
+        let creds = IceCreds::new();
+        let mut config = Rtc::builder()
+            .set_rtp_mode(true)
+            .clear_codecs()
+            .enable_opus(true, false)
+            .set_local_ice_credentials(creds.clone())
+            .set_stats_interval(Some(Duration::from_secs(1)))
+            .enable_bwe(Some(FIRST_ESTIMATE));
+        *config.extension_map() = extensions();
+        // RFC 6184 §8.1: constrained baseline, level 3.1, packetization mode 1.
+        let (video_type, rtx_type) = (Pt::from(VIDEO_PAYLOAD_TYPE), Pt::from(VIDEO_PAYLOAD_TYPE + 1));
+        config.codec_config().add_h264(video_type, Some(rtx_type), true, 0x42e01f);
+        let audio_type = Pt::from(AUDIO_PAYLOAD_TYPE);
+        let mut rtc = config.build(now);
+        let mut api = rtc.direct_api();
+        let (audio, video) = (Mid::from("aud"), Mid::from("vid"));
+        api.declare_media(audio, MediaKind::Audio);
+        api.declare_media(video, MediaKind::Video);
+        api.declare_stream_tx(sources.audio.0.into(), None, audio, None);
+        let stream = api.declare_stream_tx(sources.video.0.into(), Some(sources.video_rtx.0.into()), video, None);
+        stream.set_unpaced(true);
+        stream.set_rtx_cache(RTX_PACKETS, RTX_AGE, Some(RTX_SHARE));
+        api.enable_twcc_feedback();
+        // str0m makes SHA-256 fingerprints only; anything else would fail to match at the other side.
+        let mut fingerprint = [0; 32];
+        fingerprint.iter_mut().zip(&api.local_dtls_fingerprint().bytes).for_each(|(to, from)| *to = *from);
+        let parameters = Parameters { ufrag: creds.ufrag, password: creds.pass, fingerprint, sources };
+        Self {
+            rtc,
+            parameters,
+            theirs: None,
+            audio: Outgoing { mid: audio, payload_type: audio_type, ssrc: sources.audio, sequence: 1 },
+            video: Outgoing { mid: video, payload_type: video_type, ssrc: sources.video, sequence: 1 },
+            deadline: now + IDLE,
+            written: false,
+            broken: false,
+        }
+    }
+
+    pub fn parameters(&self) -> Parameters {
+        self.parameters.clone()
+    }
+
+    pub fn start(&mut self, remote: &Parameters, controlling: bool, now: Instant) -> Result<()> {
+        let fingerprint = Fingerprint { hash_func: "sha-256".into(), bytes: remote.fingerprint.to_vec() };
+        let (audio, video) = (self.audio.mid, self.video.mid);
+        let mut api = self.rtc.direct_api();
+        api.set_remote_fingerprint(fingerprint);
+        api.set_remote_ice_credentials(IceCreds { ufrag: remote.ufrag.clone(), pass: remote.password.clone() });
+        api.set_ice_controlling(controlling);
+        // Audio is never asked for again: a resend would come after its time.
+        api.expect_stream_rx(remote.sources.audio.0.into(), None, audio, None).suppress_nack(true);
+        let (ssrc, rtx) = (remote.sources.video.0.into(), remote.sources.video_rtx.0.into());
+        api.expect_stream_rx(ssrc, Some(rtx), video, None);
+        let failed = |error| Error::new(Kind::Reopen, format!("the encrypted connection could not start: {error}"));
+        api.start_dtls(controlling).map_err(failed)?;
+        self.theirs = Some(remote.sources);
+        self.deadline = now;
+        Ok(())
+    }
+
+    pub fn add_local_address(&mut self, address: SocketAddr) {
+        if let Ok(candidate) = Candidate::host(address, Protocol::Udp) {
+            self.rtc.add_local_candidate(candidate);
+            self.written = true;
+        }
+    }
+
+    pub fn add_remote_address(&mut self, address: SocketAddr) {
+        if let Ok(candidate) = Candidate::host(address, Protocol::Udp) {
+            self.rtc.add_remote_candidate(candidate);
+            self.written = true;
+        }
+    }
+
+    pub fn accepts(&self, datagram: &Received, bytes: &[u8]) -> bool {
+        let Ok(receive) = Receive::new(Protocol::Udp, datagram.from, datagram.to, bytes) else { return false };
+        !self.broken && self.rtc.accepts(&Input::Receive(datagram.at, receive))
+    }
+
+    pub fn receive(&mut self, datagram: &Received, bytes: &[u8], out: &mut Drained) -> bool {
+        let Ok(receive) = Receive::new(Protocol::Udp, datagram.from, datagram.to, bytes) else { return false };
+        let input = Input::Receive(datagram.at, receive);
+        if self.broken || !self.rtc.accepts(&input) {
+            return false;
+        }
+        self.contained(out, |this, out| {
+            // One bad datagram is not the end of the call: str0m has already refused it.
+            let _ = this.rtc.handle_input(input);
+            this.drain(out);
+        });
+        true
+    }
+
+    pub fn write(&mut self, packet: &OutgoingPacket<'_>, _: Instant) {
+        let outgoing = match packet.track {
+            Track::Audio => &mut self.audio,
+            Track::Video => &mut self.video,
+        };
+        let mut values = ExtensionValues { audio_level: packet.level, ..Default::default() };
+        if let Some(time) = packet.capture_time {
+            let capture_time = UNIX_EPOCH + Duration::from_micros(time.as_micros());
+            values.abs_capture_time = Some(AbsCaptureTime { capture_time, clock_offset: None });
+        }
+        if let Some(unit) = packet.unit {
+            values.user_values.set(unit);
+        }
+        let sequence = outgoing.sequence;
+        outgoing.sequence += 1;
+        let write = RtpWrite::new(
+            outgoing.payload_type,
+            sequence.into(),
+            packet.timestamp,
+            packet.captured,
+            packet.payload,
+        )
+        .marker(packet.marker)
+        .nackable(packet.track == Track::Video)
+        .ext_vals(values);
+        let ssrc = outgoing.ssrc.0.into();
+        if let Some(stream) = self.rtc.direct_api().stream_tx(&ssrc) {
+            stream.write_rtp(write);
+            self.written = true;
+        }
+    }
+
+    pub fn run_timeouts(&mut self, now: Instant, out: &mut Drained) {
+        if self.broken {
+            return;
+        }
+        self.written = false;
+        self.contained(out, |this, out| {
+            // str0m's pacer releases one packet per timeout, so once per tick would starve it.
+            let mut next = this.drain(out);
+            for _ in 0..TURNS {
+                if next > now + SLACK {
+                    break;
+                }
+                if this.rtc.handle_input(Input::Timeout(next.max(now))).is_err() {
+                    break;
+                }
+                next = this.drain(out);
+            }
+        });
+    }
+
+    pub const fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    pub const fn is_written(&self) -> bool {
+        self.written
+    }
+
+    pub fn request_keyframe(&mut self) {
+        let Some(theirs) = self.theirs else { return };
+        if let Some(stream) = self.rtc.direct_api().stream_rx(&theirs.video.0.into()) {
+            stream.request_keyframe(KeyframeRequestKind::Pli);
+            self.written = true;
+        }
+    }
+
+    pub fn send_feedback(&mut self, report: &[u8]) {
+        let Some(theirs) = self.theirs else { return };
+        let (sender, media) = (self.parameters.sources.video.0.into(), theirs.video.0.into());
+        self.rtc.direct_api().send_app_specific_feedback(sender, media, report);
+        self.written = true;
+    }
+
+    pub fn set_desired(&mut self, rate: Bitrate) {
+        self.rtc.bwe().set_bitrate(StrBitrate::ZERO, StrBitrate::bps(rate.as_bps()));
+    }
+
+    pub fn reset_estimate(&mut self, rate: Bitrate) {
+        self.rtc.bwe().reset(StrBitrate::bps(rate.as_bps()));
+    }
+
+    pub fn close(&mut self) {
+        let _ = self.rtc.close();
+        self.written = true;
+    }
+
+    /// Takes everything out; returns when str0m wants to be called next.
+    fn drain(&mut self, out: &mut Drained) -> Instant {
+        loop {
+            match self.rtc.poll_output() {
+                Ok(Output::Timeout(at)) => {
+                    self.deadline = at;
+                    return at;
+                }
+                Ok(Output::Transmit(transmit)) => {
+                    let class = class_of(&transmit.contents);
+                    out.outbox.push(transmit.source, transmit.destination, class, &transmit.contents);
+                }
+                Ok(Output::Event(event)) => self.take_event(event, out),
+                Err(error) => {
+                    self.broken = true;
+                    out.events.push(TransportEvent::Closed(error.to_string()));
+                    self.deadline += IDLE;
+                    return self.deadline;
+                }
+            }
+        }
+    }
+
+    fn take_event(&self, event: Event, out: &mut Drained) {
+        match event {
+            Event::RtpPacket(packet) => {
+                let track = match Some(Ssrc(*packet.header.ssrc)) {
+                    ssrc if ssrc == self.theirs.map(|s| s.audio) => Track::Audio,
+                    ssrc if ssrc == self.theirs.map(|s| s.video) => Track::Video,
+                    _ => return,
+                };
+                let values = &packet.header.ext_vals;
+                out.packets.push(ArrivedPacket {
+                    track,
+                    sequence: *packet.seq_no,
+                    timestamp: packet.time.numer(),
+                    marker: packet.header.marker,
+                    at: packet.timestamp,
+                    capture_time: values.abs_capture_time.and_then(|time| wall_time(time.capture_time)),
+                    unit: values.user_values.get::<UnitExt>().copied(),
+                    level: values.audio_level,
+                    payload: packet.payload,
+                });
+            }
+            Event::Connected => out.events.push(TransportEvent::Connected),
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
+                out.events.push(TransportEvent::Disconnected);
+            }
+            Event::KeyframeRequest(_) => out.events.push(TransportEvent::KeyframeRequest),
+            Event::EgressBitrateEstimate(BweKind::Twcc { estimate, .. }) => {
+                out.events.push(TransportEvent::Estimate(Bitrate::from_bps(estimate.as_u64())));
+            }
+            Event::PeerStats(stats) => {
+                let pair = stats.selected_candidate_pair;
+                out.events.push(TransportEvent::Figures {
+                    round_trip: stats.rtt.or(pair.as_ref().and_then(|pair| pair.current_round_trip_time)),
+                    loss_out: stats.egress_loss_fraction,
+                    local: pair.as_ref().map(|pair| pair.local.addr),
+                    remote: pair.as_ref().map(|pair| pair.remote.addr),
+                });
+            }
+            Event::AppSpecificFeedback(feedback) => {
+                out.events.push(TransportEvent::Feedback(feedback.payload.to_vec()));
+            }
+            Event::Closed => out.events.push(TransportEvent::Closed(String::new())),
+            _ => {}
+        }
+    }
+
+    /// Runs `work`; a panic inside the library ends this connection, not the program.
+    fn contained(&mut self, out: &mut Drained, work: impl FnOnce(&mut Self, &mut Drained)) {
+        if catch_unwind(AssertUnwindSafe(|| work(self, out))).is_err() {
+            self.broken = true;
+            self.deadline += IDLE;
+            out.events.push(TransportEvent::Closed("a fault inside the WebRTC library; please report it".into()));
+        }
+    }
+}
+
+/// Extension ids, the same on both sides. 1, 3 and 4 are the ids str0m and browsers use by habit.
+fn extensions() -> ExtensionMap {
+    let mut map = ExtensionMap::empty();
+    map.set(1, Extension::AudioLevel);
+    map.set(3, Extension::TransportSequenceNumber);
+    map.set(4, Extension::RtpMid);
+    map.set(5, Extension::AbsoluteCaptureTime);
+    map.set(6, Extension::with_serializer(unit_ext::URI, UnitSerializer));
+    map
+}
+
+#[derive(Debug)]
+struct UnitSerializer;
+
+impl ExtensionSerializer for UnitSerializer {
+    fn write_to(&self, buffer: &mut [u8], values: &ExtensionValues) -> usize {
+        let Some(unit) = values.user_values.get::<UnitExt>() else { return 0 };
+        let bytes = unit.write();
+        let Some(room) = buffer.get_mut(..bytes.len()) else { return 0 };
+        room.copy_from_slice(&bytes);
+        bytes.len()
+    }
+
+    fn parse_value(&self, buffer: &[u8], values: &mut ExtensionValues) -> bool {
+        let unit = UnitExt::parse(buffer);
+        if let Some(unit) = unit {
+            values.user_values.set(unit);
+        }
+        unit.is_some()
+    }
+
+    fn is_video(&self) -> bool {
+        true
+    }
+
+    fn is_audio(&self) -> bool {
+        false
+    }
+}
+
+/// Audio and everything that keeps the path alive goes ahead of video. The payload type is in the clear
+/// (RFC 3711 §3.1); RTP and STUN are told apart by the first byte (RFC 7983 §7).
+fn class_of(datagram: &[u8]) -> Class {
+    match datagram {
+        [128..=191, second, ..] if (second & 0x7f) != AUDIO_PAYLOAD_TYPE && datagram.len() > 200 => Class::Video,
+        _ => Class::Audio,
+    }
+}
+
+/// Opus, as browsers number it.
+const AUDIO_PAYLOAD_TYPE: u8 = 111;
+
+/// H.264, as browsers number it; its retransmissions have the next number.
+const VIDEO_PAYLOAD_TYPE: u8 = 108;
+
+fn wall_time(time: SystemTime) -> Option<WallTime> {
+    let since = time.duration_since(UNIX_EPOCH).ok()?;
+    Some(WallTime::from_micros(since.as_micros() as u64))
+}

@@ -1,0 +1,106 @@
+//! Counts the tick, and works out when the next one is due.
+
+use bevy_ecs::system::{Query, Res, ResMut};
+
+use crate::base::time::Duration;
+use crate::world::call::{CallState, Signalling};
+use crate::world::connection::{Connection, LinkEstimate, Path};
+use crate::world::outgoing::{TargetRate, VideoQueue, VideoSent, Voice};
+use crate::world::shared::{Arriving, Due, Now, Sound};
+use crate::world::stats::{Stats, StreamStats};
+use crate::world::stream::{Frames, VideoJitterBuffer};
+
+/// While an audio device is open the ring and the microphone must be looked at this often.
+const WITH_SOUND: Duration = Duration::from_micros(2500);
+/// In a call without sound: liveness, clocks, reports.
+const IN_CALL: Duration = Duration::from_millis(20);
+
+/// The earliest of all deadlines. With no call there is none but the door's own.
+pub fn gather_due(
+    now: Res<Now>,
+    mut due: ResMut<Due>,
+    sound: Res<Sound>,
+    signalling: Res<Signalling>,
+    calls: Query<&CallState>,
+    connections: Query<&Connection>,
+    streams: Query<(&Frames, &VideoJitterBuffer)>,
+    outgoings: Query<(&VideoQueue, &TargetRate)>,
+    voices: Query<&Voice>,
+) {
+    due.0 = None;
+    if let Some(deadline) = signalling.door.as_ref().and_then(|door| door.deadline()) {
+        due.at(deadline);
+    }
+    for call in &calls {
+        if let Some(deadline) = call.machine.deadline() {
+            due.at(deadline);
+        }
+        due.at(now.0 + IN_CALL);
+    }
+    for connection in &connections {
+        due.at(connection.transport.deadline());
+    }
+    for (frames, jitter) in &streams {
+        if let Some(at) = frames.clock.next_due(frames.waiting.iter().map(|frame| frame.timestamp)) {
+            due.at(at);
+        }
+        if let Some(at) = jitter.0.next_due() {
+            due.at(at);
+        }
+    }
+    for (queue, rate) in &outgoings {
+        if let Some(at) = queue.units.next_due(rate.0.target(), now.0) {
+            due.at(at);
+        }
+    }
+    let mut sounding = false;
+    if let Some(speaker) = &sound.speaker {
+        sounding = true;
+        if let Some(at) = speaker.next_due(now.0) {
+            due.at(at);
+        }
+    }
+    for voice in &voices {
+        if let Some(microphone) = &voice.microphone {
+            sounding = true;
+            if let Some(at) = microphone.next_due(now.0) {
+                due.at(at);
+            }
+        }
+    }
+    if sounding {
+        due.at(now.0 + WITH_SOUND);
+    }
+}
+
+/// Forgets what was only for this tick; twice a second looks at the rates for the overlay.
+pub fn count_tick(
+    now: Res<Now>,
+    mut arriving: ResMut<Arriving>,
+    mut stats: ResMut<Stats>,
+    connections: Query<(&LinkEstimate, &Path)>,
+    streams: Query<&StreamStats>,
+    sent: Query<&VideoSent>,
+    voices: Query<&Voice>,
+) {
+    arriving.0.clear();
+    stats.ticks += 1;
+    let looked = stats.recent.looked;
+    if looked.is_some_and(|(at, ..)| now.0.saturating_duration_since(at) < Duration::from_millis(500)) {
+        return;
+    }
+    if connections.is_empty() {
+        return;
+    }
+    let bytes_in: u64 = streams.iter().map(|stream| stream.bytes).sum();
+    let frames: u64 = streams.iter().map(|stream| stream.decoded).sum();
+    let bytes_out = sent.iter().map(|sent| sent.bytes).sum::<u64>() + voices.iter().map(|voice| voice.bytes).sum::<u64>();
+    if let Some((at, before_in, before_out, before_frames)) = looked {
+        let span = now.0.saturating_duration_since(at).as_secs_f64().max(1e-3);
+        let rate = |after: u64, before: u64| after.saturating_sub(before) as f64 / span;
+        stats.recent.receiving_bps = (rate(bytes_in, before_in) * 8.0) as u64;
+        stats.recent.sending_bps = (rate(bytes_out, before_out) * 8.0) as u64;
+        stats.recent.frames_per_second = rate(frames, before_frames) as f32;
+    }
+    stats.recent.looked = Some((now.0, bytes_in, bytes_out, frames));
+}

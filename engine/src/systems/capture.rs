@@ -1,0 +1,91 @@
+//! Takes pictures and samples from their sources and feeds the encoders.
+
+use bevy_ecs::system::{Query, Res};
+
+use crate::base::time::Duration;
+use crate::codec::opus::FrameLength;
+use crate::media::level::level;
+use crate::media::rate::Brake;
+use crate::world::outgoing::{Encoder, LocalView, Source, TargetRate, VideoQueue, VideoSent, Voice, VoiceFrame};
+use crate::world::shared::Now;
+
+/// The newest picture of each source goes to its encoder, in the size that the target rate is good for.
+pub fn take_pictures(
+    now: Res<Now>,
+    mut outgoings: Query<(&Source, &mut Encoder, &mut VideoQueue, &mut TargetRate, &mut LocalView, &mut VideoSent)>,
+) {
+    for (source, mut encoder, mut queue, mut rate, mut view, mut sent) in &mut outgoings {
+        let Some(source) = &source.0 else { continue };
+        let Some(captured) = source.take() else { continue };
+        sent.captured += 1;
+        view.picture = Some(captured.picture.clone());
+        view.frame += 1;
+        let largest = rate.0.target().bytes_in(Duration::from_millis(100)) as usize;
+        let brake = queue.units.brake(rate.0.target(), largest, now.0);
+        if brake == Brake::Cut {
+            rate.0.cut(now.0);
+        }
+        if brake != Brake::Off {
+            sent.skipped += 1;
+            continue;
+        }
+        let current = encoder.0.size();
+        let size = rate.0.size((captured.picture.width, captured.picture.height), current);
+        if size != current {
+            encoder.0.set_size(size.0, size.1);
+        }
+        encoder.0.set_bitrate(rate.0.target());
+        if encoder.0.submit(captured, now.0).is_err() {
+            sent.skipped += 1;
+        }
+    }
+}
+
+/// Whole frames of the microphone's samples, encoded.
+pub fn take_sound(now: Res<Now>, mut voices: Query<&mut Voice>) {
+    for mut voice in &mut voices {
+        let voice = &mut *voice;
+        let Some(microphone) = &mut voice.microphone else { continue };
+        let waiting = voice.samples.len();
+        let first = microphone.take(now.0, &mut voice.samples);
+        if voice.samples.len() > waiting {
+            // The time of what was waiting already, counted back from what came now.
+            voice.first = Some(first.checked_sub(samples_time(waiting)).unwrap_or(first));
+        }
+        let length = voice.encoder.length();
+        let mut used = 0;
+        while let Some(frame) = voice.samples.get_mut(used..used + length.samples()) {
+            if voice.muted {
+                frame.fill(0.0);
+            }
+            voice.loudness.observe(frame);
+            let mut data = voice.spare.pop().unwrap_or_default();
+            data.clear();
+            let captured = voice.first.unwrap_or(now.0) + samples_time(used);
+            let timestamp = voice.timestamp;
+            voice.timestamp = timestamp.wrapping_add(length.samples() as u32);
+            used += length.samples();
+            if voice.encoder.encode(frame, &mut data).is_ok() {
+                let level = -(level(frame) as i8);
+                voice.frames.push(VoiceFrame { data, timestamp, captured, level });
+            }
+        }
+        voice.samples.drain(..used);
+        voice.first = voice.first.map(|first| first + samples_time(used));
+        // Without a path the frames are of no use to anybody.
+        let bound = bound(length);
+        if voice.frames.len() > bound {
+            let excess = voice.frames.len() - bound;
+            voice.frames.drain(..excess);
+        }
+    }
+}
+
+/// Frames that may wait within a tick: 200 ms of them.
+fn bound(length: FrameLength) -> usize {
+    (Duration::from_millis(200).as_micros() / length.duration().as_micros().max(1)) as usize
+}
+
+fn samples_time(samples: usize) -> Duration {
+    Duration::from_nanos(samples as u64 * 1_000_000_000 / u64::from(crate::device::RATE))
+}

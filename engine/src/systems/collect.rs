@@ -1,0 +1,77 @@
+//! Takes what workers and the window have ready.
+
+use bevy_ecs::system::{Query, Res, ResMut};
+
+use crate::base::time::WallTime;
+use crate::media::ledger::millis_between;
+use crate::world::outgoing::{Encoder, VideoQueue};
+use crate::world::shared::{AppEnd, Now};
+use crate::world::stats::{Stats, StreamStats};
+use crate::world::stream::{Decoder, Frames, Ledger};
+
+/// Encoded units from the encoder workers.
+pub fn take_units(mut outgoings: Query<(&mut Encoder, &mut VideoQueue)>) {
+    for (mut encoder, mut queue) in &mut outgoings {
+        while let Some(unit) = encoder.0.poll() {
+            if queue.units.push(unit) {
+                encoder.0.request_keyframe();
+            }
+        }
+    }
+}
+
+/// Decoded frames from the decoder workers.
+pub fn take_frames(now: Res<Now>, mut streams: Query<(&mut Decoder, &mut Frames, &mut StreamStats)>) {
+    for (mut decoder, mut frames, mut stats) in &mut streams {
+        while let Some(frame) = decoder.0.poll() {
+            stats.decoded += 1;
+            if let (Some(captured), Some(decoded)) = (frame.stamps.captured, frame.stamps.decoded) {
+                stats.captured_to_decoded.push(millis_between(captured, decoded));
+            }
+            frames.clock.on_frame(frame.timestamp, frame.stamps.decoded.unwrap_or(now.0));
+            if frames.waiting.len() >= Frames::BOUND {
+                frames.waiting.pop_front();
+                frames.skipped += 1;
+            }
+            frames.waiting.push_back(frame);
+        }
+    }
+}
+
+/// What the renderer says it has shown: the ninth stamp, and the marker it read.
+pub fn take_presented(app: Res<AppEnd>, mut stats: ResMut<Stats>, mut streams: Query<(&Frames, &mut Ledger, &mut StreamStats)>) {
+    while let Some(shown) = app.presented.try_recv() {
+        let Some((_, mut ledger, mut stream)) = streams.iter_mut().find(|(frames, ..)| frames.tile == shown.tile) else {
+            continue;
+        };
+        while ledger.pending.front().is_some_and(|(frame, _)| *frame < shown.frame) {
+            ledger.pending.pop_front();
+        }
+        let Some((_, mut stamps)) = ledger.pending.pop_front_if(|(frame, _)| *frame == shown.frame) else { continue };
+        stamps.presented = Some(shown.at);
+        ledger.presented += 1;
+        ledger.freezes.presented(shown.at);
+        let total = stamps.total_ms();
+        for (samples, stage) in stream.stages.iter_mut().zip(stamps.stages_ms()) {
+            samples.push(stage.unwrap_or(f64::NAN));
+        }
+        for (recent, stage) in stats.recent.stages.iter_mut().zip(stamps.stages_ms()) {
+            recent.push(stage.unwrap_or(f64::NAN));
+        }
+        if let Some(total) = total {
+            stats.recent.glass_to_glass.push(total);
+            stream.ledger_total.push(total);
+        }
+        if let Some(marker) = shown.marker {
+            if ledger.last_marker != Some(marker.counter) {
+                ledger.last_marker = Some(marker.counter);
+                ledger.markers += 1;
+            }
+            let glass = WallTime::of(shown.at).micros_since(marker.drawn) as f64 / 1e3 + stream.clock_offset_ms;
+            stream.glass_to_glass.push(glass);
+            if let Some(total) = total {
+                stream.ledger_error.push((total - glass).abs());
+            }
+        }
+    }
+}

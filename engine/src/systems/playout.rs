@@ -1,0 +1,144 @@
+//! Decides what is due: units to the decoder as soon as they are decodable, decoded frames to the picture when their
+//! time has come, samples to the loudspeaker as many as its ring is short of.
+
+use bevy_ecs::system::{Query, Res, ResMut};
+
+use crate::base::time::{Duration, Instant, WallTime};
+use crate::device::RATE;
+use crate::media::chirp;
+use crate::media::jitter_audio::Next;
+use crate::media::ledger::millis_between;
+use crate::media::mix::mix_into;
+use crate::world::connection::{Connection, LinkEstimate, Tracks};
+use crate::world::shared::{Now, Sound};
+use crate::world::stats::Stats;
+use crate::world::stream::{AudioStream, Decoder, Frames, Heard, Ledger, VideoJitterBuffer};
+
+/// Submits every decodable unit; asks for a keyframe where nothing is decodable.
+pub fn feed_decoders(
+    now: Res<Now>,
+    mut connections: Query<(&mut Connection, &LinkEstimate, &Tracks)>,
+    mut streams: Query<(&mut VideoJitterBuffer, &mut Decoder)>,
+) {
+    for (mut connection, link, tracks) in &mut connections {
+        let Ok((mut jitter, mut decoder)) = streams.get_mut(tracks.video_in) else { continue };
+        while let Some(unit) = jitter.0.poll_unit(now.0) {
+            // A refused unit is counted by the decoder, which then wants a keyframe.
+            let _ = decoder.0.submit(unit, now.0);
+        }
+        if decoder.0.wants_keyframe() {
+            jitter.0.require_keyframe(now.0);
+        }
+        if jitter.0.keyframe_due(now.0, link.round_trip) {
+            connection.transport.request_keyframe();
+        }
+    }
+}
+
+/// Makes the newest due frame the shown one.
+pub fn choose_frames(now: Res<Now>, mut streams: Query<(&mut Frames, &mut Ledger)>) {
+    for (mut frames, mut ledger) in &mut streams {
+        let frames = &mut *frames;
+        let Some(due) = frames.clock.choose(frames.waiting.iter().map(|frame| frame.timestamp), now.0) else { continue };
+        frames.skipped += due as u64;
+        frames.waiting.drain(..due);
+        let Some(mut frame) = frames.waiting.pop_front() else { continue };
+        frame.stamps.published = Some(now.0);
+        frames.frame += 1;
+        if ledger.pending.len() >= Ledger::BOUND {
+            ledger.pending.pop_front();
+        }
+        ledger.pending.push_back((frames.frame, frame.stamps));
+        frames.shown = Some(frame);
+    }
+}
+
+/// As many samples as the loudspeaker's ring is short of, mixed from all streams: never a count of missed ticks.
+pub fn fill_speaker(
+    now: Res<Now>,
+    mut sound: ResMut<Sound>,
+    mut stats: ResMut<Stats>,
+    connections: Query<&LinkEstimate>,
+    mut streams: Query<&mut AudioStream>,
+) {
+    let Sound { speaker, mix, voice, limiter, chirps, .. } = &mut *sound;
+    let Some(speaker) = speaker else { return };
+    let wanted = speaker.deficit(now.0);
+    if wanted == 0 {
+        return;
+    }
+    mix.clear();
+    mix.resize(wanted, 0.0);
+    voice.resize(wanted, 0.0);
+    for mut stream in &mut streams {
+        make_samples(&mut stream, now.0, wanted);
+        stream.stretcher.pop(voice);
+        stream.loudness.observe(voice);
+        mix_into(mix, voice, 1.0);
+    }
+    limiter.apply(mix);
+    let plays = speaker.push(mix, now.0);
+    for mut stream in &mut streams {
+        let Some(heard) = stream.heard.take() else { continue };
+        note_delay(&heard, plays, now.0, &mut stats);
+        stream.first_played.get_or_insert(plays);
+    }
+    let Some(finder) = chirps else { return };
+    let offset = connections.iter().find_map(|link| link.clock_offset).map_or(0, |(micros, _)| micros);
+    finder.push(mix, plays, |found| {
+        let heard = WallTime::from_micros(WallTime::of(found.at).as_micros().saturating_add_signed(offset));
+        let (_, delay) = chirp::delay_of(found.variant, heard);
+        stats.mouth_to_ear.push(delay as f64 / 1e3);
+        stats.recent.mouth_to_ear.push(delay as f64 / 1e3);
+    });
+}
+
+/// Decodes, conceals and stretches until `wanted` samples wait.
+fn make_samples(stream: &mut AudioStream, now: Instant, wanted: usize) {
+    // Each turn makes at least one sample; a packet makes at least 120.
+    for _ in 0..wanted + 64 {
+        let held = stream.stretcher.len();
+        let wish = stream.jitter.wish(now, held);
+        let goal = stream.stretcher.appetite(wanted, wish, stream.jitter.ready());
+        if held >= goal {
+            return;
+        }
+        let decision = stream.jitter.next(now, held, goal - held);
+        stream.scratch.clear();
+        match decision.next {
+            Next::Decode(packet) => {
+                if stream.decoder.decode(&packet.payload, &mut stream.scratch).is_err() {
+                    stream.decoder.conceal(packet.samples, &mut stream.scratch);
+                }
+                stream.heard = Some(Heard { captured: packet.captured, arrived: packet.arrival, before: held });
+                stream.jitter.recycle(packet.payload);
+            }
+            Next::DecodeFec { from, samples } => {
+                if stream.decoder.decode_fec(&from, samples, &mut stream.scratch).is_err() {
+                    stream.decoder.conceal(samples, &mut stream.scratch);
+                }
+                stream.jitter.recycle(from);
+            }
+            Next::Conceal { samples } => stream.decoder.conceal(samples, &mut stream.scratch),
+            Next::Silence { samples } => stream.scratch.resize(samples, 0.0),
+        }
+        let AudioStream { stretcher, scratch, .. } = stream;
+        stretcher.push(scratch, decision.stretch);
+    }
+}
+
+/// Files the delay of the packet decoded last: from its capture to the moment its first sample plays.
+fn note_delay(heard: &Heard, plays: Instant, now: Instant, stats: &mut Stats) {
+    let ring = millis_between(now, plays);
+    stats.audio_ring.push(ring);
+    stats.recent.audio_ring.push(ring);
+    let hold = millis_between(heard.arrived, now);
+    stats.audio_hold.push(hold);
+    stats.recent.audio_hold.push(hold);
+    let Some(captured) = heard.captured else { return };
+    let network = millis_between(captured, heard.arrived);
+    stats.audio_network.push(network);
+    stats.recent.audio_network.push(network);
+    let before = Duration::from_nanos(heard.before as u64 * 1_000_000_000 / u64::from(RATE));
+    stats.audio_delay.push(millis_between(captured, plays + before));
+}

@@ -1,0 +1,138 @@
+//! Describes the picture for the renderer.
+
+use bevy_ecs::system::{Local, Query, Res};
+
+use crate::base::rate::Bitrate;
+use crate::base::time::{Duration, Instant};
+use crate::layout::snapshot::{LatencyView, Party, Quality, TileView, ViewSnapshot};
+use crate::world::connection::{LinkEstimate, Path};
+use crate::world::outgoing::{LocalView, Source, Voice};
+use crate::world::shared::{AppEnd, LOCAL_TILE, Now, Showing};
+use crate::world::stats::Stats;
+use crate::world::stream::{AudioStream, Frames, PeerMute, StreamOf};
+
+/// Without a new frame: often enough for level meters to look alive.
+const IDLE: Duration = Duration::from_millis(50);
+
+/// What was published last.
+#[derive(Debug, Default)]
+pub struct Published {
+    number: u64,
+    at: Option<Instant>,
+    frames: u64,
+    showing: u64,
+}
+
+/// Puts a new description into the slot when a frame changed, something a person sees changed, or 50 ms passed.
+#[expect(clippy::too_many_arguments, reason = "a picture shows a little of everything")]
+pub fn publish_view(
+    now: Res<Now>,
+    app: Res<AppEnd>,
+    showing: Res<Showing>,
+    stats: Res<Stats>,
+    mut last: Local<Published>,
+    connections: Query<(&LinkEstimate, &Path)>,
+    videos: Query<(&Frames, &PeerMute, &StreamOf)>,
+    audios: Query<(&AudioStream, &StreamOf)>,
+    locals: Query<(&LocalView, &Source)>,
+    voices: Query<&Voice>,
+) {
+    let remote: u64 = videos.iter().map(|(frames, ..)| frames.frame).sum();
+    let local: u64 = locals.iter().map(|(view, _)| view.frame).sum();
+    let idle = last.at.is_none_or(|at| now.0.saturating_duration_since(at) >= IDLE);
+    // Our own picture alone waits for the next remote one or the idle beat: one draw less per pair.
+    let changed = remote != last.frames || showing.changes != last.showing;
+    if !changed && !(idle && (local > 0 || last.number == 0)) {
+        return;
+    }
+    last.number += 1;
+    (last.at, last.frames, last.showing) = (Some(now.0), remote, showing.changes);
+    let mut tiles = Vec::with_capacity(2);
+    for (frames, mute, of) in &videos {
+        let audio = audios.iter().find(|(_, other)| other.0 == of.0);
+        let (quality, muted) = connections.get(of.0).map_or((Quality::Unknown, mute.audio), |(link, path)| {
+            (quality(link, path, now.0), mute.audio)
+        });
+        tiles.push(TileView {
+            id: frames.tile,
+            name: showing.peer.clone(),
+            party: Party::Remote,
+            picture: if mute.video { None } else { frames.shown.as_ref().map(|frame| frame.picture.clone()) },
+            frame: frames.frame,
+            unit: frames.shown.as_ref().map(|frame| frame.number),
+            quality,
+            muted,
+            camera_off: mute.video,
+            level: audio.map_or(0.0, |(stream, _)| loudness(stream.loudness.level())),
+        });
+    }
+    for (view, source) in &locals {
+        tiles.push(TileView {
+            id: LOCAL_TILE,
+            name: showing.own_name.clone(),
+            party: Party::Local,
+            picture: view.picture.clone().filter(|_| source.0.is_some()),
+            frame: view.frame,
+            unit: None,
+            quality: Quality::Unknown,
+            muted: showing.controls.muted,
+            camera_off: source.0.is_none(),
+            level: voices.iter().next().map_or(0.0, |voice| loudness(voice.loudness.level())),
+        });
+    }
+    let snapshot = ViewSnapshot {
+        number: last.number,
+        tiles,
+        phase: showing.phase.clone(),
+        controls: showing.controls.clone(),
+        latency: latency(&stats, &connections, &videos),
+        in_call_since: showing.in_call_since,
+    };
+    app.view.put(snapshot);
+    (app.redraw)();
+}
+
+/// −60 dBov and below is silence on the meter, 0 is full.
+fn loudness(minus_dbov: u8) -> f32 {
+    (1.0 - f32::from(minus_dbov) / 60.0).clamp(0.0, 1.0)
+}
+
+fn quality(link: &LinkEstimate, path: &Path, now: Instant) -> Quality {
+    let silent = path.heard.is_none_or(|at| now.saturating_duration_since(at) > Duration::from_secs(1));
+    let loss = link.loss_out.unwrap_or(0.0);
+    let round_trip = link.round_trip.unwrap_or_default();
+    match () {
+        () if !path.connected => Quality::Unknown,
+        () if silent || loss > 0.08 || round_trip > Duration::from_millis(400) => Quality::Bad,
+        () if loss > 0.02 || round_trip > Duration::from_millis(150) => Quality::Fair,
+        () => Quality::Good,
+    }
+}
+
+fn latency(
+    stats: &Stats,
+    connections: &Query<(&LinkEstimate, &Path)>,
+    videos: &Query<(&Frames, &PeerMute, &StreamOf)>,
+) -> LatencyView {
+    let recent = &stats.recent;
+    let link = connections.iter().next().map(|(link, _)| link);
+    let size = videos.iter().find_map(|(frames, ..)| frames.shown.as_ref().map(|f| (f.picture.width, f.picture.height)));
+    let audio = [
+        ("network", recent.audio_network.median()),
+        ("jitter buffer", recent.audio_hold.median()),
+        ("ring", recent.audio_ring.median()),
+    ];
+    LatencyView {
+        video_stages_ms: std::array::from_fn(|stage| recent.stages[stage].median()),
+        glass_to_glass_ms: recent.glass_to_glass.median(),
+        mouth_to_ear_ms: recent.mouth_to_ear.median(),
+        audio_stages_ms: audio.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
+        round_trip: link.and_then(|link| link.round_trip),
+        loss: link.and_then(|link| link.loss_out).map(f64::from),
+        sending: Bitrate::from_bps(recent.sending_bps),
+        receiving: Bitrate::from_bps(recent.receiving_bps),
+        width: size.map_or(0, |size| size.0),
+        height: size.map_or(0, |size| size.1),
+        frames_per_second: recent.frames_per_second,
+    }
+}

@@ -1,0 +1,54 @@
+//! What the person chose on the command line or in the window.
+
+use std::path::PathBuf;
+
+use crate::base::rate::Bitrate;
+use crate::codec::opus::FrameLength;
+use crate::device::{MicrophoneSpec, SpeakerSpec};
+use crate::source::SourceSpec;
+
+/// Settings of one engine.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How we show ourselves.
+    pub name: String,
+    /// Identity, remembered keys and settings live here.
+    pub data: PathBuf,
+    pub base_port: u16,
+    pub camera: Option<SourceSpec>,
+    pub microphone: MicrophoneSpec,
+    pub speaker: SpeakerSpec,
+    pub auto_answer: bool,
+    /// The most video may take.
+    pub most: Bitrate,
+    pub audio_frame: FrameLength,
+    pub audio_rate: Bitrate,
+    /// Look for chirps in what is played: measures mouth to ear.
+    pub find_chirps: bool,
+    /// Unencrypted media, for tests that look into it. Both sides must have it; never offered otherwise.
+    pub plain: bool,
+    /// Give every shown remote frame to this file.
+    pub record_video: Option<PathBuf>,
+}
+
+impl Config {
+    pub fn new(name: impl Into<String>, data: impl Into<PathBuf>, base_port: u16) -> Self {
+        Self {
+            name: name.into(),
+            data: data.into(),
+            base_port,
+            camera: None,
+            microphone: MicrophoneSpec::Default,
+            speaker: SpeakerSpec::Default,
+            auto_answer: false,
+            // 720p30 looks clean at 2.5 Mbit/s in constrained baseline.
+            most: Bitrate::from_kbps(2500),
+            audio_frame: FrameLength::Ms5,
+            // Transparent for one voice at 5 ms frames.
+            audio_rate: Bitrate::from_kbps(64),
+            find_chirps: false,
+            plain: false,
+            record_video: None,
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What the window and the engine say to each other beside the picture.
+
+/// What a person asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Call this target: `host[:port]`.
+    Call(String),
+    Accept,
+    Decline,
+    /// Also cancels an outgoing call.
+    HangUp,
+    Mute(bool),
+    CameraOff(bool),
+    /// Use this device, by the name it is listed under.
+    Microphone(String),
+    Speaker(String),
+    Camera(String),
+    Quit,
+}
+
+/// What the engine tells beside the picture.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// We wait for calls on this base port.
+    Listening { base_port: u16 },
+    Ringing { peer: String, incoming: bool },
+    Connected { peer: String },
+    /// The call is over; what it was like.
+    Ended { outcome: String, reason: String, report: Box<crate::media::report::Report> },
+    /// One line a person can read: what happened and what to do.
+    Error(String),
+}

@@ -1,0 +1,87 @@
+//! What goes out: one entity per local track.
+
+use std::sync::Arc;
+
+use bevy_ecs::component::Component;
+
+use crate::base::rate::Bitrate;
+use crate::base::time::Instant;
+use crate::codec::opus::OpusEncoder;
+use crate::codec::video_encoder::VideoEncoder;
+use crate::device::microphone::Microphone;
+use crate::media::level::Loudness;
+use crate::media::rate::{RateControl, UnitQueue};
+use crate::media::video::Picture;
+use crate::proto::rtp_h264::Packets;
+use crate::source::VideoSource;
+
+/// Where pictures come from; `None` while the camera is off.
+#[derive(Component)]
+pub struct Source(pub Option<VideoSource>);
+
+/// The encoder's end of its pipe.
+#[derive(Component)]
+pub struct Encoder(pub VideoEncoder);
+
+/// What the path leaves for video.
+#[derive(Component)]
+pub struct TargetRate(pub RateControl);
+
+/// Encoded units not yet given to the transport, and the storage packets are made in.
+#[derive(Component)]
+pub struct VideoQueue {
+    pub units: UnitQueue,
+    pub packets: Packets,
+    /// 90 kHz timestamps count from here.
+    pub epoch: Instant,
+}
+
+/// The local picture, for our own tile.
+#[derive(Component, Default)]
+pub struct LocalView {
+    pub picture: Option<Arc<Picture>>,
+    pub frame: u64,
+    /// Captured last, to encode at once when a keyframe is asked for and the source is still.
+    pub last: Option<crate::media::video::CapturedPicture>,
+}
+
+/// Counters of the video that goes out.
+#[derive(Component, Clone, Copy, Debug, Default)]
+pub struct VideoSent {
+    pub captured: u64,
+    pub sent: u64,
+    pub packets: u64,
+    pub bytes: u64,
+    /// Pictures not encoded because the encoder was behind or the brake was on.
+    pub skipped: u64,
+}
+
+/// The microphone's way out.
+#[derive(Component)]
+pub struct Voice {
+    pub microphone: Option<Microphone>,
+    pub encoder: OpusEncoder,
+    pub bitrate: Bitrate,
+    pub muted: bool,
+    pub loudness: Loudness,
+    /// Captured samples not yet a whole frame.
+    pub samples: Vec<f32>,
+    /// When the first of them was captured.
+    pub first: Option<Instant>,
+    /// Encoded frames not yet given to the transport.
+    pub frames: Vec<VoiceFrame>,
+    pub spare: Vec<Vec<u8>>,
+    /// 48 kHz timestamp of the next frame.
+    pub timestamp: u32,
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+/// One encoded frame of speech.
+#[derive(Clone, Debug)]
+pub struct VoiceFrame {
+    pub data: Vec<u8>,
+    pub timestamp: u32,
+    pub captured: Instant,
+    pub level: i8,
+}

@@ -1,0 +1,108 @@
+//! Resources: what there is one of.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bevy_ecs::entity::Entity;
+use bevy_ecs::resource::Resource;
+
+use crate::base::id::TileId;
+use crate::base::pipe::{Latest, PipeReceiver, PipeSender, Wake};
+use crate::base::time::Instant;
+use crate::device::Loudspeaker;
+use crate::layout::snapshot::{Controls, Phase, Presented, ViewSnapshot};
+use crate::media::chirp::ChirpFinder;
+use crate::media::mix::Limiter;
+use crate::net::datagram::{Inbox, Outbox};
+use crate::net::udp::UdpPort;
+use crate::world::config::Config;
+use crate::world::message::{Command, Notice};
+
+/// This tick's time: the latest of the clock at its start, the newest arrival, and the tick before.
+#[derive(Resource, Clone, Copy, Debug)]
+pub struct Now(pub Instant);
+
+/// When something is due next, gathered anew in each tick's last stage.
+#[derive(Resource, Clone, Copy, Debug, Default)]
+pub struct Due(pub Option<Instant>);
+
+impl Due {
+    pub fn at(&mut self, at: Instant) {
+        self.0 = Some(self.0.map_or(at, |due| due.min(at)));
+    }
+}
+
+/// Datagrams that arrived since the last tick.
+#[derive(Resource, Debug, Default)]
+pub struct Arriving(pub Inbox);
+
+/// From address to connection.
+#[derive(Resource, Debug, Default)]
+pub struct Demux {
+    pub known: HashMap<SocketAddr, Entity>,
+    /// Datagrams that no connection takes: noise, attacks, and the last packets of a call that is over.
+    pub foreign: u64,
+    /// STUN from unknown addresses asked about in the current second; the rest is dropped unasked.
+    pub asked: u32,
+    pub asked_since: Option<Instant>,
+}
+
+impl Demux {
+    /// A known peer needs one answer; a flood of unknown STUN must not cost a call its time.
+    pub const ASKS_PER_SECOND: u32 = 200;
+    /// A connection shows itself under a handful of addresses.
+    pub const BOUND: usize = 256;
+}
+
+/// The media port. `None` in virtual time: then the datagrams stay in `sent` for the one who drives.
+#[derive(Resource, Default)]
+pub struct MediaPort {
+    pub udp: Option<UdpPort>,
+    pub port: u16,
+    pub sent: Outbox,
+}
+
+#[derive(Resource, Clone, Debug)]
+pub struct Settings(pub Config);
+
+/// Wakes the engine's poll; handed to every worker.
+#[derive(Resource, Clone, Debug)]
+pub struct EngineWake(pub Wake);
+
+/// The loudspeaker and the mix on its way there.
+#[derive(Resource, Default)]
+pub struct Sound {
+    pub speaker: Option<Loudspeaker>,
+    pub mix: Vec<f32>,
+    pub voice: Vec<f32>,
+    pub limiter: Limiter,
+    pub chirps: Option<ChirpFinder>,
+    /// One line about a device that was lost or could not be opened.
+    pub note: String,
+}
+
+/// The engine's end of the app's channels, and how to tell the app that there is something new to draw.
+#[derive(Resource)]
+pub struct AppEnd {
+    pub view: Arc<Latest<ViewSnapshot>>,
+    pub commands: PipeReceiver<Command>,
+    /// When full the notice is dropped and counted: the snapshot says the same a moment later.
+    pub notices: PipeSender<Notice>,
+    pub presented: PipeReceiver<Presented>,
+    pub redraw: Box<dyn Fn() + Send + Sync>,
+}
+
+/// What the window shows beside the tiles. `changes` counts up whenever any of it changes.
+#[derive(Resource, Clone, Debug, Default)]
+pub struct Showing {
+    pub phase: Phase,
+    pub peer: String,
+    pub own_name: String,
+    pub controls: Controls,
+    pub in_call_since: Option<Instant>,
+    pub changes: u64,
+}
+
+/// The tile that shows ourselves; remote ones count up from the next.
+pub const LOCAL_TILE: TileId = TileId(0);

@@ -1,0 +1,106 @@
+//! What comes in: one entity per incoming track.
+
+use std::collections::VecDeque;
+
+use bevy_ecs::component::Component;
+use bevy_ecs::entity::Entity;
+
+use crate::base::id::TileId;
+use crate::base::time::Instant;
+use crate::codec::opus::OpusDecoder;
+use crate::codec::video_decoder::{DecodedFrame, VideoDecoder};
+use crate::media::freeze::FreezeMeter;
+use crate::media::jitter_audio::JitterBuffer;
+use crate::media::jitter_video::VideoJitter;
+use crate::media::level::Loudness;
+use crate::media::playout_clock::PlayoutClock;
+use crate::media::stretch::Stretcher;
+
+/// The connection a stream comes in by; a connection's streams go when it goes.
+#[derive(Component, Clone, Copy, Debug)]
+#[relationship(relationship_target = Streams)]
+pub struct StreamOf(pub Entity);
+
+/// All streams of a connection.
+#[derive(Component, Debug, Default)]
+#[relationship_target(relationship = StreamOf, linked_spawn)]
+pub struct Streams(Vec<Entity>);
+
+/// Video packets on their way to being decodable units.
+#[derive(Component)]
+pub struct VideoJitterBuffer(pub VideoJitter);
+
+/// The decoder's end of its pipe.
+#[derive(Component)]
+pub struct Decoder(pub VideoDecoder);
+
+/// Decoded frames, and which of them is shown.
+#[derive(Component)]
+pub struct Frames {
+    pub tile: TileId,
+    /// Decoded and not yet due, oldest first. At most [`Frames::BOUND`]: past that the oldest goes.
+    pub waiting: VecDeque<DecodedFrame>,
+    pub shown: Option<DecodedFrame>,
+    /// Counts up with each frame shown: the renderer uploads when it changes.
+    pub frame: u64,
+    pub clock: PlayoutClock,
+    /// Decoded frames never shown because a newer one was due.
+    pub skipped: u64,
+}
+
+impl Frames {
+    /// Half a second at 30 frames a second.
+    pub const BOUND: usize = 15;
+
+    pub fn new(tile: TileId, now: Instant) -> Self {
+        Self { tile, waiting: VecDeque::new(), shown: None, frame: 0, clock: PlayoutClock::new(now), skipped: 0 }
+    }
+}
+
+/// What of this stream was shown, and when.
+#[derive(Component, Default)]
+pub struct Ledger {
+    /// Shown frames whose presentation is not yet reported, oldest first; at most [`Ledger::BOUND`].
+    pub pending: VecDeque<(u64, crate::media::ledger::Stamps)>,
+    pub freezes: FreezeMeter,
+    pub presented: u64,
+    /// The last marker's counter, to count distinct ones.
+    pub last_marker: Option<u32>,
+    pub markers: u64,
+}
+
+impl Ledger {
+    /// The renderer reports within a picture or two; 256 is what its ring holds.
+    pub const BOUND: usize = 256;
+}
+
+/// Audio packets, their decoder, and what lies between it and the mix.
+#[derive(Component)]
+pub struct AudioStream {
+    pub jitter: JitterBuffer,
+    pub decoder: OpusDecoder,
+    pub stretcher: Stretcher,
+    pub loudness: Loudness,
+    /// Decoded samples of one packet.
+    pub scratch: Vec<f32>,
+    /// The packet decoded last in this tick.
+    pub heard: Option<Heard>,
+    /// When the first decoded sample plays.
+    pub first_played: Option<Instant>,
+}
+
+/// A packet that was decoded, for its delay.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    pub captured: Option<Instant>,
+    pub arrived: Instant,
+    /// Samples that play before its first one.
+    pub before: usize,
+}
+
+/// What the peer said about its own microphone and camera.
+#[derive(Component, Clone, Copy, Debug, Default)]
+pub struct PeerMute {
+    pub audio: bool,
+    pub video: bool,
+}
