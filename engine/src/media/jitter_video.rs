@@ -317,6 +317,10 @@ impl VideoJitter {
 
     /// While a keyframe is needed and none is whole: drops what can be part of none. `false` when nothing was dropped.
     fn discard_undecodable(&mut self, now: Instant) -> bool {
+        // At the very beginning the keyframe may have been overtaken by what follows it.
+        if !self.handed_out && self.blocked.is_some_and(|since| now < since + REORDERING) {
+            return false;
+        }
         match self.look_at_front() {
             Front::Whole(count) => {
                 self.discard(count);

@@ -222,8 +222,8 @@ fn start_code(bytes: &[u8]) -> Option<usize> {
     while let Some(window) = bytes.get(at..at.saturating_add(3)) {
         match window {
             [0, 0, 1] => return Some(at),
-            [_, _, 2..] => at = at.saturating_add(3),
-            [_, 1.., _] => at = at.saturating_add(2),
+            [_, _, third] if *third > 1 => at = at.saturating_add(3),
+            [_, second, _] if *second > 0 => at = at.saturating_add(2),
             _ => at = at.saturating_add(1),
         }
     }
