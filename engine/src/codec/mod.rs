@@ -2,7 +2,6 @@
 
 pub mod h264;
 pub mod plain;
-pub mod scale;
 pub mod video_decoder;
 pub mod video_encoder;
 pub mod worker;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::VideoCodec;
 use super::h264::encoder::{Encoded, H264Encoder};
 use super::plain::PlainEncoder;
-use super::scale::Scaler;
+
 use super::worker::{Clock, Job, Worker};
 use crate::base::error::Result;
 use crate::base::id::UnitNumber;
@@ -14,6 +14,7 @@ use crate::base::pipe::{Refusal, Wake};
 use crate::base::rate::Bitrate;
 use crate::base::time::Instant;
 use crate::media::encoded::EncodedUnit;
+use crate::media::scale::Scaler;
 use crate::media::video::{CapturedPicture, Picture};
 
 /// One picture is being encoded and one waits: a third would only be older when it is sent.

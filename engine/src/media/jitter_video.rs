@@ -279,7 +279,16 @@ impl VideoJitter {
         let timestamp = self.slots.front().and_then(|slot| slot.as_ref()).map(|slot| slot.timestamp);
         for (index, slot) in self.slots.iter().enumerate() {
             match slot {
-                None => return self.slots.iter().skip(index).flatten().map(|s| s.arrival).min().map_or(Front::Tail, Front::Gap),
+                None => {
+                    return self
+                        .slots
+                        .iter()
+                        .skip(index)
+                        .flatten()
+                        .map(|s| s.arrival)
+                        .min()
+                        .map_or(Front::Tail, Front::Gap);
+                }
                 // The marker was left out: the next unit has begun all the same.
                 Some(slot) if Some(slot.timestamp) != timestamp => return Front::Whole(index),
                 Some(slot) if slot.marker => return Front::Whole(index + 1),

@@ -119,12 +119,8 @@ pub fn find(luma: &[u8], stride: usize, width: u32, height: u32) -> Vec<Found> {
             let cell = (end - start) / (COLUMNS - 2) as f32;
             let Some((top, bottom)) = plane.column_extent((start + cell) as usize, y) else { continue };
             let row = (bottom - top) / DATA_ROWS as f32;
-            let strip = Strip {
-                x: start - cell,
-                y: top - row,
-                width: cell * COLUMNS as f32,
-                height: row * ROWS as f32,
-            };
+            let strip =
+                Strip { x: start - cell, y: top - row, width: cell * COLUMNS as f32, height: row * ROWS as f32 };
             if let Some(marker) = strip.decode(&plane) {
                 found.push(Found { x: strip.x, y: strip.y, width: strip.width, height: strip.height, marker });
             }
@@ -175,7 +171,10 @@ impl Strip {
         let middle = (black + white) / 2.0;
         for row in 1..=DATA_ROWS {
             for (index, is_black) in FINDER.iter().enumerate() {
-                if [1 + index, COLUMNS - 2 - index].iter().any(|c| cell(*c, row).is_none_or(|v| (v < middle) != *is_black)) {
+                if [1 + index, COLUMNS - 2 - index]
+                    .iter()
+                    .any(|c| cell(*c, row).is_none_or(|v| (v < middle) != *is_black))
+                {
                     return None;
                 }
             }
@@ -196,7 +195,11 @@ impl Strip {
         let range = |from: f32, size: f32| {
             let (first, last) = ((from + size * 0.25).round(), (from + size * 0.75).round());
             // A cell of two pixels has no inner half: its middle pixel is taken.
-            if last > first { (first as usize, last as usize) } else { ((from + size * 0.5) as usize, (from + size * 0.5) as usize + 1) }
+            if last > first {
+                (first as usize, last as usize)
+            } else {
+                ((from + size * 0.5) as usize, (from + size * 0.5) as usize + 1)
+            }
         };
         let ((left, right), (top, bottom)) = (range(x, cell_width), range(y, cell_height));
         let mut sum = 0u32;
@@ -330,7 +333,10 @@ fn from_bits(bits: u128) -> Option<Marker> {
 fn crc16(payload: u128) -> u16 {
     let [_, _, _, _, _, bytes @ ..] = payload.to_be_bytes();
     bytes.iter().fold(0xffff, |crc, byte| {
-        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| if crc & 0x8000 != 0 { (crc << 1) ^ 0x1021 } else { crc << 1 })
+        (0..8).fold(
+            crc ^ (u16::from(*byte) << 8),
+            |crc, _| if crc & 0x8000 != 0 { (crc << 1) ^ 0x1021 } else { crc << 1 },
+        )
     })
 }
 

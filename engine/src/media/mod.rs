@@ -6,4 +6,5 @@ pub mod jitter_video;
 pub mod ledger;
 pub mod marker;
 pub mod playout_clock;
+pub mod scale;
 pub mod video;

@@ -54,7 +54,14 @@ impl H264Encoder {
     /// # Errors
     /// The picture's size is not even and at least 16, or the encoder failed (`Kind::Reopen`): the next picture
     /// begins with a fresh one.
-    pub fn encode(&mut self, picture: &Picture, bitrate: Bitrate, force: bool, millis: u64, out: &mut Vec<u8>) -> Result<Encoded> {
+    pub fn encode(
+        &mut self,
+        picture: &Picture,
+        bitrate: Bitrate,
+        force: bool,
+        millis: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<Encoded> {
         let result = self.try_encode(picture, bitrate, force, millis, out);
         if result.is_err() {
             self.running = None;
@@ -62,7 +69,14 @@ impl H264Encoder {
         result
     }
 
-    fn try_encode(&mut self, picture: &Picture, bitrate: Bitrate, force: bool, millis: u64, out: &mut Vec<u8>) -> Result<Encoded> {
+    fn try_encode(
+        &mut self,
+        picture: &Picture,
+        bitrate: Bitrate,
+        force: bool,
+        millis: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<Encoded> {
         let (width, height) = (picture.width as usize, picture.height as usize);
         if width < 16 || height < 16 || width % 2 != 0 || height % 2 != 0 {
             return Err(Error::new(Kind::Refused, format!("a picture of {width}×{height} cannot be encoded")));

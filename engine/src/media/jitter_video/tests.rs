@@ -24,7 +24,8 @@ fn stream(units: u64, packets: usize, keyframes: &[u64]) -> Vec<Sent> {
         let mut out = Packets::default();
         packetise(&unit, 110, &mut out);
         for (index, payload) in out.iter().enumerate() {
-            let ext = UnitExt { number: UnitNumber(number as u16), encode: Duration::from_millis(4), ..UnitExt::default() };
+            let ext =
+                UnitExt { number: UnitNumber(number as u16), encode: Duration::from_millis(4), ..UnitExt::default() };
             sent.push(Sent {
                 sequence,
                 timestamp: 90_000 + number * 3000,
@@ -157,7 +158,15 @@ fn bounds_hold_and_the_stream_recovers() {
     let payload = vec![0x41; 1200];
     for sequence in 0..4000 {
         let sequence = (1 << 41) + sequence * 2;
-        jitter.push(&PacketIn { sequence, timestamp: 1, marker: false, payload: &payload, arrival: start, unit: None, capture: None });
+        jitter.push(&PacketIn {
+            sequence,
+            timestamp: 1,
+            marker: false,
+            payload: &payload,
+            arrival: start,
+            unit: None,
+            capture: None,
+        });
         assert!(jitter.bytes() <= MAX_BYTES && jitter.slots.len() as u64 <= MAX_PACKETS);
     }
 }

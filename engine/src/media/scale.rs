@@ -1,7 +1,7 @@
-//! Scaling pictures down in front of the encoder: area average for exactly 2:1, a triangle filter otherwise (bilinear
+//! Scaling pictures: area average for exactly 2:1, a triangle filter otherwise (bilinear
 //! whose support grows with the ratio, so that nothing aliases).
 
-use crate::media::video::Picture;
+use super::video::Picture;
 
 /// Scales pictures; keeps its storage between calls.
 #[derive(Debug, Default)]
@@ -56,7 +56,8 @@ impl Scaler {
             let taps = self.horizontal.starts.iter().zip(self.horizontal.weights.chunks_exact(self.horizontal.count));
             for (pixel, (start, weights)) in line.iter_mut().zip(taps) {
                 let inputs = &row[*start as usize..][..weights.len()];
-                let sum: u32 = inputs.iter().zip(weights).map(|(value, weight)| u32::from(*value) * u32::from(*weight)).sum();
+                let sum: u32 =
+                    inputs.iter().zip(weights).map(|(value, weight)| u32::from(*value) * u32::from(*weight)).sum();
                 *pixel = ((sum + ONE / 2) / ONE) as u8;
             }
         }
