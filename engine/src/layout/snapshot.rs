@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::base::id::{TileId, UnitNumber};
 use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant};
+use crate::media::marker::Marker;
 use crate::media::video::Picture;
 
 /// One description of the picture, published whole. The renderer keeps the newest.
@@ -62,14 +63,29 @@ pub enum Phase {
     #[default]
     Idle,
     /// We ring there.
-    RingingOut { peer: String },
+    RingingOut {
+        peer: String,
+    },
     /// They ring here. `verified`: the safety number was compared.
-    RingingIn { peer: String, verified: bool },
-    Connecting { peer: String },
-    InCall { peer: String },
-    Reconnecting { peer: String },
+    RingingIn {
+        peer: String,
+        verified: bool,
+    },
+    Connecting {
+        peer: String,
+    },
+    InCall {
+        peer: String,
+    },
+    Reconnecting {
+        peer: String,
+    },
     /// `reason`: one line, what happened and what to do; empty when there is nothing to say.
-    Ended { peer: String, outcome: String, reason: String },
+    Ended {
+        peer: String,
+        outcome: String,
+        reason: String,
+    },
 }
 
 /// What the buttons show.
@@ -114,13 +130,4 @@ pub struct Presented {
     pub at: Instant,
     /// The marker read in the presented pixels, where the renderer was asked to look for it.
     pub marker: Option<Marker>,
-}
-
-/// What a test card paints and a reader finds: the frame counter and when the card was drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Marker {
-    /// Counts up by one per drawn card, modulo 2³².
-    pub counter: u32,
-    /// Microseconds since 1970-01-01 00:00 UTC.
-    pub drawn: crate::base::time::WallTime,
 }

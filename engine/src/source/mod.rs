@@ -1,1 +1,227 @@
-//! Cameras, cards and files: one folder and one enum arm each.
+//! Cameras, cards and files: one folder and one enum arm each, each on a named thread that keeps its own pace.
+
+pub mod file;
+pub mod testcard;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+
+use crate::base::error::{Error, Kind, Result};
+use crate::base::pipe::{Latest, PipeReceiver, PipeSender, Wake, pipe};
+use crate::base::time::{Duration, Instant, now};
+use crate::media::video::CapturedPicture;
+use file::FileSource;
+use testcard::TestCard;
+
+/// What to open.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SourceSpec {
+    TestCard {
+        width: u32,
+        height: u32,
+        /// Pictures per second.
+        frame_rate: f32,
+    },
+    /// A Y4M file at its own rate, or a raw H.264 file at 30 pictures per second, over and over.
+    File(PathBuf),
+}
+
+/// A source of pictures on its own thread. Dropping it ends and joins the thread.
+#[derive(Debug)]
+pub struct VideoSource {
+    shared: Arc<Shared>,
+    /// Closed to end the thread.
+    stop: Option<PipeSender<()>>,
+    thread: Option<JoinHandle<()>>,
+    size: (u32, u32),
+    frame_rate: f32,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    latest: Latest<CapturedPicture>,
+    captured: AtomicU64,
+    failure: OnceLock<Error>,
+}
+
+/// The kinds of sources.
+#[derive(Debug)]
+enum Feed {
+    TestCard(Box<TestCard>),
+    File(Box<FileSource>),
+}
+
+impl VideoSource {
+    /// Opens the source and starts its thread; `wake` is called after each picture.
+    ///
+    /// # Errors
+    /// The file cannot be opened (`Kind::Gone`) or read (`Kind::Malformed`), in one line for a person.
+    pub fn spawn(spec: SourceSpec, wake: Wake) -> Result<Self> {
+        let (feed, size, frame_rate) = match spec {
+            SourceSpec::TestCard { width, height, frame_rate } => {
+                let card = TestCard::new(width, height, frame_rate);
+                let size = card.size();
+                (Feed::TestCard(Box::new(card)), size, frame_rate)
+            }
+            SourceSpec::File(path) => {
+                let file = FileSource::open(&path)?;
+                let (size, frame_rate) = (file.size(), file.frame_rate());
+                (Feed::File(Box::new(file)), size, frame_rate)
+            }
+        };
+        // A rate outside of this is a broken file or a slip of the hand, and would spin or never draw.
+        let frame_rate = frame_rate.clamp(1.0, 120.0);
+        let shared = Arc::new(Shared::default());
+        let (stop, stopped) = pipe::<()>(1);
+        let (ours, pace) = (shared.clone(), Pace { start: now(), frame_rate, number: 0 });
+        let thread = std::thread::Builder::new()
+            .name("video-source".to_owned())
+            .spawn(move || run(feed, pace, &ours, &stopped, &wake))
+            .map_err(|error| Error::new(Kind::Retry, format!("cannot start the thread video-source: {error}")))?;
+        Ok(Self { shared, stop: Some(stop), thread: Some(thread), size, frame_rate })
+    }
+
+    /// The names of the sources there are, as a person gives them.
+    pub fn list() -> Vec<String> {
+        vec!["testcard".to_owned()]
+    }
+
+    /// The newest picture that was not taken yet.
+    pub fn take(&self) -> Option<CapturedPicture> {
+        self.shared.latest.take()
+    }
+
+    /// Pictures captured so far.
+    pub fn captured_count(&self) -> u64 {
+        self.shared.captured.load(Ordering::Relaxed)
+    }
+
+    /// Pictures that a newer one replaced before anybody took them.
+    pub fn replaced_count(&self) -> u64 {
+        self.shared.latest.replaced()
+    }
+
+    /// Why the source ended by itself; `None` while it runs.
+    pub fn failure(&self) -> Option<&Error> {
+        self.shared.failure.get()
+    }
+
+    pub const fn size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    pub const fn frame_rate(&self) -> f32 {
+        self.frame_rate
+    }
+}
+
+impl Drop for VideoSource {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic in there has been reported by the hook; the source is gone either way.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Absolute deadlines: picture n is due at start + n / rate, however late the ones before it were.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    start: Instant,
+    frame_rate: f32,
+    number: u64,
+}
+
+impl Pace {
+    fn due(&self) -> Instant {
+        self.start + Duration::from_secs_f64(self.number as f64 / f64::from(self.frame_rate))
+    }
+
+    /// Goes on to the next deadline; those that a stall has passed are left out.
+    fn advance(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.start).as_secs_f64() * f64::from(self.frame_rate);
+        self.number = (self.number + 1).max(passed.floor() as u64);
+    }
+}
+
+fn run(mut feed: Feed, mut pace: Pace, shared: &Shared, stopped: &PipeReceiver<()>, wake: &Wake) {
+    loop {
+        // Nothing is ever sent: the wait ends by time, or at once when the other end is gone.
+        let _ = stopped.recv_timeout(pace.due().saturating_duration_since(now()));
+        if stopped.is_gone() {
+            return;
+        }
+        let at = now();
+        if at < pace.due() {
+            continue;
+        }
+        let captured = match &mut feed {
+            Feed::TestCard(card) => Ok(card.draw(at)),
+            Feed::File(file) => file.next(at),
+        };
+        match captured {
+            Ok(picture) => {
+                shared.latest.put(picture);
+                shared.captured.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => {
+                let _ = shared.failure.set(error);
+                wake.wake();
+                return;
+            }
+        }
+        wake.wake();
+        pace.advance(at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::marker;
+
+    #[test]
+    fn cards_come_at_their_rate_stamped_as_painted() {
+        let card = SourceSpec::TestCard { width: 320, height: 180, frame_rate: 100.0 };
+        let source = VideoSource::spawn(card, Wake::none()).expect("a card");
+        let deadline = now() + Duration::from_secs(20);
+        let mut taken: Vec<CapturedPicture> = Vec::new();
+        while taken.len() < 10 {
+            assert!(now() < deadline, "{} pictures", taken.len());
+            match source.take() {
+                Some(picture) => taken.push(picture),
+                None => std::thread::yield_now(),
+            }
+        }
+        for card in &taken {
+            let found = marker::read(&card.picture.y, 320, 320, 180).expect("readable");
+            assert_eq!(found.drawn, crate::base::time::WallTime::of(card.captured));
+        }
+        let shown = taken[9].captured - taken[0].captured;
+        assert!(shown >= Duration::from_millis(80), "nine gaps of 10 ms: {shown:?}");
+        assert!(source.captured_count() >= 10);
+        assert!(source.failure().is_none());
+    }
+
+    #[test]
+    fn deadlines_do_not_drift_and_a_stall_is_no_burst() {
+        let start = now();
+        let mut pace = Pace { start, frame_rate: 30.0, number: 0 };
+        for _ in 0..3000 {
+            pace.advance(pace.due() + Duration::from_millis(3));
+        }
+        assert!((pace.due() - start).abs_diff(Duration::from_secs(100)) < Duration::from_micros(1));
+        pace.advance(start + Duration::from_millis(101_020));
+        assert_eq!(pace.number, 3030);
+    }
+
+    #[test]
+    fn a_missing_file_is_said_in_one_line() {
+        let error = VideoSource::spawn(SourceSpec::File("/nowhere/a.y4m".into()), Wake::none()).expect_err("not there");
+        assert_eq!(error.kind, Kind::Gone);
+        assert!(error.text.starts_with("cannot open /nowhere/a.y4m: "), "{error}");
+    }
+}

@@ -1,0 +1,215 @@
+//! A job on a named thread of its own, or inline for virtual time; the engine's end is the same for both.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use crate::base::error::{Error, Kind, Result};
+use crate::base::pipe::{PipeReceiver, PipeSender, Refusal, Wake, pipe};
+use crate::base::time::{Instant, now};
+
+/// What a worker does with each item.
+pub trait Job: Send + 'static {
+    type In: Send + 'static;
+    type Out: Send + 'static;
+
+    /// Does the work on one item; `clock` gives the stamps. An error ends the worker.
+    ///
+    /// # Errors
+    /// The job cannot go on: its handle says [`Worker::is_gone`] from then on.
+    fn run(&mut self, item: Self::In, clock: Clock) -> Result<Option<Self::Out>>;
+}
+
+/// Where a job's stamps come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Clock {
+    /// The monotonic clock, on a worker's thread.
+    Real,
+    /// One instant of virtual time: the work takes none.
+    At(Instant),
+}
+
+impl Clock {
+    pub fn now(self) -> Instant {
+        match self {
+            Self::Real => now(),
+            Self::At(at) => at,
+        }
+    }
+}
+
+/// The engine's end of a job.
+#[derive(Debug)]
+pub enum Worker<J: Job> {
+    Thread(Thread<J::In, J::Out>),
+    Inline { job: Option<J>, out: VecDeque<J::Out> },
+}
+
+/// A job on its thread. Dropping it closes both pipes, so that the thread ends after the item it works on, and joins.
+#[derive(Debug)]
+pub struct Thread<I, O> {
+    /// Both are there until the drop.
+    pipes: Option<(PipeSender<I>, PipeReceiver<O>)>,
+    gone: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<J: Job> Worker<J> {
+    /// Starts a thread called `name` with an in-pipe of `bound` items. `wake` is called after each result.
+    ///
+    /// # Errors
+    /// The system gives no thread (`Kind::Retry`).
+    pub fn spawn(name: &str, bound: usize, mut job: J, wake: Wake) -> Result<Self> {
+        let (to, items) = pipe::<J::In>(bound);
+        // Twice the in-pipe: the worker waits (and the in-pipe fills, which is the sender's signal) only when the
+        // engine has not collected for a long time.
+        let (results, from) = pipe::<J::Out>(bound * 2);
+        let gone = Arc::new(AtomicBool::new(false));
+        let ended = gone.clone();
+        let body = move || {
+            while let Some(item) = items.recv() {
+                // A job that panicked is not used again; what it holds is only dropped.
+                let result = catch_unwind(AssertUnwindSafe(|| job.run(item, Clock::Real)));
+                match result {
+                    Ok(Ok(None)) => {}
+                    Ok(Ok(Some(out))) => {
+                        if results.send(out).is_err() {
+                            break;
+                        }
+                    }
+                    Ok(Err(error)) => {
+                        tracing::error!(%error, "a codec worker ends");
+                        break;
+                    }
+                    Err(_) => {
+                        tracing::error!("a codec worker panicked");
+                        break;
+                    }
+                }
+                // Also without a result: the job may have set a flag that the engine looks at.
+                wake.wake();
+            }
+            ended.store(true, Ordering::Release);
+            wake.wake();
+        };
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(body)
+            .map_err(|error| Error::new(Kind::Retry, format!("cannot start the thread {name}: {error}")))?;
+        Ok(Self::Thread(Thread { pipes: Some((to, from)), gone, thread: Some(thread) }))
+    }
+
+    /// The same job without a thread: it is done inside [`Self::submit`].
+    pub const fn inline(job: J) -> Self {
+        Self::Inline { job: Some(job), out: VecDeque::new() }
+    }
+
+    /// Hands an item over. Inline the work is done here, at `now`.
+    pub fn submit(&mut self, item: J::In, now: Instant) -> Result<(), Refusal<J::In>> {
+        match self {
+            Self::Thread(Thread { pipes: Some((to, _)), .. }) => to.try_send(item),
+            Self::Inline { job: Some(running), out } => {
+                match running.run(item, Clock::At(now)) {
+                    Ok(result) => out.extend(result),
+                    Err(_) => {
+                        if let Self::Inline { job, .. } = self {
+                            *job = None;
+                        }
+                    }
+                }
+                Ok(())
+            }
+            _ => Err(Refusal::Gone(item)),
+        }
+    }
+
+    /// The next result, in the order of the items.
+    pub fn poll(&mut self) -> Option<J::Out> {
+        match self {
+            Self::Thread(thread) => thread.pipes.as_ref()?.1.try_recv(),
+            Self::Inline { out, .. } => out.pop_front(),
+        }
+    }
+
+    /// True when the in-pipe is full: the next submit would be refused.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Thread(thread) => thread.pipes.as_ref().is_some_and(|(to, _)| to.is_full()),
+            Self::Inline { .. } => false,
+        }
+    }
+
+    /// True when the job has ended by an error or a panic.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Thread(thread) => thread.gone.load(Ordering::Acquire),
+            Self::Inline { job, .. } => job.is_none(),
+        }
+    }
+}
+
+impl<I, O> Drop for Thread<I, O> {
+    fn drop(&mut self) {
+        self.pipes = None;
+        if let Some(thread) = self.thread.take() {
+            // The body catches panics; there is nothing to learn from the result.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::Duration;
+
+    struct Half;
+
+    impl Job for Half {
+        type In = u32;
+        type Out = u32;
+
+        fn run(&mut self, item: u32, _: Clock) -> Result<Option<u32>> {
+            assert_ne!(item, 13, "the test's panic");
+            Ok(item.is_multiple_of(2).then_some(item / 2))
+        }
+    }
+
+    fn wait_until(mut condition: impl FnMut() -> bool) {
+        let deadline = now() + Duration::from_secs(20);
+        while !condition() {
+            assert!(now() < deadline, "waited too long");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn results_come_back_in_order() {
+        let mut worker = Worker::spawn("test-half", 4, Half, Wake::none()).expect("a thread");
+        (0..4).for_each(|item| worker.submit(item, now()).expect("room"));
+        let mut results = Vec::new();
+        wait_until(|| {
+            results.extend(worker.poll());
+            results.len() == 2
+        });
+        assert_eq!(results, [0, 1]);
+    }
+
+    #[test]
+    fn a_panic_ends_the_worker_and_nothing_else() {
+        let mut worker = Worker::spawn("test-panic", 4, Half, Wake::none()).expect("a thread");
+        worker.submit(13, now()).expect("room");
+        wait_until(|| worker.is_gone());
+        wait_until(|| worker.submit(2, now()) == Err(Refusal::Gone(2)));
+    }
+
+    #[test]
+    fn dropping_does_not_wait_for_results_that_nobody_collects() {
+        let mut worker = Worker::spawn("test-drop", 1, Half, Wake::none()).expect("a thread");
+        // The out-pipe holds two: the worker is stuck on the third and the in-pipe fills.
+        wait_until(|| worker.submit(2, now()) == Err(Refusal::Full(2)));
+        drop(worker);
+    }
+}

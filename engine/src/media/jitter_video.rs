@@ -1,0 +1,432 @@
+//! The video jitter buffer: packets in, complete units out, in decoding order, each as soon as it can be decoded.
+//!
+//! A unit can be decoded when it is a keyframe or when it follows the last one without a gap in the sequence numbers:
+//! a sender that throws away a unit which others refer to makes a keyframe next. A gap waits for the retransmission;
+//! after its deadline everything up to the next complete keyframe is dropped. When to *show* what was decoded is
+//! decided behind the decoder, by [`super::playout_clock::PlayoutClock`].
+
+use std::collections::VecDeque;
+
+use super::encoded::ReceivedUnit;
+use super::ledger::Stamps;
+use crate::base::id::UnitNumber;
+use crate::base::time::{Duration, Instant};
+use crate::proto::rtp_h264::{Depacketiser, begins_unit, holds_idr};
+use crate::proto::unit_ext::UnitExt;
+
+/// Two seconds at 10 Mbit/s in packets of 1200 bytes.
+const MAX_PACKETS: u64 = 2048;
+/// What one stream may hold, unfinished units included.
+const MAX_BYTES: usize = 2 << 20;
+/// Packets before the first one that came may still come, when the first ones were reordered.
+const MAX_BEFORE_FIRST: u64 = 64;
+/// Reordering without loss is over by then; a later keyframe that is complete need not wait longer.
+const REORDERING: Duration = Duration::from_millis(15);
+/// The least time of undecodable units before a keyframe is asked for, and between two requests.
+const KEYFRAME_PATIENCE: Duration = Duration::from_millis(300);
+
+/// One RTP packet of the stream, decrypted.
+#[derive(Clone, Copy, Debug)]
+pub struct PacketIn<'a> {
+    /// Extended to 64 bits.
+    pub sequence: u64,
+    /// 90 kHz, extended to 64 bits.
+    pub timestamp: u64,
+    pub marker: bool,
+    pub payload: &'a [u8],
+    pub arrival: Instant,
+    /// On the first packet of a unit.
+    pub unit: Option<UnitExt>,
+    /// When the picture was captured, on the local clock.
+    pub capture: Option<Instant>,
+}
+
+/// What happened to packets and units so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub packets: u64,
+    pub duplicates: u64,
+    /// Came after their unit was handed out or given up.
+    pub late: u64,
+    /// Gaps that no retransmission filled in time.
+    pub gaps: u64,
+    /// Times that everything was thrown away because a bound was reached or the sequence jumped.
+    pub resets: u64,
+    /// Packets thrown away while waiting for a keyframe, or with a unit that was malformed.
+    pub dropped_packets: u64,
+    pub malformed_units: u64,
+    pub units: u64,
+}
+
+/// How long a gap waits for its retransmission: the request and its repetition (RTT + 5 ms apart), each there and
+/// back; at least 80 ms for the sender's pacing, at most half a second, because a keyframe is quicker then.
+pub fn retransmission_wait(round_trip: Option<Duration>) -> Duration {
+    let round_trip = round_trip.unwrap_or(Duration::from_millis(100));
+    (round_trip * 2 + Duration::from_millis(40)).clamp(Duration::from_millis(80), Duration::from_millis(500))
+}
+
+#[derive(Debug)]
+struct Slot {
+    timestamp: u64,
+    marker: bool,
+    arrival: Instant,
+    unit: Option<UnitExt>,
+    capture: Option<Instant>,
+    payload: Vec<u8>,
+    /// It begins a unit, as far as the packet itself shows.
+    head: bool,
+    idr: bool,
+}
+
+/// What is known about the unit at the front.
+enum Front {
+    /// Whole: this many packets.
+    Whole(usize),
+    /// Not whole, and nothing newer has come.
+    Tail,
+    /// Not whole though newer packets have come, the first of them at this instant.
+    Gap(Instant),
+}
+
+/// See the top of the file.
+#[derive(Debug)]
+pub struct VideoJitter {
+    /// From sequence number `front` on; `None` has not come.
+    slots: VecDeque<Option<Slot>>,
+    front: u64,
+    /// The slot at the front is the first of its unit.
+    at_start: bool,
+    bytes: usize,
+    needs_keyframe: bool,
+    /// Since when nothing can be decoded.
+    blocked: Option<Instant>,
+    requested: Option<Instant>,
+    wait: Duration,
+    handed_out: bool,
+    last_number: Option<UnitNumber>,
+    last_timestamp: Option<u64>,
+    depacketiser: Depacketiser,
+    spare: Vec<Vec<u8>>,
+    counters: Counters,
+}
+
+impl Default for VideoJitter {
+    fn default() -> Self {
+        Self {
+            slots: VecDeque::new(),
+            front: 0,
+            at_start: false,
+            bytes: 0,
+            needs_keyframe: true,
+            blocked: None,
+            requested: None,
+            wait: retransmission_wait(None),
+            handed_out: false,
+            last_number: None,
+            last_timestamp: None,
+            depacketiser: Depacketiser::default(),
+            spare: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+}
+
+impl VideoJitter {
+    /// Files one packet. Duplicates and late ones are counted and dropped; when a bound is reached, or the sequence
+    /// jumps by more than the buffer holds, everything is dropped up to the next keyframe.
+    pub fn push(&mut self, packet: &PacketIn<'_>) {
+        self.counters.packets += 1;
+        if self.slots.is_empty() && !self.handed_out && self.counters.dropped_packets == 0 {
+            self.front = packet.sequence;
+        }
+        if packet.sequence < self.front && !self.extend_front(packet.sequence) {
+            self.counters.late += 1;
+            return;
+        }
+        let jumps = packet.sequence - self.front >= MAX_PACKETS;
+        if jumps || self.bytes.saturating_add(packet.payload.len()) > MAX_BYTES {
+            self.reset(packet.sequence, packet.arrival);
+        }
+        let index = (packet.sequence - self.front) as usize;
+        while self.slots.len() <= index {
+            self.slots.push_back(None);
+        }
+        let Some(place) = self.slots.get_mut(index) else { return };
+        if place.is_some() {
+            self.counters.duplicates += 1;
+            return;
+        }
+        let mut payload = self.spare.pop().unwrap_or_default();
+        payload.extend_from_slice(packet.payload);
+        self.bytes += payload.len();
+        *place = Some(Slot {
+            timestamp: packet.timestamp,
+            marker: packet.marker,
+            arrival: packet.arrival,
+            unit: packet.unit,
+            capture: packet.capture,
+            head: packet.unit.is_some() || begins_unit(packet.payload),
+            idr: holds_idr(packet.payload),
+            payload,
+        });
+        if self.needs_keyframe {
+            self.blocked.get_or_insert(packet.arrival);
+        }
+    }
+
+    /// The next unit that can be decoded at `now`. Call until `None`.
+    pub fn poll_unit(&mut self, now: Instant) -> Option<ReceivedUnit> {
+        // Each turn hands out or drops at least one packet, or ends.
+        loop {
+            if self.needs_keyframe {
+                match self.find_keyframe(0) {
+                    Some((start, count)) => {
+                        self.discard(start);
+                        if let Some(unit) = self.hand_out(count, now) {
+                            return Some(unit);
+                        }
+                    }
+                    None => {
+                        if !self.discard_undecodable(now) {
+                            return None;
+                        }
+                    }
+                }
+                continue;
+            }
+            match self.look_at_front() {
+                Front::Whole(count) => {
+                    if let Some(unit) = self.hand_out(count, now) {
+                        return Some(unit);
+                    }
+                }
+                Front::Tail => return None,
+                Front::Gap(since) => {
+                    self.blocked.get_or_insert(since);
+                    if now >= since + self.wait {
+                        self.counters.gaps += 1;
+                        self.needs_keyframe = true;
+                    } else if now >= since + REORDERING && self.find_keyframe(1).is_some() {
+                        self.needs_keyframe = true;
+                    } else {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The decoder could not go on: nothing is handed out before the next keyframe.
+    pub fn require_keyframe(&mut self, now: Instant) {
+        self.needs_keyframe = true;
+        self.blocked.get_or_insert(now);
+    }
+
+    /// True when a keyframe has to be asked for now: nothing was decodable for max(300 ms, 1.5 round trips), and the
+    /// last request is at least a round trip (and 300 ms) old. Saying so counts as the request.
+    pub fn keyframe_due(&mut self, now: Instant, round_trip: Option<Duration>) -> bool {
+        let round_trip = round_trip.unwrap_or_default();
+        let Some(blocked) = self.blocked else { return false };
+        let waited = now.saturating_duration_since(blocked) >= KEYFRAME_PATIENCE.max(round_trip * 3 / 2);
+        let again = KEYFRAME_PATIENCE.max(round_trip);
+        if !waited || self.requested.is_some_and(|last| now.saturating_duration_since(last) < again) {
+            return false;
+        }
+        self.requested = Some(now);
+        true
+    }
+
+    /// How long a gap waits from now on; see [`retransmission_wait`].
+    pub const fn set_wait(&mut self, wait: Duration) {
+        self.wait = wait;
+    }
+
+    /// When [`Self::poll_unit`] would do something that no packet triggers: a gap's deadline.
+    pub fn next_due(&self) -> Option<Instant> {
+        match self.look_at_front() {
+            Front::Gap(since) if !self.needs_keyframe && self.find_keyframe(1).is_some() => Some(since + REORDERING),
+            Front::Gap(since) => Some(since + self.wait),
+            _ => None,
+        }
+    }
+
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// True while nothing can be decoded.
+    pub const fn is_blocked(&self) -> bool {
+        self.blocked.is_some()
+    }
+
+    /// Bytes of payload held.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Makes room for a packet in front of the first one. Only before anything was handed out or dropped.
+    fn extend_front(&mut self, sequence: u64) -> bool {
+        let missing = self.front - sequence;
+        if self.handed_out || self.counters.dropped_packets > 0 || missing > MAX_BEFORE_FIRST {
+            return false;
+        }
+        (0..missing).for_each(|_| self.slots.push_front(None));
+        self.front = sequence;
+        true
+    }
+
+    fn look_at_front(&self) -> Front {
+        let timestamp = self.slots.front().and_then(|slot| slot.as_ref()).map(|slot| slot.timestamp);
+        for (index, slot) in self.slots.iter().enumerate() {
+            match slot {
+                None => {
+                    return self
+                        .slots
+                        .iter()
+                        .skip(index)
+                        .flatten()
+                        .map(|s| s.arrival)
+                        .min()
+                        .map_or(Front::Tail, Front::Gap);
+                }
+                // The marker was left out: the next unit has begun all the same.
+                Some(slot) if Some(slot.timestamp) != timestamp => return Front::Whole(index),
+                Some(slot) if slot.marker => return Front::Whole(index + 1),
+                Some(_) => {}
+            }
+        }
+        Front::Tail
+    }
+
+    /// The first whole keyframe at or behind slot `from`: where it begins and how many packets it has.
+    fn find_keyframe(&self, from: usize) -> Option<(usize, usize)> {
+        let mut start = None;
+        let mut idr = false;
+        let mut before: Option<&Slot> = None;
+        for (index, slot) in self.slots.iter().enumerate() {
+            let Some(slot) = slot else {
+                (start, before) = (None, None);
+                continue;
+            };
+            let changes = before.is_some_and(|before| before.marker || before.timestamp != slot.timestamp);
+            if let (Some(begin), true) = (start, changes && idr && before.is_some_and(|before| !before.marker)) {
+                return Some((begin, index - begin));
+            }
+            if changes || slot.head || (index == 0 && self.at_start) {
+                (start, idr) = (Some(index).filter(|index| *index >= from), false);
+            }
+            idr |= slot.idr;
+            if let (Some(begin), true, true) = (start, slot.marker, idr) {
+                return Some((begin, index + 1 - begin));
+            }
+            before = Some(slot);
+        }
+        None
+    }
+
+    /// While a keyframe is needed and none is whole: drops what can be part of none. `false` when nothing was dropped.
+    fn discard_undecodable(&mut self, now: Instant) -> bool {
+        // At the very beginning the keyframe may have been overtaken by what follows it.
+        if !self.handed_out && self.blocked.is_some_and(|since| now < since + REORDERING) {
+            return false;
+        }
+        match self.look_at_front() {
+            Front::Whole(count) => {
+                self.discard(count);
+                true
+            }
+            Front::Gap(since) if now >= since + self.wait => {
+                // Up to where the next unit is known to begin: behind a marker, or at a packet that shows it.
+                let gap = self.slots.iter().position(Option::is_none).unwrap_or(0);
+                let behind = self.slots.iter().enumerate().skip(gap).find_map(|(index, slot)| match slot {
+                    Some(slot) if slot.head && index > 0 => Some((index, true)),
+                    Some(slot) if slot.marker => Some((index + 1, true)),
+                    _ => None,
+                });
+                let (count, at_start) = behind.unwrap_or((self.slots.len(), false));
+                self.discard(count);
+                self.at_start = at_start;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes the unit of `count` packets at the front. `None` where it is malformed: a keyframe is needed then.
+    fn hand_out(&mut self, count: usize, now: Instant) -> Option<ReceivedUnit> {
+        let unit = self.assemble(count, now);
+        let packets = self.counters.dropped_packets;
+        self.discard(count);
+        if unit.is_some() {
+            self.counters.dropped_packets = packets;
+            self.counters.units += 1;
+            self.needs_keyframe = false;
+            self.blocked = None;
+            self.requested = None;
+            self.handed_out = true;
+        } else {
+            self.counters.malformed_units += 1;
+            self.require_keyframe(now);
+        }
+        unit
+    }
+
+    fn assemble(&mut self, count: usize, now: Instant) -> Option<ReceivedUnit> {
+        let first = self.slots.front()?.as_ref()?;
+        let (timestamp, ext, capture) = (first.timestamp, first.unit, first.capture);
+        if self.last_timestamp.is_some_and(|last| timestamp <= last) {
+            return None;
+        }
+        let (mut arrived, mut complete, mut keyframe) = (first.arrival, first.arrival, false);
+        self.depacketiser.reset();
+        for slot in self.slots.iter().take(count) {
+            let slot = slot.as_ref()?;
+            arrived = arrived.min(slot.arrival);
+            complete = complete.max(slot.arrival);
+            keyframe |= slot.idr;
+            self.depacketiser.push(&slot.payload, false).ok()?;
+        }
+        self.depacketiser.finish().ok()?;
+        let data = self.depacketiser.take()?;
+        let number = ext.map_or_else(|| self.last_number.map_or(UnitNumber(0), UnitNumber::next), |ext| ext.number);
+        self.last_number = Some(number);
+        self.last_timestamp = Some(timestamp);
+        let encoded = capture.zip(ext).map(|(capture, ext)| capture + ext.encode);
+        let stamps = Stamps {
+            captured: capture,
+            encoded,
+            sent: encoded.zip(ext).map(|(encoded, ext)| encoded + ext.queue),
+            arrived: Some(arrived),
+            complete: Some(complete),
+            released: Some(now),
+            ..Stamps::default()
+        };
+        Some(ReceivedUnit { data, keyframe, number, timestamp, stamps })
+    }
+
+    /// Removes `count` slots from the front, which ends a unit.
+    fn discard(&mut self, count: usize) {
+        for slot in self.slots.drain(..count.min(self.slots.len())).flatten() {
+            self.counters.dropped_packets += 1;
+            self.bytes -= slot.payload.len();
+            let mut payload = slot.payload;
+            payload.clear();
+            // As many as a large keyframe has: beyond that the storage goes back.
+            if self.spare.len() < 256 {
+                self.spare.push(payload);
+            }
+        }
+        self.front += count as u64;
+        self.at_start |= count > 0;
+    }
+
+    fn reset(&mut self, sequence: u64, now: Instant) {
+        self.counters.resets += 1;
+        self.discard(self.slots.len());
+        (self.front, self.at_start) = (sequence, false);
+        self.require_keyframe(now);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! Which *decoded* frame is due. Frames wait after the decoder, not in front of it, so that a frame that is late for
+//! its own time is still there for the next one's references.
+//!
+//! A frame's play time is its media time on the local clock, as the quickest of the last frames came through, plus a
+//! target delay: the 95th percentile of how much later than the quickest frames come. On an even path both vanish and
+//! a frame is due the moment it is decoded.
+
+use std::collections::VecDeque;
+
+use crate::base::time::{Duration, Instant};
+
+/// Four seconds at 30 frames per second: long enough to have seen the path's jitter, short enough to forget it.
+const WINDOW: usize = 120;
+/// Below this the variation is the machine's own, a person cannot see it, and waiting would only cost delay.
+const IGNORED: i64 = 2_000;
+/// A call is no call any more behind more than this; later frames are shown as they come.
+const MOST: i64 = 500_000;
+
+/// Measures the path's variation and says when frames are due. Times inside are microseconds since `start`.
+#[derive(Clone, Debug)]
+pub struct PlayoutClock {
+    start: Instant,
+    /// Decoding time minus media time of the last frames.
+    transits: VecDeque<i64>,
+    sorted: Vec<i64>,
+    base: i64,
+    target: i64,
+    skipped: u64,
+}
+
+impl PlayoutClock {
+    /// `start` is any instant not later than the first frame.
+    pub fn new(start: Instant) -> Self {
+        Self {
+            start,
+            transits: VecDeque::with_capacity(WINDOW),
+            sorted: Vec::with_capacity(WINDOW),
+            base: 0,
+            target: 0,
+            skipped: 0,
+        }
+    }
+
+    /// A frame with this RTP timestamp (90 kHz, extended) left the decoder at `decoded`.
+    pub fn on_frame(&mut self, timestamp: u64, decoded: Instant) {
+        let transit = self.micros(decoded).saturating_sub(media_micros(timestamp));
+        // The sender's timestamps began anew: what was measured says nothing any more.
+        if self.transits.back().is_some_and(|last| last.abs_diff(transit) > 10_000_000) {
+            self.transits.clear();
+        }
+        if self.transits.len() == WINDOW {
+            self.transits.pop_front();
+        }
+        self.transits.push_back(transit);
+        self.sorted.clear();
+        self.sorted.extend(&self.transits);
+        self.sorted.sort_unstable();
+        self.base = self.sorted.first().copied().unwrap_or_default();
+        let rank = (self.sorted.len() * 95).div_ceil(100).saturating_sub(1);
+        let variation = self.sorted.get(rank).map_or(0, |transit| transit - self.base);
+        self.target = if variation < IGNORED { 0 } else { variation.min(MOST) };
+    }
+
+    /// When the frame with this timestamp is due.
+    pub fn play_time(&self, timestamp: u64) -> Instant {
+        let micros = media_micros(timestamp).saturating_add(self.base).saturating_add(self.target);
+        self.start + Duration::from_micros(u64::try_from(micros).unwrap_or_default())
+    }
+
+    /// Of the waiting frames (their timestamps in decoding order) the index of the newest one that is due at `now`;
+    /// the ones in front of it are skipped and counted. The caller removes them.
+    pub fn choose(&mut self, timestamps: impl Iterator<Item = u64>, now: Instant) -> Option<usize> {
+        let due = timestamps.take_while(|timestamp| self.play_time(*timestamp) <= now).count();
+        let index = due.checked_sub(1)?;
+        self.skipped += index as u64;
+        Some(index)
+    }
+
+    /// When the first of the waiting frames is due; `None` when none waits.
+    pub fn next_due(&self, mut timestamps: impl Iterator<Item = u64>) -> Option<Instant> {
+        timestamps.next().map(|timestamp| self.play_time(timestamp))
+    }
+
+    /// How long frames wait so that nearly all are there in time.
+    pub fn target(&self) -> Duration {
+        Duration::from_micros(self.target.unsigned_abs())
+    }
+
+    /// Frames that were decoded and never chosen, because a newer one was due as well.
+    pub const fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    fn micros(&self, at: Instant) -> i64 {
+        i64::try_from(at.saturating_duration_since(self.start).as_micros()).unwrap_or(i64::MAX)
+    }
+}
+
+fn media_micros(timestamp: u64) -> i64 {
+    i64::try_from(u128::from(timestamp) * 1_000_000 / 90_000).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::now;
+
+    const FRAME: u64 = 3000;
+
+    fn at(start: Instant, frame: u64, late_us: u64) -> Instant {
+        start + Duration::from_micros(1_000_000 + frame * 33_333 + frame / 3 + late_us)
+    }
+
+    #[test]
+    fn on_an_even_path_a_frame_is_due_on_arrival() {
+        let start = now();
+        let mut clock = PlayoutClock::new(start);
+        for frame in 0..200 {
+            let decoded = at(start, frame, frame * 7 % 13 * 100);
+            clock.on_frame(90_000 + frame * FRAME, decoded);
+            assert_eq!(clock.choose(std::iter::once(90_000 + frame * FRAME), decoded), Some(0), "frame {frame}");
+        }
+        assert_eq!(clock.target(), Duration::ZERO);
+    }
+
+    #[test]
+    fn on_an_uneven_path_frames_wait_and_are_evenly_spaced() {
+        let start = now();
+        let mut clock = PlayoutClock::new(start);
+        let late = |frame: u64| frame * 7919 % 41 * 1000;
+        (0..200).for_each(|frame| clock.on_frame(frame * FRAME, at(start, frame, late(frame))));
+        assert!((34..=40).contains(&clock.target().as_millis()), "{:?}", clock.target());
+        let gap = clock.play_time(201 * FRAME) - clock.play_time(200 * FRAME);
+        assert!((33..=34).contains(&gap.as_millis()), "{gap:?}");
+        // When the path becomes even again, the delay goes with it.
+        (200..330).for_each(|frame| clock.on_frame(frame * FRAME, at(start, frame, 0)));
+        assert_eq!(clock.target(), Duration::ZERO);
+    }
+
+    #[test]
+    fn of_several_due_frames_the_newest_is_shown_and_the_others_counted() {
+        let start = now();
+        let mut clock = PlayoutClock::new(start);
+        (0..3).for_each(|frame| clock.on_frame(frame * FRAME, at(start, frame, 0)));
+        let waiting = || (0..4).map(|frame| frame * FRAME);
+        assert_eq!(clock.choose(waiting(), at(start, 2, 900)), Some(2));
+        assert_eq!(clock.skipped(), 2);
+        assert_eq!(clock.choose(waiting().skip(3), at(start, 2, 900)), None);
+        let due = clock.next_due(waiting().skip(3)).expect("one waits");
+        assert!(due > at(start, 2, 900) && due <= at(start, 3, 100));
+    }
+}

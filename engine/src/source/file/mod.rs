@@ -1,0 +1,82 @@
+//! Video files as sources: Y4M and raw H.264, over and over.
+
+pub mod h264;
+pub mod y4m;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::base::error::{Error, Kind, Result};
+use crate::base::pool::ArcPool;
+use crate::base::time::Instant;
+use crate::media::video::{CapturedPicture, Picture};
+use h264::H264File;
+use y4m::Y4mReader;
+
+/// As many as a test card keeps.
+const PICTURES: usize = 10;
+
+/// A file that gives pictures without end.
+#[derive(Debug)]
+pub struct FileSource {
+    format: Format,
+    pool: ArcPool<Picture>,
+}
+
+#[derive(Debug)]
+enum Format {
+    Y4m(Y4mReader),
+    H264(H264File),
+}
+
+impl FileSource {
+    /// Opens a file; what it is shows in its first bytes.
+    ///
+    /// # Errors
+    /// It cannot be opened (`Kind::Gone`), or is neither Y4M nor raw H.264 (`Kind::Malformed`).
+    pub fn open(path: &Path) -> Result<Self> {
+        let format = if h264::looks_like(path)? {
+            Format::H264(H264File::open(path)?)
+        } else {
+            Format::Y4m(Y4mReader::open(path)?)
+        };
+        Ok(Self { format, pool: ArcPool::new(PICTURES) })
+    }
+
+    /// The next picture, captured at `now`; after the last one the first.
+    ///
+    /// # Errors
+    /// The file broke off or changed (`Kind::Malformed`): the source ends.
+    pub fn next(&mut self, now: Instant) -> Result<CapturedPicture> {
+        let mut result = Ok(());
+        let format = &mut self.format;
+        let picture: Arc<Picture> = self.pool.take(Picture::default, |place| {
+            result = match format {
+                Format::Y4m(file) => file.read(place),
+                Format::H264(file) => file.read(place),
+            };
+        });
+        result.map(|()| CapturedPicture { picture, captured: now })
+    }
+
+    pub const fn size(&self) -> (u32, u32) {
+        match &self.format {
+            Format::Y4m(file) => file.size(),
+            Format::H264(file) => file.size(),
+        }
+    }
+
+    /// Pictures per second.
+    pub const fn frame_rate(&self) -> f32 {
+        match &self.format {
+            Format::Y4m(file) => file.frame_rate(),
+            // A raw stream seldom says; a call's usual rate.
+            Format::H264(_) => 30.0,
+        }
+    }
+}
+
+/// `cannot open PATH: why`.
+fn cannot_open(path: &Path, error: &std::io::Error) -> Error {
+    Error::new(Kind::Gone, format!("cannot open {}: {error}", path.display()))
+}
