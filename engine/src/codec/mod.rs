@@ -1,1 +1,3 @@
 //! Codecs: one folder and one enum arm each.
+
+pub mod opus;
