@@ -1,5 +1,6 @@
 //! Media as data: pictures, units, stamps, and the pure functions over them. No threads, no clocks, no IO.
 
+pub mod chirp;
 pub mod encoded;
 pub mod freeze;
 pub mod jitter_video;
@@ -7,4 +8,11 @@ pub mod ledger;
 pub mod marker;
 pub mod playout_clock;
 pub mod scale;
+pub mod jitter_audio;
+pub mod level;
+pub mod mix;
+pub mod rate;
+pub mod report;
+pub mod stretch;
+pub mod summary;
 pub mod video;

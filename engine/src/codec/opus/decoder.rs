@@ -1,0 +1,91 @@
+//! The decoder: one per incoming stream.
+
+use std::fmt;
+
+use audiopus::coder::Decoder;
+use audiopus::packet::{Packet, nb_samples};
+use audiopus::{Channels, MutSignals, SampleRate};
+
+use super::{MAX_PACKET_SAMPLES, malformed, refused};
+use crate::base::error::{Error, Kind, Result};
+
+/// Decodes to 48 kHz mono, whatever the packets hold (stereo is mixed down by the library).
+pub struct OpusDecoder {
+    decoder: Decoder,
+}
+
+impl OpusDecoder {
+    /// Errors: `Refused` where the library has no memory.
+    pub fn new() -> Result<Self> {
+        Ok(Self { decoder: Decoder::new(SampleRate::Hz48000, Channels::Mono).map_err(refused)? })
+    }
+
+    /// Decodes `packet`, appends its samples to `out` and returns their number.
+    ///
+    /// Errors: `Malformed`: count the packet as lost and [`conceal`](Self::conceal) instead; `out` is as it was.
+    pub fn decode(&mut self, packet: &[u8], out: &mut Vec<f32>) -> Result<usize> {
+        let samples = packet_samples(packet).ok_or_else(not_a_packet)?;
+        self.run(Some(packet), samples, false, out)
+    }
+
+    /// Appends `samples` samples that continue the sound where a packet is missing. The library works in steps of
+    /// 2.5 ms; what does not fill a step at the end is decoded and cut.
+    pub fn conceal(&mut self, samples: usize, out: &mut Vec<f32>) {
+        let end = out.len() + samples;
+        while out.len() < end {
+            let step = (end - out.len()).div_ceil(120).saturating_mul(120).min(MAX_PACKET_SAMPLES);
+            if self.run(None, step, false, out).is_err() {
+                out.resize(end, 0.0);
+            }
+        }
+        out.truncate(end);
+    }
+
+    /// Appends the `samples` samples *before* `packet` from the copy that `packet` carries of them, or conceals where
+    /// it carries none. Decode `packet` itself after.
+    ///
+    /// Errors: `Malformed`, as above.
+    pub fn decode_fec(&mut self, packet: &[u8], samples: usize, out: &mut Vec<f32>) -> Result<usize> {
+        packet_samples(packet).ok_or_else(not_a_packet)?;
+        let end = out.len() + samples;
+        let step = samples.div_ceil(120).saturating_mul(120).min(MAX_PACKET_SAMPLES);
+        self.run(Some(packet), step, true, out)?;
+        out.resize(end, 0.0);
+        Ok(samples)
+    }
+
+    fn run(&mut self, packet: Option<&[u8]>, samples: usize, fec: bool, out: &mut Vec<f32>) -> Result<usize> {
+        let start = out.len();
+        out.resize(start + samples, 0.0);
+        let packet = packet.map(Packet::try_from).transpose().map_err(malformed)?;
+        let decoded =
+            MutSignals::try_from(&mut out[start..]).and_then(|signals| self.decoder.decode_float(packet, signals, fec));
+        match decoded {
+            Ok(decoded) => {
+                out.truncate(start + decoded.min(samples));
+                Ok(decoded.min(samples))
+            }
+            Err(error) => {
+                out.truncate(start);
+                Err(malformed(error))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for OpusDecoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpusDecoder").finish_non_exhaustive()
+    }
+}
+
+/// The number of samples at 48 kHz that `packet` holds by its table of contents (RFC 6716 §3.1); `None` where it is
+/// no packet. The frames inside are checked only by decoding.
+pub fn packet_samples(packet: &[u8]) -> Option<usize> {
+    let packet = Packet::try_from(packet).ok()?;
+    nb_samples(packet, SampleRate::Hz48000).ok().filter(|samples| (1..=MAX_PACKET_SAMPLES).contains(samples))
+}
+
+fn not_a_packet() -> Error {
+    Error::new(Kind::Malformed, "not an Opus packet")
+}

@@ -1,0 +1,262 @@
+//! Whole streams in virtual time: a path, a buffer, a stretcher and a device that pulls 2.5 ms at a time.
+
+use std::time::Duration;
+
+use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+
+use super::{AudioPacket, JitterBuffer, Next};
+use crate::base::time::{Instant, now};
+use crate::media::stretch::Stretcher;
+
+/// A call in virtual time; microseconds since `start`.
+struct Call {
+    start: Instant,
+    jitter: JitterBuffer,
+    stretcher: Stretcher,
+    frame: usize,
+    /// (time of decoding, delay since the frame was complete at the sender), in microseconds.
+    delays: Vec<(u64, i64)>,
+    played: usize,
+    /// How much slower than ours the sender's clock is, in parts per million.
+    ppm: i64,
+}
+
+impl Call {
+    fn new(frame: usize) -> Self {
+        let (jitter, stretcher) = (JitterBuffer::default(), Stretcher::default());
+        Self { start: now(), jitter, stretcher, frame, delays: Vec::new(), played: 0, ppm: 0 }
+    }
+
+    /// When frame `n` is complete at the sender.
+    fn made(&self, n: u64) -> u64 {
+        let nominal = (n + 1) * self.frame as u64 * 1000 / 48;
+        nominal.saturating_add_signed(nominal as i64 * self.ppm / 1_000_000)
+    }
+
+    fn arrive(&mut self, n: u64, micros: u64) {
+        let mut payload = self.jitter.storage();
+        payload.extend_from_slice(&n.to_be_bytes());
+        self.jitter.insert(AudioPacket {
+            sequence: 1000 + n,
+            timestamp: 77_777 + n * self.frame as u64,
+            arrival: self.start + Duration::from_micros(micros),
+            samples: self.frame,
+            payload,
+            level: None,
+            captured: None,
+        });
+    }
+
+    /// The device takes `count` samples at `micros`.
+    fn pull(&mut self, micros: u64, count: usize) {
+        let now = self.start + Duration::from_micros(micros);
+        loop {
+            let held = self.stretcher.len();
+            let wish = self.jitter.wish(now, held);
+            if held >= self.stretcher.appetite(count, wish, self.jitter.ready()) {
+                break;
+            }
+            let decision = self.jitter.next(now, held, count.saturating_sub(held));
+            let samples = match decision.next {
+                Next::Decode(packet) => {
+                    let n = packet.sequence - 1000;
+                    let delay = micros as i64 + held as i64 * 1000 / 48 - self.made(n) as i64;
+                    self.delays.push((micros, delay));
+                    self.jitter.recycle(packet.payload);
+                    voice(n * self.frame as u64, packet.samples)
+                }
+                Next::DecodeFec { from, samples } => {
+                    self.jitter.recycle(from);
+                    voice(0, samples)
+                }
+                Next::Conceal { samples } | Next::Silence { samples } => vec![0.01; samples],
+            };
+            self.stretcher.push(&samples, decision.stretch);
+        }
+        let mut out = vec![0.0; count];
+        assert_eq!(self.stretcher.pop(&mut out), 0, "the device got less than it asked for");
+        self.played += count;
+    }
+
+    /// Plays `arrivals` (microseconds, frame) for `seconds`.
+    fn run(&mut self, mut arrivals: Vec<(u64, u64)>, seconds: u64) {
+        arrivals.sort_unstable();
+        let mut arrivals = arrivals.into_iter().peekable();
+        for pull in 0..seconds * 400 {
+            // 1.3 ms beside the packets' grid, as devices are.
+            let micros = pull * 2500 + 1300;
+            while let Some((at, n)) = arrivals.next_if(|(at, _)| *at <= micros) {
+                self.arrive(n, at);
+            }
+            self.pull(micros, 120);
+        }
+    }
+
+    fn worst_delay(&self, from_seconds: f64, to_seconds: f64) -> i64 {
+        let within = |at: u64| (from_seconds..to_seconds).contains(&(at as f64 / 1e6));
+        self.delays.iter().filter(|(at, _)| within(*at)).map(|(_, delay)| *delay).max().expect("something was played")
+    }
+
+    fn concealed_percent(&self) -> f64 {
+        let counters = self.jitter.counters();
+        counters.concealed_samples as f64 * 100.0 / counters.total_samples as f64
+    }
+}
+
+/// A 120 Hz buzz: what is stretched worst, for it never pauses.
+fn voice(from: u64, count: usize) -> Vec<f32> {
+    (from..from + count as u64)
+        .map(|n| {
+            let t = (n % 48_000) as f32 / 48_000.0 * std::f32::consts::TAU * 120.0;
+            (t.sin() + (t * 2.0).sin() * 0.5 + (t * 3.0).sin() * 0.3) * 0.2
+        })
+        .collect()
+}
+
+fn random(seed: &mut u32) -> u32 {
+    *seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+    *seed >> 8
+}
+
+#[test]
+fn on_a_clean_path_the_buffer_adds_at_most_one_frame() {
+    let mut call = Call::new(240);
+    let arrivals = (0..4000).map(|n| (call.made(n) + 100 + n % 7 * 20, n)).collect();
+    call.run(arrivals, 20);
+    assert!(call.worst_delay(0.2, 20.0) <= 5_200, "{} us", call.worst_delay(0.2, 20.0));
+    let counters = call.jitter.counters();
+    assert_eq!((counters.lost, counters.late, counters.dropped), (0, 0, 0));
+    assert!(call.concealed_percent() < 0.1, "{}", call.concealed_percent());
+}
+
+#[test]
+fn after_half_a_second_of_outage_the_delay_is_back_within_five_seconds_and_stays() {
+    let mut call = Call::new(240);
+    let arrivals = (0..4000)
+        .map(|n| (call.made(n), n))
+        .map(|(at, n)| (if (5_000_000..5_500_000).contains(&at) { 5_500_000 + n } else { at + 200 }, n));
+    call.run(arrivals.collect(), 20);
+    let before = call.worst_delay(1.0, 5.0);
+    let after = call.worst_delay(10.5, 20.0);
+    assert!(after <= before + 20_000, "before {before}, after {after}");
+    assert_eq!(call.played, 20 * 48_000);
+}
+
+#[test]
+fn a_drift_of_1500_ppm_either_way_is_followed_for_five_minutes_without_creeping() {
+    for ppm in [-1500, 1500] {
+        let mut call = Call::new(240);
+        call.ppm = ppm;
+        let arrivals = (0..60_500).map(|n| (call.made(n) + 500, n)).collect();
+        call.run(arrivals, 300);
+        let (first, last) = (call.worst_delay(5.0, 60.0), call.worst_delay(240.0, 300.0));
+        assert!(last <= 20_000, "{ppm} ppm: {first} then {last}");
+        assert!(last <= first + 5_000, "{ppm} ppm: {first} then {last}");
+        assert!(call.concealed_percent() < 1.0, "{ppm} ppm: {} %", call.concealed_percent());
+        assert_eq!(call.jitter.counters().dropped, 0);
+    }
+}
+
+#[test]
+fn jitter_raises_the_delay_and_calm_lowers_it_within_five_seconds() {
+    let mut call = Call::new(960);
+    let mut seed = 7;
+    let arrivals = (0..1500).map(|n| {
+        let at = call.made(n);
+        let jitter = if (5_000_000..15_000_000).contains(&at) { u64::from(random(&mut seed) % 40_000) } else { 0 };
+        (at + 20_000 + jitter, n)
+    });
+    let arrivals = arrivals.collect();
+    call.run(arrivals, 30);
+    let (calm, again) = (call.worst_delay(2.0, 5.0), call.worst_delay(20.0, 30.0));
+    assert!(again <= calm + 20_000, "calm {calm}, again {again}");
+    assert!(call.worst_delay(6.0, 15.0) < 90_000, "{}", call.worst_delay(6.0, 15.0));
+    assert!(call.concealed_percent() < 3.0, "{}", call.concealed_percent());
+}
+
+#[test]
+fn a_lost_packet_costs_one_frame_and_fec_restores_it() {
+    for fec in [false, true] {
+        let mut call = Call::new(960);
+        call.jitter.set_fec(fec);
+        // Some jitter makes the buffer hold a packet, so that the one after the lost one is there in time.
+        let arrivals = (0..1000).filter(|n| n % 50 != 25).map(|n| (call.made(n) + (n % 3) * 12_000, n)).collect();
+        call.run(arrivals, 19);
+        let counters = call.jitter.counters();
+        assert!((18..=20).contains(&counters.lost), "{counters:?}");
+        assert_eq!(counters.late, 0);
+        if fec {
+            assert!(counters.restored >= 12, "{counters:?}");
+        } else {
+            assert_eq!(counters.restored, 0);
+        }
+    }
+}
+
+#[test]
+fn a_muted_sender_is_silence_and_not_loss() {
+    let mut call = Call::new(240);
+    call.run((0..200).map(|n| (call.made(n), n)).collect(), 1);
+    let before = call.jitter.counters();
+    call.jitter.set_expecting(false);
+    for pull in 400..2000 {
+        call.pull(pull * 2500 + 1300, 120);
+    }
+    let after = call.jitter.counters();
+    assert_eq!((after.lost, after.concealed_samples), (before.lost, before.concealed_samples));
+}
+
+#[test]
+fn a_pause_with_consecutive_numbers_is_no_loss() {
+    let mut jitter = JitterBuffer::default();
+    let start = now();
+    for n in 0..2u64 {
+        jitter.insert(AudioPacket {
+            sequence: n,
+            timestamp: n * 48_000,
+            arrival: start + Duration::from_secs(n),
+            samples: 240,
+            payload: Vec::new(),
+            level: None,
+            captured: None,
+        });
+        let decision = jitter.next(start + Duration::from_secs(n), 0, 120);
+        assert!(matches!(decision.next, Next::Decode(packet) if packet.sequence == n));
+    }
+    assert_eq!(jitter.counters().lost, 0);
+}
+
+#[test]
+fn two_seconds_of_packets_are_the_most_that_is_kept() {
+    let mut call = Call::new(240);
+    for n in 0..5000 {
+        call.arrive(n, n);
+    }
+    assert!(call.jitter.len() <= 401, "{}", call.jitter.len());
+    assert_eq!(call.jitter.counters().dropped as usize, 5000 - call.jitter.len());
+}
+
+proptest! {
+    #[test]
+    fn whatever_arrives_the_device_gets_what_it_asks_for(
+        events in proptest::collection::vec((any::<u16>(), 0u64..60_000, 0u64..400), 0..300),
+        frame in proptest::sample::select(vec![120usize, 240, 480, 960, 2880]),
+        wild in any::<bool>(),
+    ) {
+        let mut call = Call::new(frame);
+        let mut micros = 0u64;
+        for (n, (odd, jitter, shift)) in events.into_iter().enumerate() {
+            micros += 2500;
+            // Loss, repetition and disorder; in the wild case any number at all.
+            let number = if wild { u64::from(odd) * shift } else { (n as u64).saturating_sub(shift % 9) };
+            if odd % 10 != 0 {
+                call.arrive(number, micros.saturating_sub(jitter));
+            }
+            call.pull(micros, 120 + usize::from(odd % 3) * 60);
+            prop_assert!(call.jitter.len() <= 800);
+        }
+        let counters = call.jitter.counters();
+        prop_assert!(counters.concealed_samples <= counters.total_samples);
+        prop_assert_eq!(counters.received >= counters.duplicate + counters.late, true);
+    }
+}

@@ -1,0 +1,231 @@
+//! Shortens and lengthens sound by whole pitch periods, without a change of pitch: where the jitter buffer holds too
+//! much, a period is cut out; where too little, one is played twice. In quiet passages any length is cut.
+
+use super::level::power;
+
+/// What the jitter buffer wants done, and at most by how many samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stretch {
+    #[default]
+    None,
+    Shorten(usize),
+    Lengthen(usize),
+}
+
+/// 2.5 ms: the pitch period of a 400 Hz voice, and the length of the cross-fade.
+const SHORTEST: usize = 120;
+/// 15 ms: the pitch period of a 66 Hz voice.
+const LONGEST: usize = 720;
+/// Between two cuts at least this much is played as it is (20 ms), so that cuts are not heard as roughness.
+const REST: usize = 960;
+/// Below −50 dBFS nobody hears a cut.
+const QUIET: f32 = 1e-5;
+/// Periods less alike than this are not cut unless the excess is large (cosine).
+const ALIKE: f32 = 0.5;
+/// Above this excess (60 ms) the delay is worse than a rough cut.
+const LARGE: usize = 2_880;
+
+/// Decoded samples on their way to the mixer.
+#[derive(Clone, Debug)]
+pub struct Stretcher {
+    /// The last 15 ms that were popped, then what waits.
+    samples: Vec<f32>,
+    played: usize,
+    since_cut: usize,
+    removed: u64,
+    added: u64,
+}
+
+impl Default for Stretcher {
+    fn default() -> Self {
+        Self { samples: Vec::with_capacity(16_384), played: 0, since_cut: REST, removed: 0, added: 0 }
+    }
+}
+
+impl Stretcher {
+    /// Appends decoded samples and, where it can be done well, shortens or lengthens what waits.
+    pub fn push(&mut self, samples: &[f32], stretch: Stretch) {
+        self.samples.extend_from_slice(samples);
+        match stretch {
+            Stretch::None => {}
+            Stretch::Shorten(most) => self.shorten(most),
+            Stretch::Lengthen(most) => self.lengthen(most),
+        }
+    }
+
+    /// Moves exactly `out.len()` samples out; what is missing is silence, and their number comes back.
+    pub fn pop(&mut self, out: &mut [f32]) -> usize {
+        let count = out.len().min(self.len());
+        let (filled, missing) = out.split_at_mut(count);
+        filled.copy_from_slice(&self.samples[self.played..self.played + count]);
+        missing.fill(0.0);
+        self.played += count;
+        self.since_cut = self.since_cut.saturating_add(count);
+        if self.played > LONGEST {
+            self.samples.drain(..self.played - LONGEST);
+            self.played = LONGEST;
+        }
+        missing.len()
+    }
+
+    /// Samples that wait.
+    pub fn len(&self) -> usize {
+        self.samples.len() - self.played
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many samples should wait before the next `wanted` are popped: more than `wanted` while there is something
+    /// to cut, as a cut needs a pitch period and a half to look at; never more than `wanted` plus what lies `ready`.
+    pub fn appetite(&self, wanted: usize, stretch: Stretch, ready: usize) -> usize {
+        match stretch {
+            Stretch::Shorten(most) => wanted + (most.min(LONGEST) + SHORTEST).min(ready),
+            _ => wanted,
+        }
+    }
+
+    /// Samples cut out and put in since the beginning.
+    pub const fn changed(&self) -> (u64, u64) {
+        (self.removed, self.added)
+    }
+
+    fn shorten(&mut self, most: usize) {
+        let waiting = &self.samples[self.played..];
+        let limit = most.min(LONGEST).min(waiting.len().saturating_sub(SHORTEST));
+        if limit < SHORTEST {
+            return;
+        }
+        let quiet = power(waiting) < QUIET;
+        if !quiet && most < LARGE && self.since_cut < REST {
+            return;
+        }
+        let (head, tail) = (&waiting[..SHORTEST], waiting);
+        let best = if quiet { Some(limit) } else { best_lag(head, tail, limit, most >= LARGE) };
+        let Some(lag) = best else { return };
+        let start = self.played;
+        for n in 0..SHORTEST {
+            let fade = (n + 1) as f32 / (SHORTEST + 1) as f32;
+            self.samples[start + n + lag] =
+                self.samples[start + n] * (1.0 - fade) + self.samples[start + n + lag] * fade;
+        }
+        self.samples.drain(start..start + lag);
+        self.since_cut = 0;
+        self.removed += lag as u64;
+    }
+
+    fn lengthen(&mut self, most: usize) {
+        let limit = most.min(LONGEST).min(self.played);
+        if limit < SHORTEST || self.len() < SHORTEST || self.since_cut < REST {
+            return;
+        }
+        // The best place to jump back to: where the past looks like what comes next.
+        let start = self.played;
+        let head = &self.samples[start..start + SHORTEST];
+        let mut best: Option<(usize, f32)> = None;
+        for lag in (SHORTEST..=limit).step_by(2) {
+            let score = alike(head, &self.samples[start - lag..start - lag + SHORTEST]);
+            if best.is_none_or(|(_, top)| score > top) {
+                best = Some((lag, score));
+            }
+        }
+        let quiet = power(head) < QUIET;
+        let Some((lag, _)) = best.filter(|(_, score)| quiet || *score > ALIKE) else { return };
+        let mut inserted = [0.0f32; LONGEST];
+        inserted[..lag].copy_from_slice(&self.samples[start - lag..start]);
+        for n in 0..SHORTEST {
+            let fade = (n + 1) as f32 / (SHORTEST + 1) as f32;
+            inserted[n] = self.samples[start + n] * (1.0 - fade) + inserted[n] * fade;
+        }
+        self.samples.splice(start..start, inserted[..lag].iter().copied());
+        self.since_cut = 0;
+        self.added += lag as u64;
+    }
+}
+
+/// The lag of 2.5 to 15 ms at which `samples` looks most like `head`; of equally good ones the longest, as it cuts more.
+fn best_lag(head: &[f32], samples: &[f32], limit: usize, any: bool) -> Option<usize> {
+    let mut best: Option<(usize, f32)> = None;
+    for lag in (SHORTEST..=limit).step_by(2) {
+        let score = alike(head, &samples[lag..lag + SHORTEST]);
+        if best.is_none_or(|(_, top)| score >= top) {
+            best = Some((lag, score));
+        }
+    }
+    best.filter(|(_, score)| any || *score > ALIKE).map(|(lag, _)| lag)
+}
+
+/// Cosine of the angle between two blocks, less where their loudness differs.
+fn alike(a: &[f32], b: &[f32]) -> f32 {
+    let (mut product, mut left, mut right) = (0.0f32, 1e-12f32, 1e-12f32);
+    for (a, b) in a.iter().zip(b) {
+        product += a * b;
+        left += a * a;
+        right += b * b;
+    }
+    product / left.max(right)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn voice(from: usize, count: usize, hz: f32) -> Vec<f32> {
+        (from..from + count)
+            .map(|n| {
+                let t = n as f32 / 48_000.0;
+                (1..6).map(|h| (std::f32::consts::TAU * hz * h as f32 * t).sin() / h as f32).sum::<f32>() * 0.2
+            })
+            .collect()
+    }
+
+    /// Zero crossings of the fundamental would count harmonics: compare with the signal one period later instead.
+    fn periodicity(samples: &[f32], period: usize) -> f32 {
+        alike(&samples[..samples.len() - period], &samples[period..])
+    }
+
+    fn run(stretch: Stretch) -> (Vec<f32>, Stretcher) {
+        let mut stretcher = Stretcher::default();
+        let mut out = Vec::new();
+        for block in voice(0, 48_000, 120.0).chunks(960) {
+            stretcher.push(block, stretch);
+            let mut popped = vec![0.0; stretcher.len()];
+            assert_eq!(stretcher.pop(&mut popped), 0);
+            out.extend(popped);
+        }
+        (out, stretcher)
+    }
+
+    #[test]
+    fn shortening_cuts_time_and_keeps_the_pitch() {
+        let (out, stretcher) = run(Stretch::Shorten(720));
+        assert!(out.len() < 40_000, "{}", out.len());
+        assert_eq!(out.len() as u64 + stretcher.changed().0, 48_000);
+        assert!(periodicity(&out, 400) > 0.97, "{}", periodicity(&out, 400));
+    }
+
+    #[test]
+    fn lengthening_adds_time_and_keeps_the_pitch() {
+        let (out, stretcher) = run(Stretch::Lengthen(720));
+        assert!(out.len() > 58_000, "{}", out.len());
+        assert_eq!(out.len() as u64, 48_000 + stretcher.changed().1);
+        assert!(periodicity(&out, 400) > 0.97, "{}", periodicity(&out, 400));
+    }
+
+    #[test]
+    fn silence_is_cut_without_looking_for_a_pitch() {
+        let mut stretcher = Stretcher::default();
+        stretcher.push(&[0.0; 960], Stretch::Shorten(500));
+        assert_eq!(stretcher.len(), 460);
+    }
+
+    #[test]
+    fn what_is_missing_is_silence() {
+        let mut stretcher = Stretcher::default();
+        stretcher.push(&[0.5; 10], Stretch::None);
+        let mut out = [1.0; 16];
+        assert_eq!(stretcher.pop(&mut out), 6);
+        assert_eq!(out[9..11], [0.5, 0.0]);
+    }
+}
