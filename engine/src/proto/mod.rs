@@ -1,1 +1,11 @@
 //! Wire formats and state machines without IO. Network input never panics here.
+
+pub mod dedup;
+pub mod devices;
+pub mod envelope;
+pub mod frame;
+pub mod hex;
+pub mod keys;
+pub mod signal;
+pub mod target;
+pub mod text;
