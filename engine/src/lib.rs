@@ -13,3 +13,4 @@ pub mod proto;
 pub mod render;
 #[cfg(feature = "client")]
 pub mod source;
+pub mod store;

@@ -3,3 +3,12 @@
 pub mod nal;
 pub mod rtp_h264;
 pub mod unit_ext;
+pub mod dedup;
+pub mod devices;
+pub mod envelope;
+pub mod frame;
+pub mod hex;
+pub mod keys;
+pub mod signal;
+pub mod target;
+pub mod text;
