@@ -2,7 +2,7 @@
 
 use crate::base::id::TileId;
 use crate::layout::grid::{Placed, Rect, Shape, Spacing, arrange};
-use crate::layout::snapshot::{TileView, ViewSnapshot};
+use crate::layout::snapshot::TileView;
 
 use super::colour::{ALL, Coefficients, index};
 use super::planes::{Planes, shown};
@@ -104,18 +104,18 @@ impl Renderer {
         }
     }
 
-    /// Clears `target` and draws the tiles of `snapshot` into it, by commands added to `encoder`. Uploads what changed.
-    /// Answers where each tile stands, in the snapshot's order.
+    /// Clears `target` and draws `tiles` into it, by commands added to `encoder`. Uploads what changed.
+    /// Answers where each tile stands, in the order of `tiles`.
     pub fn draw(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
         target: &wgpu::TextureView,
-        snapshot: &ViewSnapshot,
+        tiles: &[TileView],
         view: &View,
     ) -> &[Drawn] {
-        self.planes.update(&self.device, &self.queue, &snapshot.tiles);
-        self.place(&snapshot.tiles, view);
-        let count = self.write_instances(&snapshot.tiles);
+        self.planes.update(&self.device, &self.queue, tiles);
+        self.place(tiles, view);
+        let count = self.write_instances(tiles);
         self.write_frame(view);
         self.bind();
         let [r, g, b] = view.background.map(f64::from);

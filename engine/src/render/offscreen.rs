@@ -59,7 +59,7 @@ impl Offscreen {
     /// Draws `snapshot` as `view` says.
     pub fn render_as(&mut self, snapshot: &ViewSnapshot, view: &View) -> &[Drawn] {
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        self.renderer.draw(&mut encoder, &self.view, snapshot, view);
+        self.renderer.draw(&mut encoder, &self.view, &snapshot.tiles, view);
         self.gpu.queue.submit([encoder.finish()]);
         self.renderer.drawn()
     }

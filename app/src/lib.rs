@@ -1,0 +1,5 @@
+//! The window of Visavis: the picture, and the controls over it.
+
+pub mod input;
+pub mod ui;
+pub mod window;
