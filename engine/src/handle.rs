@@ -32,9 +32,17 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// We wait for calls on this base port.
-    Listening { base_port: u16 },
-    Ringing { peer: String, incoming: bool },
-    Ended { outcome: String, reason: String },
+    Listening {
+        base_port: u16,
+    },
+    Ringing {
+        peer: String,
+        incoming: bool,
+    },
+    Ended {
+        outcome: String,
+        reason: String,
+    },
     /// One line a person can read: what happened and what to do.
     Error(String),
 }
@@ -70,13 +78,7 @@ pub fn link(wake: Wake) -> (Link, EngineEnd) {
     let (notice_sender, notice_receiver) = pipe(COMMANDS);
     let (producer, consumer) = rtrb::RingBuffer::new(PRESENTED);
     (
-        Link {
-            view: view.clone(),
-            commands: command_sender,
-            notices: notice_receiver,
-            presented: producer,
-            wake,
-        },
+        Link { view: view.clone(), commands: command_sender, notices: notice_receiver, presented: producer, wake },
         EngineEnd { view, commands: command_receiver, notices: notice_sender, presented: consumer },
     )
 }

@@ -2,7 +2,7 @@
 
 use egui::accesskit::Role;
 use egui::{Align2, Pos2, Rect, ScrollArea, Sense, Ui, UiBuilder, WidgetInfo, pos2, vec2};
-use engine::base::time::Instant;
+use engine::base::time::{Duration, Instant};
 use engine::handle::Command;
 use engine::layout::snapshot::{Controls, Party, Quality, ViewSnapshot};
 
@@ -16,7 +16,10 @@ pub fn top(ui: &mut Ui, screen: Rect, snapshot: &ViewSnapshot, peer: &str, now: 
     let half = Rect::from_min_max(bar.min, pos2(bar.left() + bar.width() * 0.45, bar.bottom()));
     label(ui, half, Align2::LEFT_CENTER, peer, theme::LEAD, colours.text);
     if let Some(since) = snapshot.in_call_since {
-        let seconds = now.saturating_duration_since(since).as_secs();
+        let time = now.saturating_duration_since(since);
+        // The clock goes on where no picture comes.
+        ui.ctx().request_repaint_after(Duration::from_millis(1000 - u64::from(time.subsec_millis())));
+        let seconds = time.as_secs();
         label(ui, bar, Align2::CENTER_CENTER, &duration(seconds), theme::BODY, colours.weak);
     }
     let quality = snapshot.tiles.iter().filter(|tile| tile.party == Party::Remote).map(|tile| tile.quality).min();

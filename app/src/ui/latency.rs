@@ -19,7 +19,8 @@ pub fn panel(ui: &mut Ui, screen: Rect, view: &LatencyView) {
     let facts = facts(view);
     let height = 24.0 + 26.0 + ROW * STAGES.len() as f32 + 8.0 + FACT * facts.len().div_ceil(2) as f32;
     let top = screen.top() + theme::TOP_BAR;
-    let size = vec2(WIDTH.min(screen.width() - 2.0 * theme::GAP), height.min(screen.bottom() - theme::BOTTOM_BAR - top));
+    let size =
+        vec2(WIDTH.min(screen.width() - 2.0 * theme::GAP), height.min(screen.bottom() - theme::BOTTOM_BAR - top));
     let rect = Rect::from_min_size(pos2(screen.left() + theme::GAP, top), size).translate(vec2(8.0, 4.0));
     card(ui, rect);
     let inner = rect.shrink2(vec2(14.0, 10.0));

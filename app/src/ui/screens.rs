@@ -17,7 +17,8 @@ pub fn idle(ui: &mut Ui, screen: Rect, state: &mut UiState, commands: &mut Vec<C
     card(ui, rect);
     let mut column = Column::new(rect, 32.0);
     label(ui, column.next(34.0, 4.0), Align2::LEFT_CENTER, "Visavis", theme::TITLE, colours.text);
-    let who = if state.own_name.is_empty() { "Ready to call".to_owned() } else { format!("You are {}", state.own_name) };
+    let who =
+        if state.own_name.is_empty() { "Ready to call".to_owned() } else { format!("You are {}", state.own_name) };
     label(ui, column.next(20.0, 26.0), Align2::LEFT_CENTER, &who, theme::BODY, colours.weak);
     label(ui, column.next(18.0, 6.0), Align2::LEFT_CENTER, "Call a computer", theme::SMALL, colours.weak);
     let row = column.next(44.0, 22.0);

@@ -122,8 +122,9 @@ fn small(under: Rect, tile: Shape, spacing: Spacing) -> Placed {
 
 /// The grid whose cells are largest; its last row is centred.
 fn grid(area: Rect, count: usize, spacing: Spacing) -> Vec<Placed> {
-    let Some((columns, cell)) =
-        (1..=count).map(|columns| (columns, cell_size(area, count, columns, spacing.gap))).max_by(|a, b| a.1.total_cmp(&b.1))
+    let Some((columns, cell)) = (1..=count)
+        .map(|columns| (columns, cell_size(area, count, columns, spacing.gap)))
+        .max_by(|a, b| a.1.total_cmp(&b.1))
     else {
         return Vec::new();
     };
@@ -181,7 +182,12 @@ mod tests {
     }
 
     fn overlap(a: Rect, b: Rect) -> bool {
-        a.x < b.right() && b.x < a.right() && a.y < b.bottom() && b.y < a.bottom() && a.surface() > 0.0 && b.surface() > 0.0
+        a.x < b.right()
+            && b.x < a.right()
+            && a.y < b.bottom()
+            && b.y < a.bottom()
+            && a.surface() > 0.0
+            && b.surface() > 0.0
     }
 
     fn area() -> impl Strategy<Value = Rect> {

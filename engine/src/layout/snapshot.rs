@@ -62,14 +62,29 @@ pub enum Phase {
     #[default]
     Idle,
     /// We ring there.
-    RingingOut { peer: String },
+    RingingOut {
+        peer: String,
+    },
     /// They ring here. `verified`: the safety number was compared.
-    RingingIn { peer: String, verified: bool },
-    Connecting { peer: String },
-    InCall { peer: String },
-    Reconnecting { peer: String },
+    RingingIn {
+        peer: String,
+        verified: bool,
+    },
+    Connecting {
+        peer: String,
+    },
+    InCall {
+        peer: String,
+    },
+    Reconnecting {
+        peer: String,
+    },
     /// `reason`: one line, what happened and what to do; empty when there is nothing to say.
-    Ended { peer: String, outcome: String, reason: String },
+    Ended {
+        peer: String,
+        outcome: String,
+        reason: String,
+    },
 }
 
 /// What the buttons show.

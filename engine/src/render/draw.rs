@@ -218,10 +218,8 @@ impl Renderer {
         if self.bindings.as_ref().is_some_and(|(bound, _)| *bound == generation) {
             return;
         }
-        let array = wgpu::TextureViewDescriptor {
-            dimension: Some(wgpu::TextureViewDimension::D2Array),
-            ..Default::default()
-        };
+        let array =
+            wgpu::TextureViewDescriptor { dimension: Some(wgpu::TextureViewDimension::D2Array), ..Default::default() };
         let (luma, chroma) = self.planes.textures();
         let (luma, chroma) = (luma.create_view(&array), chroma.create_view(&array));
         let bindings = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
@@ -283,11 +281,7 @@ fn bind_group_layout(device: &wgpu::Device) -> wgpu::BindGroupLayout {
             entry(0, wgpu::ShaderStages::VERTEX_FRAGMENT, uniform),
             entry(1, wgpu::ShaderStages::FRAGMENT, pages),
             entry(2, wgpu::ShaderStages::FRAGMENT, pages),
-            entry(
-                3,
-                wgpu::ShaderStages::FRAGMENT,
-                wgpu::BindingType::Sampler(wgpu::SamplerBindingType::Filtering),
-            ),
+            entry(3, wgpu::ShaderStages::FRAGMENT, wgpu::BindingType::Sampler(wgpu::SamplerBindingType::Filtering)),
         ],
     })
 }
@@ -319,10 +313,7 @@ fn pipeline(
             compilation_options: Default::default(),
             buffers: &[Some(instance)],
         },
-        primitive: wgpu::PrimitiveState {
-            topology: wgpu::PrimitiveTopology::TriangleStrip,
-            ..Default::default()
-        },
+        primitive: wgpu::PrimitiveState { topology: wgpu::PrimitiveTopology::TriangleStrip, ..Default::default() },
         depth_stencil: None,
         multisample: Default::default(),
         fragment: Some(wgpu::FragmentState {

@@ -137,7 +137,8 @@ impl Readback {
         texture: &wgpu::Texture,
         [x, y, width, height]: [u32; 4],
     ) -> Result<()> {
-        let ends = |start: u32, length: u32, end: u32| length > 0 && start.checked_add(length).is_some_and(|at| at <= end);
+        let ends =
+            |start: u32, length: u32, end: u32| length > 0 && start.checked_add(length).is_some_and(|at| at <= end);
         if !ends(x, width, texture.width()) || !ends(y, height, texture.height()) {
             return Err(Error::new(Kind::Refused, "the region to read lies outside the picture"));
         }

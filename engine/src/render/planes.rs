@@ -234,10 +234,8 @@ impl Planes {
 pub fn shown(tile: &TileView) -> Option<&Picture> {
     let picture = tile.picture.as_deref()?;
     let (chroma_width, chroma_height) = picture.chroma_size();
-    let (luma, chroma) = (
-        picture.width as usize * picture.height as usize,
-        chroma_width as usize * chroma_height as usize,
-    );
+    let (luma, chroma) =
+        (picture.width as usize * picture.height as usize, chroma_width as usize * chroma_height as usize);
     let whole = luma > 0 && picture.y.len() == luma && picture.u.len() == chroma && picture.v.len() == chroma;
     whole.then_some(picture)
 }

@@ -58,7 +58,9 @@ fn every_matrix_and_range_gives_the_reference_colour() {
     let mut offscreen = offscreen(64, 36);
     let mut frame = 0;
     for colour in ALL {
-        for yuv in [[16, 128, 128], [235, 128, 128], [81, 90, 240], [145, 54, 34], [41, 240, 110], [126, 100, 160], [255; 3]] {
+        for yuv in
+            [[16, 128, 128], [235, 128, 128], [81, 90, 240], [145, 54, 34], [41, 240, 110], [126, 100, 160], [255; 3]]
+        {
             frame += 1;
             offscreen.render(&snapshot(vec![tile(1, Some(flat(64, 36, yuv, colour)), frame)]));
             let (ours, known) = (pixel(&mut offscreen, 30, 20), reference(yuv, colour));
