@@ -30,13 +30,25 @@ fn vertex(@builtin(vertex_index) corner: u32, tile: Instance) -> Varying {
     return out;
 }
 
+// Every picture lies texel on pixel in a square tile: nothing to filter, nothing to blend. On a processor that plays
+// the graphics card this is several times faster.
+override exact: bool = false;
+
 @fragment
 fn fragment(in: Varying) -> @location(0) vec4<f32> {
     let page = max(in.page, 0);
     let at = in.page_position;
-    let y = textureSampleLevel(luma_pages, smooth_sampler, clamp(at, in.luma_bounds.xy, in.luma_bounds.zw), page, 0.0).r;
-    let uv = textureSampleLevel(chroma_pages, smooth_sampler, clamp(at, in.chroma_bounds.xy, in.chroma_bounds.zw), page, 0.0).rg;
     let inside = in.page >= 0 && all(at >= in.edges.xy) && all(at <= in.edges.zw);
+    if exact {
+        let texel = vec2<i32>(clamp(at, in.luma_bounds.xy, in.luma_bounds.zw) / frame.page_texel);
+        let y = textureLoad(luma_pages, texel, page, 0).r;
+        let uv = textureLoad(chroma_pages, texel / 2, page, 0).rg;
+        return vec4<f32>(select(frame.tile_colour.rgb, to_rgb(y, uv, in.levels, in.chroma), inside), 1.0);
+    }
+    let luma_at = clamp(at, in.luma_bounds.xy, in.luma_bounds.zw);
+    let chroma_at = clamp(at, in.chroma_bounds.xy, in.chroma_bounds.zw);
+    let y = textureSampleLevel(luma_pages, smooth_sampler, luma_at, page, 0.0).r;
+    let uv = textureSampleLevel(chroma_pages, smooth_sampler, chroma_at, page, 0.0).rg;
     let colour = select(frame.tile_colour.rgb, to_rgb(y, uv, in.levels, in.chroma), inside);
 
     // Distance to the rounded rectangle: negative inside. Half a pixel to both sides of the edge is blended.

@@ -118,12 +118,10 @@ impl WindowLoop {
         let context = egui::Context::default();
         theme::install(&context);
         context.set_theme(options.theme);
-        let state = UiState {
-            address: options.address.clone(),
-            own_name: options.own_name.clone(),
-            latency_open: options.show_latency,
-            ..Default::default()
-        };
+        let mut state = UiState::default();
+        state.address.clone_from(&options.address);
+        state.own_name.clone_from(&options.own_name);
+        state.latency_open = options.show_latency;
         let mut app = App {
             link,
             context,

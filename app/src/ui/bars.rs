@@ -32,7 +32,7 @@ pub fn top(ui: &mut Ui, screen: Rect, snapshot: &ViewSnapshot, peer: &str, now: 
 pub fn bottom(ui: &mut Ui, screen: Rect, controls: &Controls, state: &mut UiState, commands: &mut Vec<Command>) {
     if state.devices_open {
         // A click beside the panel closes it; what is added later lies above this.
-        let beside = ui.interact(screen, ui.id().with("beside the devices"), Sense::click());
+        let beside = ui.interact(screen, ui.scope_id().with("beside the devices"), Sense::click());
         if beside.clicked() {
             state.devices_open = false;
         }
@@ -102,7 +102,7 @@ fn panel(
     let left = (above.x - size.x / 2.0).clamp(screen.left() + theme::GAP, screen.right() - theme::GAP - size.x);
     let rect = Rect::from_min_size(pos2(left, bottom - size.y), size);
     // Takes clicks on the panel's own surface, which would otherwise close it.
-    ui.interact(rect, ui.id().with("devices panel"), Sense::click());
+    ui.interact(rect, ui.scope_id().with("devices panel"), Sense::click());
     card(ui, rect);
     let inner = rect.shrink2(vec2(10.0, 10.0));
     ui.scope_builder(UiBuilder::new().max_rect(inner), |ui| {

@@ -70,12 +70,13 @@ fn facts(view: &LatencyView) -> Vec<(&'static str, String)> {
         ("Mouth to ear", format!("{} ms", number(view.mouth_to_ear_ms))),
         ("Round trip", format!("{} ms", number(view.round_trip.map(|time| time.as_secs_f64() * 1e3)))),
         ("Loss", view.loss.map_or_else(|| "–".to_owned(), |share| format!("{:.1} %", share * 100.0))),
-        ("Picture", format!("{}×{} {:.0}/s", view.width, view.height, view.frames_per_second)),
+        ("Picture", format!("{}×{}", view.width, view.height)),
         ("Sending", view.sending.to_string()),
         ("Receiving", view.receiving.to_string()),
+        ("Frames", format!("{:.0}/s", view.frames_per_second)),
     ];
-    // What the audio path is made of; more than four would push the panel over a small window.
-    facts.extend(view.audio_stages_ms.iter().take(4).map(|(name, ms)| (*name, format!("{} ms", number(Some(*ms))))));
+    // What the audio path is made of; more than three would push the panel over a small window.
+    facts.extend(view.audio_stages_ms.iter().take(3).map(|(name, ms)| (*name, format!("{} ms", number(Some(*ms))))));
     facts
 }
 

@@ -30,7 +30,7 @@ pub fn idle(ui: &mut Ui, screen: Rect, state: &mut UiState, commands: &mut Vec<C
         .font(theme::font(theme::BODY + 1.0))
         .char_limit(TARGET)
         .frame(Frame::NONE.inner_margin(Margin::symmetric(14, 0)))
-        .vertical_align(egui::Align::Center);
+        .align(egui::Align2::LEFT_CENTER);
     let response = ui.put(field, edit);
     response.widget_info(|| WidgetInfo::labeled(Role::TextInput, true, "Address to call"));
     let entered = response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));

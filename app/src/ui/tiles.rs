@@ -27,7 +27,7 @@ pub fn draw(ui: &mut Ui, tiles: &[TileView], placed: &[TilePlace]) {
         if rect.width() < 1.0 || rect.height() < 1.0 {
             continue;
         }
-        let id = ui.id().with(("tile", tile.id));
+        let id = ui.scope_id().with(("tile", tile.id));
         let text = describe(tile);
         ui.interact(rect, id, Sense::hover()).widget_info(|| WidgetInfo::labeled(Role::Image, true, &text));
         if !place.has_picture {

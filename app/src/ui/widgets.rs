@@ -46,7 +46,7 @@ pub fn label(ui: &mut Ui, rect: Rect, align: Align2, text: &str, size: f32, colo
         return Rect::from_min_size(rect.min, egui::Vec2::ZERO);
     }
     let painted = paint_text(ui.painter(), rect, align, text, size, colour);
-    let id = ui.id().with((text, rect.min.x.to_bits(), rect.min.y.to_bits()));
+    let id = ui.scope_id().with((text, rect.min.x.to_bits(), rect.min.y.to_bits()));
     let response = ui.interact(painted, id, Sense::hover());
     response.widget_info(|| WidgetInfo::labeled(Role::Label, true, text));
     painted
@@ -75,7 +75,7 @@ pub fn round(rect: Rect) -> CornerRadius {
 
 fn button(ui: &mut Ui, rect: Rect, name: &str) -> Response {
     // The place is part of the identity, the name is not: a button that says "Unmute" now is the same button.
-    let id = ui.id().with(("button", rect.center().x.round() as i32, rect.center().y.round() as i32));
+    let id = ui.scope_id().with(("button", rect.center().x.round() as i32, rect.center().y.round() as i32));
     let response = ui.interact(rect, id, Sense::click());
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, name));
     response

@@ -3,6 +3,7 @@
 use crate::base::id::TileId;
 use crate::layout::grid::{Placed, Rect, Shape, Spacing, arrange};
 use crate::layout::snapshot::TileView;
+use crate::media::video::Picture;
 
 use super::colour::{ALL, Coefficients, index};
 use super::planes::{Planes, shown};
@@ -61,6 +62,8 @@ pub struct Renderer {
     device: wgpu::Device,
     queue: wgpu::Queue,
     pipeline: wgpu::RenderPipeline,
+    /// For square tiles whose large pictures lie texel on pixel.
+    exact: wgpu::RenderPipeline,
     layout: wgpu::BindGroupLayout,
     sampler: wgpu::Sampler,
     frame: wgpu::Buffer,
@@ -83,7 +86,8 @@ impl Renderer {
     pub fn new(device: &wgpu::Device, queue: &wgpu::Queue, format: wgpu::TextureFormat) -> Self {
         let layout = bind_group_layout(device);
         Self {
-            pipeline: pipeline(device, &layout, format),
+            pipeline: pipeline(device, &layout, format, false),
+            exact: pipeline(device, &layout, format, true),
             layout,
             sampler: device.create_sampler(&wgpu::SamplerDescriptor {
                 label: Some("planes"),
@@ -134,7 +138,7 @@ impl Renderer {
         });
         self.counters.pictures += 1;
         if let (Some((_, bindings)), 1..) = (&self.bindings, count) {
-            pass.set_pipeline(&self.pipeline);
+            pass.set_pipeline(if self.is_exact(tiles) { &self.exact } else { &self.pipeline });
             pass.set_bind_group(0, bindings, &[]);
             pass.set_vertex_buffer(0, self.instances.slice(..));
             pass.draw(0..4, 0..count);
@@ -164,6 +168,18 @@ impl Renderer {
             let new = picture.is_some() && !self.before.contains(&(tile.id, tile.frame));
             self.drawn.push(Drawn { id: tile.id, placed, picture, frame: tile.frame, new });
         }
+    }
+
+    /// Whether every tile is square and every large picture has the size it is shown at. A small tile above another is
+    /// scaled down by nearest texels then, which hardly differs at that size.
+    fn is_exact(&self, tiles: &[TileView]) -> bool {
+        tiles.iter().zip(&self.drawn).all(|(tile, drawn)| {
+            let same = |picture: &Picture, rect: Rect| {
+                picture.width as f32 == rect.width && picture.height as f32 == rect.height
+            };
+            let scaled = shown(tile).zip(drawn.picture).is_some_and(|(picture, rect)| !same(picture, rect));
+            drawn.placed.radius <= 0.0 && (drawn.placed.above || !scaled)
+        })
     }
 
     /// Fills the instance buffer, tiles that stand above others last. Answers their number.
@@ -290,6 +306,7 @@ fn pipeline(
     device: &wgpu::Device,
     layout: &wgpu::BindGroupLayout,
     format: wgpu::TextureFormat,
+    exact: bool,
 ) -> wgpu::RenderPipeline {
     let module = tile_module(device);
     let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -319,10 +336,13 @@ fn pipeline(
         fragment: Some(wgpu::FragmentState {
             module: &module,
             entry_point: Some("fragment"),
-            compilation_options: Default::default(),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &[("exact", f64::from(u8::from(exact)))],
+                ..Default::default()
+            },
             targets: &[Some(wgpu::ColorTargetState {
                 format,
-                blend: Some(wgpu::BlendState::ALPHA_BLENDING),
+                blend: (!exact).then_some(wgpu::BlendState::ALPHA_BLENDING),
                 write_mask: wgpu::ColorWrites::ALL,
             })],
         }),
