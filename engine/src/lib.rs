@@ -5,6 +5,7 @@ pub mod base;
 pub mod codec;
 #[cfg(feature = "client")]
 pub mod device;
+pub mod handle;
 pub mod layout;
 pub mod media;
 pub mod net;

@@ -1,0 +1,140 @@
+//! Shows the window with made-up parties, to look at: `look PHASE [dark|light] [WIDTHxHEIGHT] [SCALE] [FILE.png]`.
+//! PHASE: idle, out, in, connecting, call, group, off, reconnecting, ended.
+
+use std::sync::Arc;
+
+use engine::base::id::TileId;
+use engine::base::pipe::Wake;
+use engine::base::rate::Bitrate;
+use engine::base::time::{Duration, now};
+use engine::handle::{Notice, link};
+use engine::layout::snapshot::{Controls, LatencyView, Party, Phase, Quality, TileView, ViewSnapshot};
+use engine::media::video::Picture;
+use visavis_app::window::{WindowLoop, WindowOptions};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let argument = |index: usize, default: &str| arguments.get(index).map_or(default, String::as_str).to_owned();
+    let (phase, size) = (argument(0, "call"), argument(2, "1280x800"));
+    let (width, height) = size.split_once('x').ok_or("a size is WIDTHxHEIGHT")?;
+    let options = WindowOptions {
+        own_name: "Robin".to_owned(),
+        width: width.parse()?,
+        height: height.parse()?,
+        theme: if argument(1, "dark") == "light" { egui::ThemePreference::Light } else { egui::ThemePreference::Dark },
+        scale: arguments.get(3).map(|scale| scale.parse()).transpose()?,
+        show_latency: phase == "call",
+        screenshot: arguments.get(4).map(|path| (path.into(), Duration::from_millis(700))),
+        run_for: arguments.get(4).map(|_| Duration::from_millis(1500)),
+        ..Default::default()
+    };
+    let (app, engine) = link(Wake::none());
+    let window = WindowLoop::new()?;
+    let redraw = window.redraw_hook();
+    let snapshot = made_up(&phase);
+    engine.view.put(snapshot);
+    let told = engine.notices.try_send(Notice::Listening { base_port: 2000 });
+    told.map_err(|_| "a new pipe takes a notice")?;
+    redraw();
+    println!("{:?}", window.run(app, options)?);
+    Ok(())
+}
+
+fn made_up(phase: &str) -> ViewSnapshot {
+    let peer = "Ada Lovelace".to_owned();
+    let others = ["Grace Hopper", "Alan Turing", "Edsger Dijkstra", "Barbara Liskov"];
+    let remotes = if phase == "group" { others.len() + 1 } else { 1 };
+    let mut tiles: Vec<TileView> = (0..remotes)
+        .map(|index| {
+            let name = if index == 0 { peer.as_str() } else { others[index - 1] };
+            tile(index as u64 + 1, name, Party::Remote, Some(painted(index as u32)))
+        })
+        .collect();
+    tiles.push(tile(100, "Robin", Party::Local, Some(painted(9))));
+    tiles[0].level = if phase == "group" { 0.2 } else { 0.0 };
+    if phase == "off" || phase == "group" {
+        let last = tiles.len() - 2;
+        tiles[last].picture = None;
+        tiles[last].camera_off = true;
+        tiles[last].muted = true;
+        tiles[last].quality = Quality::Fair;
+    }
+    ViewSnapshot {
+        number: 1,
+        tiles,
+        phase: match phase {
+            "idle" => Phase::Idle,
+            "out" => Phase::RingingOut { peer },
+            "in" => Phase::RingingIn { peer, verified: false },
+            "connecting" => Phase::Connecting { peer },
+            "reconnecting" => Phase::Reconnecting { peer },
+            "ended" => Phase::Ended {
+                peer,
+                outcome: "unreachable".to_owned(),
+                reason: "Nobody answers at 192.0.2.7:2000. Is the program running there?".to_owned(),
+            },
+            _ => Phase::InCall { peer },
+        },
+        controls: Controls {
+            muted: phase == "off",
+            camera_off: phase == "off",
+            microphones: vec!["Built-in microphone".to_owned(), "USB headset".to_owned()],
+            microphone: "Built-in microphone".to_owned(),
+            speakers: vec!["Built-in speakers".to_owned()],
+            speaker: "Built-in speakers".to_owned(),
+            ..Default::default()
+        },
+        latency: LatencyView {
+            video_stages_ms: [Some(4.1), Some(0.9), Some(18.4), Some(1.2), Some(2.0), Some(3.6), Some(0.2), Some(6.3)],
+            glass_to_glass_ms: Some(36.7),
+            mouth_to_ear_ms: Some(31.0),
+            audio_stages_ms: vec![("Jitter buffer", 12.0), ("Speaker ring", 5.2)],
+            round_trip: Some(Duration::from_millis(37)),
+            loss: Some(0.004),
+            sending: Bitrate::from_kbps(1850),
+            receiving: Bitrate::from_kbps(1790),
+            width: 1280,
+            height: 720,
+            frames_per_second: 30.0,
+        },
+        in_call_since: now().checked_sub(Duration::from_secs(754)),
+    }
+}
+
+fn tile(id: u64, name: &str, party: Party, picture: Option<Picture>) -> TileView {
+    TileView {
+        id: TileId(id),
+        name: name.to_owned(),
+        party,
+        picture: picture.map(Arc::new),
+        frame: 1,
+        unit: None,
+        quality: Quality::Good,
+        muted: false,
+        camera_off: false,
+        level: 0.0,
+    }
+}
+
+/// Soft hills under a sky, another hour of the day for each seed.
+fn painted(seed: u32) -> Picture {
+    let mut picture = Picture::new(1280, 720);
+    let turn = seed as f32 * 1.3;
+    for row in 0..720 {
+        for column in 0..1280 {
+            let (x, y) = (column as f32 / 1280.0, row as f32 / 720.0);
+            let ridge = |base: f32, wave: f32, shift: f32| base + 0.06 * (x * wave + shift + turn).sin();
+            let depth = [ridge(0.55, 5.0, 0.0), ridge(0.68, 7.0, 2.0), ridge(0.82, 4.0, 4.0)];
+            let hills = depth.iter().filter(|edge| y > **edge).count() as f32;
+            let (luma, warm) =
+                if hills > 0.0 { (120.0 - hills * 26.0, -0.3) } else { (225.0 - 90.0 * (1.0 - y), 0.5 - y) };
+            picture.y[row * 1280 + column] = luma as u8;
+            if row % 2 == 0 && column % 2 == 0 {
+                let at = row / 2 * 640 + column / 2;
+                picture.u[at] = (128.0 + 42.0 * (turn + warm * 1.4).cos() - 8.0 * hills) as u8;
+                picture.v[at] = (128.0 + 38.0 * (turn * 0.7 + warm * 2.0 + x * 0.6).sin()) as u8;
+            }
+        }
+    }
+    picture
+}

@@ -1,0 +1,159 @@
+//! The bar above the picture (who, how long, how good), the bar below it (the controls), and the device panel.
+
+use egui::accesskit::Role;
+use egui::{Align2, Pos2, Rect, ScrollArea, Sense, Ui, UiBuilder, WidgetInfo, pos2, vec2};
+use engine::base::time::{Duration, Instant};
+use engine::handle::Command;
+use engine::layout::snapshot::{Controls, Party, Quality, ViewSnapshot};
+
+use super::icons::Icon;
+use super::widgets::{Tone, card, icon_button, label, paint_text};
+use super::{UiState, theme, tiles};
+
+pub fn top(ui: &mut Ui, screen: Rect, snapshot: &ViewSnapshot, peer: &str, now: Instant) {
+    let colours = theme::palette(ui.visuals().dark_mode);
+    let bar = Rect::from_min_size(screen.min, vec2(screen.width(), theme::TOP_BAR)).shrink2(vec2(20.0, 0.0));
+    let half = Rect::from_min_max(bar.min, pos2(bar.left() + bar.width() * 0.45, bar.bottom()));
+    label(ui, half, Align2::LEFT_CENTER, peer, theme::LEAD, colours.text);
+    if let Some(since) = snapshot.in_call_since {
+        let time = now.saturating_duration_since(since);
+        // The clock goes on where no picture comes.
+        ui.ctx().request_repaint_after(Duration::from_millis(1000 - u64::from(time.subsec_millis())));
+        let seconds = time.as_secs();
+        label(ui, bar, Align2::CENTER_CENTER, &duration(seconds), theme::BODY, colours.weak);
+    }
+    let quality = snapshot.tiles.iter().filter(|tile| tile.party == Party::Remote).map(|tile| tile.quality).min();
+    let quality = quality.unwrap_or(Quality::Unknown);
+    let right = Rect::from_min_max(pos2(bar.right() - bar.width() * 0.4, bar.top()), bar.max);
+    let word = label(ui, right, Align2::RIGHT_CENTER, tiles::quality_word(quality), theme::BODY, colours.weak);
+    tiles::quality(ui.painter(), pos2(word.left() - 24.0, bar.center().y + 5.5), quality, colours.text);
+}
+
+pub fn bottom(ui: &mut Ui, screen: Rect, controls: &Controls, state: &mut UiState, commands: &mut Vec<Command>) {
+    if state.devices_open {
+        // A click beside the panel closes it; what is added later lies above this.
+        let beside = ui.interact(screen, ui.scope_id().with("beside the devices"), Sense::click());
+        if beside.clicked() {
+            state.devices_open = false;
+        }
+    }
+    let wide = theme::CONTROL + 20.0;
+    let total = 4.0 * theme::CONTROL + wide + 4.0 * theme::GAP;
+    let middle = screen.bottom() - theme::BOTTOM_BAR / 2.0;
+    let mut x = screen.center().x - total / 2.0;
+    let mut next = |width: f32| {
+        let rect = Rect::from_min_size(pos2(x, middle - theme::CONTROL / 2.0), vec2(width, theme::CONTROL));
+        x += width + theme::GAP;
+        rect
+    };
+    let off = |off: bool| if off { Tone::Pressed } else { Tone::Plain };
+    let (icon, name) = match controls.muted {
+        true => (Icon::MicrophoneOff, "Unmute microphone"),
+        false => (Icon::Microphone, "Mute microphone"),
+    };
+    if icon_button(ui, next(theme::CONTROL), icon, off(controls.muted), name, &format!("{name} (M)")) {
+        commands.push(Command::Mute(!controls.muted));
+    }
+    let (icon, name) = match controls.camera_off {
+        true => (Icon::CameraOff, "Turn camera on"),
+        false => (Icon::Camera, "Turn camera off"),
+    };
+    if icon_button(ui, next(theme::CONTROL), icon, off(controls.camera_off), name, &format!("{name} (V)")) {
+        commands.push(Command::CameraOff(!controls.camera_off));
+    }
+    let devices = next(theme::CONTROL);
+    if icon_button(ui, devices, Icon::Devices, off(state.devices_open), "Devices", "Microphone, speaker, camera") {
+        state.devices_open = !state.devices_open;
+    }
+    let name = if state.latency_open { "Hide latency" } else { "Show latency" };
+    let rect = next(theme::CONTROL);
+    if icon_button(ui, rect, Icon::Latency, off(state.latency_open), name, &format!("{name} (L)")) {
+        state.latency_open = !state.latency_open;
+    }
+    if icon_button(ui, next(wide), Icon::HangUp, Tone::Danger, "Hang up", "Hang up (Esc)") {
+        commands.push(Command::HangUp);
+    }
+    if state.devices_open {
+        panel(ui, screen, devices.center(), controls, state, commands);
+    }
+}
+
+const ROW: f32 = 32.0;
+const HEADING: f32 = 28.0;
+
+fn panel(
+    ui: &mut Ui,
+    screen: Rect,
+    above: Pos2,
+    controls: &Controls,
+    state: &mut UiState,
+    commands: &mut Vec<Command>,
+) {
+    type Choose = fn(String) -> Command;
+    let sections: [(&str, &[String], &str, Choose); 3] = [
+        ("Microphone", &controls.microphones, &controls.microphone, Command::Microphone),
+        ("Speaker", &controls.speakers, &controls.speaker, Command::Speaker),
+        ("Camera", &controls.cameras, &controls.camera, Command::Camera),
+    ];
+    let content: f32 = sections.iter().map(|(_, list, ..)| HEADING + ROW * list.len().max(1) as f32).sum();
+    let bottom = screen.bottom() - theme::BOTTOM_BAR;
+    let room = bottom - screen.top() - theme::GAP;
+    let size = vec2(300.0_f32.min(screen.width() - 2.0 * theme::GAP), (content + 20.0).min(room));
+    let left = (above.x - size.x / 2.0).clamp(screen.left() + theme::GAP, screen.right() - theme::GAP - size.x);
+    let rect = Rect::from_min_size(pos2(left, bottom - size.y), size);
+    // Takes clicks on the panel's own surface, which would otherwise close it.
+    ui.interact(rect, ui.scope_id().with("devices panel"), Sense::click());
+    card(ui, rect);
+    let inner = rect.shrink2(vec2(10.0, 10.0));
+    ui.scope_builder(UiBuilder::new().max_rect(inner), |ui| {
+        ScrollArea::vertical().max_height(inner.height()).auto_shrink(false).show(ui, |ui| {
+            ui.spacing_mut().item_spacing = vec2(0.0, 0.0);
+            for (kind, list, chosen, command) in sections {
+                heading(ui, kind);
+                if list.is_empty() {
+                    row(ui, &format!("No {} found", kind.to_lowercase()), "", false);
+                }
+                for name in list {
+                    if row(ui, name, &format!("{kind}: {name}"), name == chosen) {
+                        commands.push(command(name.clone()));
+                        state.devices_open = false;
+                    }
+                }
+            }
+        });
+    });
+}
+
+fn heading(ui: &mut Ui, text: &str) {
+    let colours = theme::palette(ui.visuals().dark_mode);
+    let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), HEADING), Sense::hover());
+    label(ui, rect.shrink2(vec2(10.0, 0.0)), Align2::LEFT_CENTER, text, theme::SMALL, colours.weak);
+}
+
+/// One device; without an accessible name it is only a remark.
+fn row(ui: &mut Ui, text: &str, name: &str, chosen: bool) -> bool {
+    let colours = theme::palette(ui.visuals().dark_mode);
+    let sense = if name.is_empty() { Sense::hover() } else { Sense::click() };
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), sense);
+    if !name.is_empty() {
+        response.widget_info(|| WidgetInfo::selected(Role::RadioButton, true, chosen, name));
+        if response.hovered() || response.has_focus() {
+            ui.painter().rect_filled(rect, 8.0, colours.control);
+        }
+        let dot = pos2(rect.left() + 18.0, rect.center().y);
+        ui.painter().circle_stroke(dot, 5.5, (1.5, if chosen { colours.accent } else { colours.weak }));
+        if chosen {
+            ui.painter().circle_filled(dot, 3.0, colours.accent);
+        }
+    }
+    let room = Rect::from_min_max(pos2(rect.left() + 34.0, rect.top()), pos2(rect.right() - 8.0, rect.bottom()));
+    let colour = if name.is_empty() { colours.weak } else { colours.text };
+    paint_text(ui.painter(), room, Align2::LEFT_CENTER, text, theme::BODY, colour);
+    response.clicked()
+}
+
+/// `m:ss`, from an hour on `h:mm:ss`.
+fn duration(seconds: u64) -> String {
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}

@@ -1,0 +1,115 @@
+//! Icons as lines and shapes: no font has to have them. Drawn on a grid of 24, origin in the middle.
+
+use std::f32::consts::PI;
+
+use egui::{Color32, CornerRadius, Painter, Pos2, Rect, Shape, Stroke, Vec2, pos2, vec2};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Icon {
+    Microphone,
+    MicrophoneOff,
+    Camera,
+    CameraOff,
+    HangUp,
+    Accept,
+    Devices,
+    Latency,
+}
+
+/// Draws `icon` with its middle at `at`, `size` points large. `behind` is the colour under it, for gaps.
+pub fn draw(painter: &Painter, icon: Icon, at: Pos2, size: f32, colour: Color32, behind: Color32) {
+    let pen = Pen { painter, at, unit: size / 24.0, colour };
+    match icon {
+        Icon::Microphone => pen.microphone(),
+        Icon::MicrophoneOff => {
+            pen.microphone();
+            pen.slash(behind);
+        }
+        Icon::Camera => pen.camera(),
+        Icon::CameraOff => {
+            pen.camera();
+            pen.slash(behind);
+        }
+        Icon::HangUp => pen.handset(0.0),
+        Icon::Accept => pen.handset(-0.75 * PI),
+        Icon::Devices => pen.sliders(),
+        Icon::Latency => pen.waterfall(),
+    }
+}
+
+struct Pen<'a> {
+    painter: &'a Painter,
+    at: Pos2,
+    unit: f32,
+    colour: Color32,
+}
+
+impl Pen<'_> {
+    fn microphone(&self) {
+        self.block(-3.6, -10.0, 3.6, 3.5, 3.6);
+        let bow = (0..=16).map(|step| Vec2::angled(PI * step as f32 / 16.0) * 7.2 + vec2(0.0, -0.5)).collect();
+        self.path(bow, 1.9);
+        self.path(vec![vec2(0.0, 6.7), vec2(0.0, 10.2)], 1.9);
+    }
+
+    fn camera(&self) {
+        self.block(-10.5, -6.8, 4.0, 6.8, 3.0);
+        let lens = [(6.0, -2.2), (10.8, -5.6), (10.8, 5.6), (6.0, 2.2)].map(|(x, y)| self.to(vec2(x, y)));
+        self.painter.add(Shape::convex_polygon(lens.into(), self.colour, Stroke::NONE));
+    }
+
+    fn handset(&self, turn: f32) {
+        let spin = egui::emath::Rot2::from_angle(turn);
+        let lift = vec2(0.0, 7.0);
+        let bow = |from: f32, to: f32, radius: f32| -> Vec<Vec2> {
+            (0..=16)
+                .map(|step| from + (to - from) * step as f32 / 16.0)
+                .map(|degrees| spin * (Vec2::angled(degrees.to_radians()) * radius + lift))
+                .collect()
+        };
+        self.path(bow(-148.0, -32.0, 10.5), 4.0);
+        for (from, to) in [(-157.0, -137.0), (-43.0, -23.0)] {
+            self.path(bow(from, to, 9.2), 6.4);
+        }
+    }
+
+    fn sliders(&self) {
+        for (y, knob) in [(-6.5, 3.5), (0.0, -4.0), (6.5, 5.0)] {
+            self.path(vec![vec2(-9.0, y), vec2(9.0, y)], 1.9);
+            self.painter.circle_filled(self.to(vec2(knob, y)), 2.9 * self.unit, self.colour);
+        }
+    }
+
+    fn waterfall(&self) {
+        for (y, from, to) in [(-7.0, -9.0, -1.0), (0.0, -3.0, 5.0), (7.0, 3.0, 9.0)] {
+            self.path(vec![vec2(from, y), vec2(to, y)], 3.4);
+        }
+    }
+
+    fn slash(&self, behind: Color32) {
+        let line = |shift: f32, width: f32, colour| {
+            let points = [vec2(-9.0 + shift, -9.5), vec2(9.0 + shift, 9.5)].map(|point| self.to(point));
+            self.painter.line_segment(points, Stroke::new(width * self.unit, colour));
+        };
+        line(2.0, 2.4, behind);
+        line(0.0, 2.2, self.colour);
+    }
+
+    fn block(&self, left: f32, top: f32, right: f32, bottom: f32, radius: f32) {
+        let rect = Rect::from_min_max(self.to(vec2(left, top)), self.to(vec2(right, bottom)));
+        self.painter.rect_filled(rect, CornerRadius::same((radius * self.unit).round() as u8), self.colour);
+    }
+
+    /// A line with round ends.
+    fn path(&self, points: Vec<Vec2>, width: f32) {
+        let points: Vec<Pos2> = points.into_iter().map(|point| self.to(point)).collect();
+        for end in [points.first(), points.last()].into_iter().flatten() {
+            self.painter.circle_filled(*end, width * self.unit / 2.0, self.colour);
+        }
+        self.painter.add(Shape::line(points, Stroke::new(width * self.unit, self.colour)));
+    }
+
+    fn to(&self, point: Vec2) -> Pos2 {
+        pos2(self.at.x + point.x * self.unit, self.at.y + point.y * self.unit)
+    }
+}
