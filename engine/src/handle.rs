@@ -1,51 +1,16 @@
-//! The app's end of the channels to the engine's thread, and the engine's end of them.
+//! The app's end of the channels to the engine's thread.
 
 use std::sync::Arc;
 
 use crate::base::pipe::{Latest, PipeReceiver, PipeSender, Wake, pipe};
 use crate::layout::snapshot::{Presented, ViewSnapshot};
+pub use crate::world::message::{Command, Notice};
+use crate::world::shared::AppEnd;
 
 /// Commands and notices that may wait: what a person does in a second is far less.
 const COMMANDS: usize = 256;
 /// At 60 pictures a second and 100 tiles the engine drains this every tick.
 const PRESENTED: usize = 256;
-
-/// What a person asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Call this target: `host[:port]`.
-    Call(String),
-    Accept,
-    Decline,
-    /// Also cancels an outgoing call.
-    HangUp,
-    Mute(bool),
-    CameraOff(bool),
-    /// Use this device, by the name it is listed under.
-    Microphone(String),
-    Speaker(String),
-    Camera(String),
-    Quit,
-}
-
-/// What the engine tells beside the picture.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// We wait for calls on this base port.
-    Listening {
-        base_port: u16,
-    },
-    Ringing {
-        peer: String,
-        incoming: bool,
-    },
-    Ended {
-        outcome: String,
-        reason: String,
-    },
-    /// One line a person can read: what happened and what to do.
-    Error(String),
-}
 
 /// What the app holds.
 #[derive(Debug)]
@@ -56,29 +21,31 @@ pub struct Link {
     pub commands: PipeSender<Command>,
     pub notices: PipeReceiver<Notice>,
     /// When full the newest is dropped and counted by the window.
-    pub presented: rtrb::Producer<Presented>,
+    pub presented: PipeSender<Presented>,
     /// Wakes the engine after a command.
     pub wake: Wake,
 }
 
-/// What the engine holds.
-#[derive(Debug)]
-pub struct EngineEnd {
-    pub view: Arc<Latest<ViewSnapshot>>,
-    pub commands: PipeReceiver<Command>,
-    /// When full the notice is dropped and counted: the snapshot says the same a moment later.
-    pub notices: PipeSender<Notice>,
-    pub presented: rtrb::Consumer<Presented>,
-}
-
-/// Both ends. `wake` is what wakes the engine's poll.
-pub fn link(wake: Wake) -> (Link, EngineEnd) {
+/// Both ends. `wake` is what wakes the engine's poll; `redraw` is called after each new description of the picture
+/// and each notice.
+pub fn link(wake: Wake, redraw: Box<dyn Fn() + Send + Sync>) -> (Link, AppEnd) {
     let view = Arc::new(Latest::default());
     let (command_sender, command_receiver) = pipe(COMMANDS);
     let (notice_sender, notice_receiver) = pipe(COMMANDS);
-    let (producer, consumer) = rtrb::RingBuffer::new(PRESENTED);
-    (
-        Link { view: view.clone(), commands: command_sender, notices: notice_receiver, presented: producer, wake },
-        EngineEnd { view, commands: command_receiver, notices: notice_sender, presented: consumer },
-    )
+    let (presented_sender, presented_receiver) = pipe(PRESENTED);
+    let link = Link {
+        view: view.clone(),
+        commands: command_sender,
+        notices: notice_receiver,
+        presented: presented_sender,
+        wake,
+    };
+    let end = AppEnd {
+        view,
+        commands: command_receiver,
+        notices: notice_sender,
+        presented: presented_receiver,
+        redraw,
+    };
+    (link, end)
 }

@@ -1,13 +1,12 @@
-//! Sockets, timers and transports. Everything that arrives is stamped here and nowhere else.
-
-pub mod datagram;
-pub mod timer;
-pub mod transport;
-pub mod udp;
-//! Sockets and transports.
+//! Sockets, timers, doors and transports. Everything that arrives is stamped here and nowhere else.
 
 pub mod bucket;
 pub mod control;
+pub mod datagram;
+pub mod interfaces;
 pub mod link;
 pub mod tcp;
+pub mod timer;
 pub mod tls;
+pub mod transport;
+pub mod udp;

@@ -1,14 +1,14 @@
 //! Wire formats and state machines without IO. Network input never panics here.
 
-pub mod nal;
-pub mod rtp_h264;
-pub mod unit_ext;
 pub mod dedup;
 pub mod devices;
 pub mod envelope;
 pub mod frame;
 pub mod hex;
 pub mod keys;
+pub mod nal;
+pub mod rtp_h264;
 pub mod signal;
 pub mod target;
 pub mod text;
+pub mod unit_ext;

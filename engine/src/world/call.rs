@@ -1,6 +1,7 @@
 //! A call: what outlives its connections.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use bevy_ecs::component::Component;
 use bevy_ecs::entity::Entity;
@@ -12,8 +13,9 @@ use crate::net::control::{ControlDoor, LinkId};
 use crate::net::transport::Transport;
 use crate::proto::dedup::Dedup;
 use crate::proto::keys::PublicKey;
+use crate::proto::signal::body::Mute;
 use crate::proto::signal::clock::ClockOffset;
-use crate::proto::signal::{Action, CallMachine, Mute};
+use crate::proto::signal::machine::CallMachine;
 use crate::store::identity::Identity;
 use crate::store::known::KnownPeers;
 
@@ -30,8 +32,6 @@ pub struct CallState {
     /// The media path, made before the OFFER or ANSWER because its keys stand in it, unused until the accept.
     pub transport: Option<Box<Transport>>,
     pub connection: Option<Entity>,
-    /// Actions of the machine not yet carried out.
-    pub actions: VecDeque<Action>,
     pub clock: ClockOffset,
     pub ping_at: Option<Instant>,
     pub account: Option<PublicKey>,
@@ -57,6 +57,8 @@ pub struct Signalling {
     pub door: Option<ControlDoor>,
     pub identity: Identity,
     pub known: KnownPeers,
+    /// Open links: the address and the device key at the other end.
+    pub links: HashMap<LinkId, (SocketAddr, PublicKey)>,
     pub dedup: Dedup,
     /// The call that the window and the devices belong to.
     pub current: Option<(CallId, Entity)>,

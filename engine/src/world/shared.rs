@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bevy_ecs::entity::Entity;
 use bevy_ecs::resource::Resource;
@@ -106,3 +107,7 @@ pub struct Showing {
 
 /// The tile that shows ourselves; remote ones count up from the next.
 pub const LOCAL_TILE: TileId = TileId(0);
+
+/// Set from outside to end the engine's loop.
+#[derive(Resource, Clone, Debug, Default)]
+pub struct Quit(pub Arc<AtomicBool>);

@@ -1,0 +1,250 @@
+//! The engine: one world, one schedule, one thread. `tick` moves it by an argument; `run` moves it by the clock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use bevy_ecs::schedule::Schedule;
+use bevy_ecs::world::World;
+use mio::{Events, Poll, Token};
+
+use crate::base::error::{Error, Kind, Result};
+use crate::base::pipe::Wake;
+use crate::base::thread;
+use crate::base::time::{self, CELL, Cell, Duration, Instant};
+use crate::handle::{Link, link};
+use crate::media::chirp::ChirpFinder;
+use crate::net::control::{ControlDoor, DoorLimits, TokenRange};
+use crate::net::timer::Timer;
+use crate::net::tls::TlsIdentity;
+use crate::net::udp::UdpPort;
+use crate::roles::client;
+use crate::store::identity::Identity;
+use crate::store::known::KnownPeers;
+use crate::systems;
+use crate::world::call::Signalling;
+use crate::world::config::Config;
+use crate::world::message::Notice;
+use crate::world::shared::{
+    AppEnd, Arriving, Demux, Due, EngineWake, MediaPort, Now, Quit, Settings, Showing, Sound,
+};
+use crate::world::stats::Stats;
+
+const UDP: Token = Token(0);
+const WAKER: Token = Token(1);
+const TIMER: Token = Token(2);
+/// The door's tokens begin here: two listeners and 32 links.
+const DOOR: TokenRange = TokenRange { first: 16, count: 34 };
+
+/// One engine.
+pub struct Engine {
+    world: World,
+    schedule: Schedule,
+}
+
+/// An engine on its own thread. Dropping it ends and joins the thread.
+pub struct Running {
+    link: Option<Link>,
+    quit: Arc<AtomicBool>,
+    wake: Wake,
+    thread: Option<JoinHandle<()>>,
+    base_port: u16,
+    media_port: u16,
+}
+
+impl Engine {
+    /// An engine without sockets, for virtual time: datagrams and the clock are the caller's.
+    ///
+    /// # Errors
+    /// The identity's files, with a line for the person.
+    pub fn new(config: Config, wake: Wake, app: AppEnd, now: Instant) -> Result<Self> {
+        let identity = Identity::load_or_create(&config.data, &config.name)?;
+        let known = KnownPeers::load(&config.data)?;
+        let mut world = World::new();
+        let own_name = identity.name().to_string();
+        world.insert_resource(Now(now));
+        world.insert_resource(Due(None));
+        world.insert_resource(Arriving::default());
+        world.insert_resource(Demux::default());
+        world.insert_resource(MediaPort { udp: None, port: config.base_port, sent: Default::default() });
+        world.insert_resource(EngineWake(wake));
+        world.insert_resource(Sound {
+            chirps: config.find_chirps.then(ChirpFinder::new),
+            ..Default::default()
+        });
+        world.insert_resource(Stats { begun: Some(now), ..Default::default() });
+        world.insert_resource(Showing { own_name, ..Default::default() });
+        world.insert_resource(Quit::default());
+        world.insert_resource(app);
+        world.insert_resource(Settings(config));
+        world.insert_resource(Signalling { door: None, identity, known, links: Default::default(), dedup: Default::default(), current: None });
+        let mut engine = Self { world, schedule: systems::schedule() };
+        client::install(&mut engine);
+        Ok(engine)
+    }
+
+    /// Opens the media port and the door, starts the engine's thread, and returns the app's end.
+    ///
+    /// # Errors
+    /// A port that is taken (with the next free offer), an identity that cannot be read: a line for the person.
+    pub fn spawn(config: Config, redraw: Box<dyn Fn() + Send + Sync>) -> Result<Running> {
+        let failed = |error: std::io::Error| Error::new(Kind::Reopen, format!("the system gives no event loop: {error}"));
+        let poll = Poll::new().map_err(failed)?;
+        let wake = Wake::new(mio::Waker::new(poll.registry(), WAKER).map_err(failed)?);
+        let (link, end) = link(wake.clone(), redraw);
+        let (base, name) = (config.base_port, config.name.clone());
+        let mut engine = Self::new(config, wake.clone(), end, time::now())?;
+        let quit = engine.world.resource::<Quit>().0.clone();
+        let signer = engine.world.resource::<Signalling>().identity.device().clone();
+        let tls = TlsIdentity::new(&signer)?;
+        let door = ControlDoor::bind(base, poll.registry(), DOOR, tls, DoorLimits::default())?;
+        let mut udp = UdpPort::open(base)?;
+        udp.register(poll.registry(), UDP).map_err(failed)?;
+        let timer = Timer::new(poll.registry(), TIMER).map_err(failed)?;
+        let (base_port, media_port) = (door.port(), udp.port());
+        engine.world.insert_resource(MediaPort { udp: Some(udp), port: media_port, sent: Default::default() });
+        engine.world.resource_mut::<Signalling>().door = Some(door);
+        let notices = &engine.world.resource::<AppEnd>().notices;
+        let _ = notices.try_send(Notice::Listening { base_port });
+        let thread = std::thread::Builder::new()
+            .name(format!("engine {name}").chars().take(15).collect())
+            .spawn(move || engine.run(poll, timer))
+            .map_err(failed)?;
+        Ok(Running { link: Some(link), quit, wake, thread: Some(thread), base_port, media_port })
+    }
+
+    /// Runs one tick at `now`, or at the newest arrival where that is later. Time never goes back.
+    pub fn tick(&mut self, now: Instant) {
+        let newest = self.world.resource::<Arriving>().0.newest();
+        let last = self.world.resource::<Now>().0;
+        self.world.resource_mut::<Now>().0 = now.max(last).max(newest.unwrap_or(now));
+        self.schedule.run(&mut self.world);
+        self.world.clear_trackers();
+    }
+
+    /// When the next tick is due; `None` when nothing waits.
+    pub fn due(&self) -> Option<Instant> {
+        self.world.resource::<Due>().0
+    }
+
+    pub const fn world(&self) -> &World {
+        &self.world
+    }
+
+    pub const fn world_mut(&mut self) -> &mut World {
+        &mut self.world
+    }
+
+    pub const fn schedule_mut(&mut self) -> &mut Schedule {
+        &mut self.schedule
+    }
+
+    /// The loop. An arrival runs a tick at once, unless an arrival already ran one in this cell: then at the next
+    /// boundary. A deadline runs at the first boundary at or after it. Ticks run by the timer do not use up the cell.
+    fn run(mut self, mut poll: Poll, mut timer: Timer) {
+        thread::sharpen_timers();
+        self.world.resource_mut::<Stats>().priority = thread::raise_priority();
+        let start = time::now();
+        let mut events = Events::with_capacity(256);
+        let mut arrived_in: Option<Cell> = None;
+        let mut deferred = false;
+        self.tick(start);
+        while !self.world.resource::<Quit>().0.load(Ordering::Relaxed) {
+            let cell = Cell::of(time::now(), start);
+            let boundary = deferred.then(|| Cell(cell.0 + 1).begins(start));
+            let due = self.due().map(|at| Cell::ceil(at, start).begins(start));
+            let next = [boundary, due].into_iter().flatten().min();
+            timer.arm(next);
+            if let Err(error) = poll.poll(&mut events, timer.poll_timeout())
+                && error.kind() != std::io::ErrorKind::Interrupted
+            {
+                break;
+            }
+            let woken = time::now();
+            let mut arrival = deferred;
+            for event in &events {
+                match event.token() {
+                    UDP => arrival = true,
+                    WAKER => arrival = true,
+                    TIMER => timer.fired(),
+                    _ => {
+                        arrival = true;
+                        if let Some(door) = &mut self.world.resource_mut::<Signalling>().door {
+                            door.handle_ready(event, woken);
+                        }
+                    }
+                }
+            }
+            let more = self.receive();
+            let cell = Cell::of(woken, start);
+            let is_due = next.is_some_and(|at| at <= woken);
+            if arrival && arrived_in != Some(cell) {
+                arrived_in = Some(cell);
+                deferred = more;
+            } else if is_due {
+                deferred = more;
+            } else {
+                deferred = arrival || more;
+                continue;
+            }
+            self.measured_tick(woken, due.filter(|_| is_due && !arrival));
+        }
+        client::shut_down(&mut self.world);
+    }
+
+    /// Takes what the socket has. True when there may be more.
+    fn receive(&mut self) -> bool {
+        self.world.resource_scope(|world, mut port: bevy_ecs::change_detection::Mut<'_, MediaPort>| {
+            let mut arriving = world.resource_mut::<Arriving>();
+            port.udp.as_mut().is_some_and(|udp| udp.receive(&mut arriving.0))
+        })
+    }
+
+    fn measured_tick(&mut self, now: Instant, due: Option<Instant>) {
+        self.tick(now);
+        let work = time::now().saturating_duration_since(now);
+        let mut stats = self.world.resource_mut::<Stats>();
+        stats.work_us.push(work.as_secs_f64() * 1e6);
+        if let Some(due) = due {
+            let late = now.saturating_duration_since(due);
+            stats.late_us.push(late.as_secs_f64() * 1e6);
+            if late > OVERRUN {
+                stats.overruns += 1;
+            }
+        }
+    }
+}
+
+/// A tick later than two cells was held up by something: the system, or a tick before it.
+const OVERRUN: Duration = Duration::from_micros(2 * CELL.as_micros() as u64);
+
+impl Running {
+    /// The app's end of the channels; `None` once it was taken by [`Running::take_link`].
+    pub const fn link(&self) -> Option<&Link> {
+        self.link.as_ref()
+    }
+
+    /// Gives the app's end away, to a window. Dropping `self` later still ends the engine.
+    pub fn take_link(&mut self) -> Option<Link> {
+        self.link.take()
+    }
+
+    pub const fn base_port(&self) -> u16 {
+        self.base_port
+    }
+
+    pub const fn media_port(&self) -> u16 {
+        self.media_port
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.quit.store(true, Ordering::Relaxed);
+        self.wake.wake();
+        if let Some(thread) = self.thread.take() {
+            // A panic in there has been reported by the hook; the engine is gone either way.
+            let _ = thread.join();
+        }
+    }
+}

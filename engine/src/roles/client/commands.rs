@@ -1,0 +1,37 @@
+//! What a person asks for.
+
+use std::sync::atomic::Ordering;
+
+use bevy_ecs::world::World;
+
+use super::{calls, devices};
+use crate::proto::signal::event::Event;
+use crate::world::message::Command;
+use crate::world::shared::{AppEnd, Quit};
+
+pub fn take_commands(world: &mut World) {
+    while let Some(command) = world.resource::<AppEnd>().commands.try_recv() {
+        let current = calls::current(world);
+        match command {
+            Command::Call(target) => calls::dial(world, &target),
+            Command::Accept => with(world, current, Event::Accept),
+            Command::Decline => with(world, current, Event::Decline),
+            Command::HangUp => with(world, current, Event::HangUp),
+            Command::Mute(muted) => devices::mute(world, current, muted),
+            Command::CameraOff(off) => devices::camera_off(world, current, off),
+            Command::Microphone(name) => devices::choose_microphone(world, current, &name),
+            Command::Speaker(name) => devices::choose_speaker(world, current, &name),
+            Command::Camera(name) => devices::choose_camera(world, current, &name),
+            Command::Quit => {
+                with(world, current, Event::HangUp);
+                world.resource::<Quit>().0.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+fn with(world: &mut World, entity: Option<bevy_ecs::entity::Entity>, event: Event) {
+    if let Some(entity) = entity {
+        calls::feed(world, entity, event);
+    }
+}

@@ -1,0 +1,300 @@
+//! Makes and unmakes the media side of a call: the connection, its streams and what goes out.
+
+use std::net::SocketAddr;
+
+use bevy_ecs::entity::Entity;
+use bevy_ecs::resource::Resource;
+use bevy_ecs::world::World;
+
+use super::{calls, devices};
+use crate::base::error::Result;
+use crate::base::id::{Ssrc, TileId};
+use crate::base::time::{Duration, Instant};
+use crate::codec::VideoCodec;
+use crate::codec::opus::{FrameLength, OpusDecoder, OpusEncoder};
+use crate::codec::video_decoder::VideoDecoder;
+use crate::codec::video_encoder::{EncoderConfig, VideoEncoder};
+use crate::media::rate::{RateControl, UnitQueue};
+use crate::net::transport::plain::Plain;
+use crate::net::transport::webrtc::Webrtc;
+use crate::net::transport::{Parameters, Sources, Transport};
+use crate::proto::keys::{self, Digest};
+use crate::proto::rtp_h264::Packets;
+use crate::proto::signal::action::MediaStart;
+use crate::proto::signal::body::Mute;
+use crate::proto::signal::machine::Own;
+use crate::proto::signal::media::{
+    AudioCapability, Candidate, IceCredentials, MediaParameters, Ssrcs, VERSION, VideoCapability,
+};
+use crate::proto::text::List;
+use crate::world::call::{CallState, Signalling};
+use crate::world::connection::{Connection, Exchange, Inbound, LinkEstimate, Path, Tracks};
+use crate::world::outgoing::{Encoder, LocalView, Source, TargetRate, VideoQueue, VideoSent, Voice};
+use crate::world::shared::{Demux, EngineWake, MediaPort, Settings};
+use crate::world::stats::StreamStats;
+use crate::world::stream::{AudioStream, Decoder, Frames, Ledger, PeerMute, StreamOf, VideoJitterBuffer};
+
+/// Calls that are over and still have a goodbye to send, and until when they may.
+#[derive(Resource, Default)]
+pub struct Leaving(Vec<(Entity, Instant)>);
+
+/// Pictures of a path nobody knows begin at this size.
+const FIRST_SIZE: (u32, u32) = (640, 360);
+
+/// The transport of a call to come, and how we show ourselves in its OFFER or ANSWER. No packet leaves it before
+/// [`start`].
+///
+/// # Errors
+/// The system gives no random numbers: a line for the person.
+pub fn prepare(world: &World, now: Instant) -> Result<(Transport, Own)> {
+    let settings = &world.resource::<Settings>().0;
+    let signalling = world.resource::<Signalling>();
+    let numbers = keys::random::<12>()?;
+    let ssrc = |at: usize| {
+        let bytes = [numbers[at], numbers[at + 1], numbers[at + 2], numbers[at + 3]];
+        // Zero is used for probing by some.
+        Ssrc(u32::from_be_bytes(bytes).max(1))
+    };
+    let sources = Sources { audio: ssrc(0), video: ssrc(4), video_rtx: ssrc(8) };
+    let transport = if settings.plain {
+        Transport::Plain(Plain::new(sources, now))
+    } else {
+        Transport::Webrtc(Box::new(Webrtc::new(sources, now)))
+    };
+    let parameters = transport.parameters();
+    // The plain transport has no credentials; the form of the message wants some.
+    let ice = IceCredentials::new(&parameters.ufrag, &parameters.password)
+        .or_else(|| IceCredentials::new("plain", "plainplainplainplainplain"))
+        .ok_or_else(|| crate::base::error::Error::new(crate::base::error::Kind::Reopen, "no ICE credentials"))?;
+    let media = MediaParameters {
+        dtls: Digest(parameters.fingerprint),
+        ice,
+        ssrcs: Ssrcs { audio: sources.audio, video: sources.video, video_rtx: sources.video_rtx },
+        audio: Some(AudioCapability { opus_frame_us: List::cut(FRAMES.map(|f| f.duration().as_micros() as u32).into()) }),
+        video: Some(VideoCapability { h264: true, max_width: 1920, max_height: 1088 }),
+        base_port: settings.base_port,
+        version: VERSION,
+        needs: 1,
+        relay_only: false,
+    };
+    let identity = &signalling.identity;
+    Ok((transport, Own { name: identity.name().clone(), devices: identity.devices().clone(), media }))
+}
+
+/// The frame lengths the decoder takes: all of them.
+const FRAMES: [FrameLength; 6] = FrameLength::ALL;
+
+/// The local accept has come, and the other side's parameters: the connection, its streams and what goes out begin.
+pub fn start(world: &mut World, call: Entity, start: &MediaStart, now: Instant) {
+    let Some(mut transport) = world.get_mut::<CallState>(call).and_then(|mut state| state.transport.take()) else {
+        return;
+    };
+    let remote = &start.remote;
+    let parameters = Parameters {
+        ufrag: remote.ice.ufrag().to_owned(),
+        password: remote.ice.pwd().to_owned(),
+        fingerprint: remote.dtls.0,
+        sources: Sources {
+            audio: remote.ssrcs.audio,
+            video: remote.ssrcs.video,
+            video_rtx: remote.ssrcs.video_rtx,
+        },
+    };
+    if let Err(error) = transport.start(&parameters, start.controlling, now) {
+        return calls::tell(world, crate::world::message::Notice::Error(error.text.to_string()));
+    }
+    let settings = world.resource::<Settings>().0.clone();
+    transport.set_desired(settings.most);
+    match spawn(world, call, *transport, &settings, now) {
+        Ok(connection) => {
+            if let Some(mut state) = world.get_mut::<CallState>(call) {
+                state.connection = Some(connection);
+            }
+        }
+        Err(error) => calls::tell(world, crate::world::message::Notice::Error(error.text.to_string())),
+    }
+}
+
+fn spawn(
+    world: &mut World,
+    call: Entity,
+    transport: Transport,
+    settings: &crate::world::config::Config,
+    now: Instant,
+) -> Result<Entity> {
+    let wake = world.resource::<EngineWake>().0.clone();
+    let config = EncoderConfig {
+        codec: VideoCodec::H264,
+        width: FIRST_SIZE.0,
+        height: FIRST_SIZE.1,
+        frame_rate: 30.0,
+        bitrate: RateControl::START.min(settings.most),
+    };
+    let encoder = VideoEncoder::spawn(config, wake.clone())?;
+    let decoder = VideoDecoder::spawn(VideoCodec::H264, wake)?;
+    let voice = Voice {
+        microphone: None,
+        encoder: OpusEncoder::new(settings.audio_frame, settings.audio_rate)?,
+        bitrate: settings.audio_rate,
+        muted: world.resource::<crate::world::shared::Showing>().controls.muted,
+        loudness: Default::default(),
+        samples: Vec::new(),
+        first: None,
+        frames: Vec::new(),
+        spare: Vec::new(),
+        timestamp: 0,
+        packets: 0,
+        bytes: 0,
+    };
+    let sound = AudioStream {
+        jitter: Default::default(),
+        decoder: OpusDecoder::new()?,
+        stretcher: Default::default(),
+        loudness: Default::default(),
+        scratch: Vec::new(),
+        heard: None,
+        first_played: None,
+    };
+    let video_out = world
+        .spawn((
+            Source(None),
+            Encoder(encoder),
+            TargetRate(RateControl::new(settings.most)),
+            VideoQueue { units: UnitQueue::default(), packets: Packets::default(), epoch: now },
+            LocalView::default(),
+            VideoSent::default(),
+        ))
+        .id();
+    let audio_out = world.spawn(voice).id();
+    let connection = world.spawn_empty().id();
+    let audio_in = world.spawn((StreamOf(connection), sound)).id();
+    let video_in = world
+        .spawn((
+            StreamOf(connection),
+            VideoJitterBuffer(Default::default()),
+            Decoder(decoder),
+            Frames::new(TileId(1), now),
+            Ledger::default(),
+            StreamStats::default(),
+            PeerMute::default(),
+        ))
+        .id();
+    world.entity_mut(connection).insert((
+        Connection { transport, call },
+        Inbound::default(),
+        Exchange::default(),
+        Tracks { audio_in, video_in, audio_out, video_out },
+        Path::default(),
+        LinkEstimate::default(),
+    ));
+    Ok(connection)
+}
+
+/// Our own addresses, before they are told to the other side.
+pub fn add_local(world: &mut World, call: Entity, addresses: &[SocketAddr]) {
+    let Some(connection) = connection_of(world, call) else { return };
+    if let Some(mut connection) = world.get_mut::<Connection>(connection) {
+        addresses.iter().for_each(|address| connection.transport.add_local_address(*address));
+    }
+}
+
+/// Ways to reach the other side.
+pub fn add_candidates(world: &mut World, call: Entity, candidates: &[Candidate]) {
+    let Some(connection) = connection_of(world, call) else { return };
+    if let Some(mut connection) = world.get_mut::<Connection>(connection) {
+        let udp = candidates.iter().filter(|candidate| !candidate.tcp);
+        udp.for_each(|candidate| connection.transport.add_remote_address(candidate.address));
+    }
+}
+
+pub fn peer_muted(world: &mut World, call: Entity, mute: Mute) {
+    let Some(tracks) = tracks_of(world, call) else { return };
+    if let Some(mut peer) = world.get_mut::<PeerMute>(tracks.video_in) {
+        *peer = PeerMute { audio: mute.audio, video: mute.video };
+    }
+    if let Some(mut ledger) = world.get_mut::<Ledger>(tracks.video_in)
+        && mute.video
+    {
+        ledger.freezes.pause();
+    }
+    // Silence on purpose is no loss.
+    if let Some(mut stream) = world.get_mut::<AudioStream>(tracks.audio_in) {
+        stream.jitter.set_expecting(!mute.audio);
+    }
+    calls::show(world, |_| {});
+}
+
+/// What PONG says about the other side's clock.
+pub fn note_clock(world: &mut World, call: Entity, t1: u64, t2: u64, t3: u64, t4: u64) {
+    let Some(mut state) = world.get_mut::<CallState>(call) else { return };
+    state.clock.handle_pong(t1, t2, t3, t4);
+    let best = state.clock.best();
+    let (Some(best), Some(connection)) = (best, state.connection) else { return };
+    let video_in = world.get::<Tracks>(connection).map(|tracks| tracks.video_in);
+    if let Some(mut link) = world.get_mut::<LinkEstimate>(connection) {
+        link.clock_offset = Some(significant(best.micros, best.uncertainty));
+    }
+    let micros = significant(best.micros, best.uncertainty).0;
+    if let Some(mut stats) = video_in.and_then(|entity| world.get_mut::<StreamStats>(entity)) {
+        stats.clock_offset_ms = micros as f64 / 1e3;
+    }
+}
+
+/// An offset within its own uncertainty is no evidence of a difference: between two programs on one machine the
+/// clocks are the same, and a guess of 100 µs would only blur the ledger.
+fn significant(micros: i64, uncertainty: u64) -> (i64, u64) {
+    if micros.unsigned_abs() <= uncertainty { (0, uncertainty) } else { (micros, uncertainty) }
+}
+
+/// Microphone, camera and loudspeaker close at once; the transport says goodbye in this tick's Flush.
+pub fn stop(world: &mut World, call: Entity, _: Instant) {
+    devices::stop_capture(world, call);
+    let Some(connection) = connection_of(world, call) else { return };
+    if let Some(mut connection) = world.get_mut::<Connection>(connection) {
+        connection.transport.close();
+    }
+}
+
+/// The call is over: its entities go once the goodbye is out.
+pub fn leave(world: &mut World, call: Entity, now: Instant) {
+    // One tick flushes the goodbye; a lost one is found by the other side's silence.
+    world.resource_mut::<Leaving>().0.push((call, now + Duration::from_millis(20)));
+}
+
+/// Despawns what has left.
+pub fn bury(world: &mut World) {
+    let now = world.resource::<crate::world::shared::Now>().0;
+    let mut gone = Vec::new();
+    world.resource_mut::<Leaving>().0.retain(|(call, at)| {
+        let over = *at <= now;
+        if over {
+            gone.push(*call);
+        }
+        !over
+    });
+    for call in gone {
+        if let Some(connection) = connection_of(world, call) {
+            world.resource_mut::<Demux>().known.retain(|_, owner| *owner != connection);
+            if let Some(tracks) = world.get::<Tracks>(connection).copied() {
+                world.despawn(tracks.audio_out);
+                world.despawn(tracks.video_out);
+            }
+            // Its streams go with it.
+            world.despawn(connection);
+        }
+        world.despawn(call);
+    }
+}
+
+pub fn connection_of(world: &World, call: Entity) -> Option<Entity> {
+    world.get::<CallState>(call)?.connection
+}
+
+pub fn tracks_of(world: &World, call: Entity) -> Option<Tracks> {
+    world.get::<Tracks>(connection_of(world, call)?).copied()
+}
+
+/// The UDP port that media uses.
+pub fn media_port(world: &World) -> u16 {
+    world.resource::<MediaPort>().port
+}

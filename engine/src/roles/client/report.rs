@@ -1,0 +1,151 @@
+//! The report of a call, from what its components counted.
+
+use std::collections::BTreeMap;
+
+use bevy_ecs::entity::Entity;
+use bevy_ecs::world::World;
+
+use super::media;
+use crate::base::time::{Duration, Instant};
+use crate::media::ledger::STAGES;
+use crate::media::report::{
+    AudioReport, PathReport, ProcessReport, Report, SetupReport, SkewReport, TickReport, VideoReport,
+};
+use crate::media::summary::Samples;
+use crate::world::call::{CallState, Times};
+use crate::world::connection::{Path, Tracks};
+use crate::world::outgoing::{VideoSent, Voice};
+use crate::world::shared::{Settings, Sound};
+use crate::world::stats::{Stats, StreamStats};
+use crate::world::stream::{AudioStream, Decoder, Frames, Ledger};
+
+/// Everything that was measured in `call`.
+pub fn of_call(world: &World, call: Entity, outcome: &str, reason: &str) -> Report {
+    let times = world.get::<CallState>(call).map(|state| state.times).unwrap_or_default();
+    let connection = media::connection_of(world, call);
+    let tracks = connection.and_then(|connection| world.get::<Tracks>(connection));
+    let seconds = span(times.connected, times.ended).map_or(0.0, |span| span.as_secs_f64());
+    let stats = world.resource::<Stats>();
+    Report {
+        version: 1,
+        outcome: outcome.to_owned(),
+        reason: reason.to_owned(),
+        seconds,
+        path: connection.and_then(|connection| world.get::<Path>(connection)).map(path).unwrap_or_default(),
+        setup_ms: setup(&times),
+        audio: tracks.map(|tracks| audio(world, tracks, stats, seconds)).unwrap_or_default(),
+        video: tracks.map(|tracks| video(world, tracks, seconds)).unwrap_or_default(),
+        av_skew_ms: tracks.and_then(|tracks| skew(world, tracks, stats)),
+        ticks: TickReport {
+            n: stats.ticks,
+            overruns: stats.overruns,
+            work_p50_us: stats.work_us.quantile(0.5),
+            work_p99_us: stats.work_us.quantile(0.99),
+            late_p99_us: stats.late_us.quantile(0.99),
+        },
+        process: process(),
+    }
+}
+
+fn path(path: &Path) -> PathReport {
+    PathReport {
+        kind: path.remote.map(|_| "direct".to_owned()),
+        local: path.local.map(|address| address.to_string()),
+        remote: path.remote.map(|address| address.to_string()),
+        changes: path.changes,
+    }
+}
+
+fn setup(times: &Times) -> SetupReport {
+    let since = |at| span(times.accepted, at).map(|span| (span.as_secs_f64() * 1e6).round() / 1e3);
+    SetupReport {
+        connected: since(times.connected),
+        first_audio: since(times.first_audio),
+        first_video: since(times.first_video),
+    }
+}
+
+fn span(from: Option<Instant>, to: Option<Instant>) -> Option<Duration> {
+    Some(to?.saturating_duration_since(from?))
+}
+
+fn audio(world: &World, tracks: &Tracks, stats: &Stats, seconds: f64) -> AudioReport {
+    let voice = world.get::<Voice>(tracks.audio_out);
+    let counters = world.get::<AudioStream>(tracks.audio_in).map(|stream| stream.jitter.counters()).unwrap_or_default();
+    let stages = [("network", &stats.audio_network), ("jitter_buffer", &stats.audio_hold), ("ring", &stats.audio_ring)];
+    let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+    AudioReport {
+        packets_sent: voice.map_or(0, |voice| voice.packets),
+        packets_received: counters.received,
+        packets_lost: counters.lost,
+        concealed_ratio: share(counters.concealed_samples, counters.total_samples),
+        underruns: world.resource::<Sound>().underruns,
+        frame_ms: Some(world.resource::<Settings>().0.audio_frame.duration().as_secs_f64() * 1e3),
+        bitrate_bps: voice.and_then(|voice| rate(voice.bytes, seconds)),
+        delay_ms: stats.audio_delay.summary(),
+        mouth_to_ear_ms: stats.mouth_to_ear.summary(),
+        stages_ms: stages.iter().filter_map(|(name, s)| Some(((*name).to_owned(), s.spread()?))).collect(),
+    }
+}
+
+fn video(world: &World, tracks: &Tracks, seconds: f64) -> VideoReport {
+    let sent = world.get::<VideoSent>(tracks.video_out).copied().unwrap_or_default();
+    let stream = world.get::<StreamStats>(tracks.video_in);
+    let ledger = world.get::<Ledger>(tracks.video_in);
+    let frames = world.get::<Frames>(tracks.video_in);
+    let decoded = world.get::<Decoder>(tracks.video_in).map_or(0, |decoder| decoder.0.counters().frames);
+    let size = frames.and_then(|frames| frames.shown.as_ref()).map(|frame| (frame.picture.width, frame.picture.height));
+    let presented = ledger.map_or(0, |ledger| if ledger.markers > 0 { ledger.markers } else { ledger.presented });
+    let stages: BTreeMap<_, _> = STAGES
+        .iter()
+        .enumerate()
+        .map(|(at, name)| ((*name).to_owned(), stream.and_then(|stream| stream.stages[at].spread())))
+        .collect();
+    let summary = |pick: fn(&StreamStats) -> &Samples| stream.and_then(|stream| pick(stream).summary());
+    VideoReport {
+        frames_captured: sent.captured,
+        frames_sent: sent.sent,
+        frames_decoded: decoded,
+        frames_presented: presented,
+        freezes: ledger.map_or(0, |ledger| ledger.freezes.freezes()),
+        freeze_ratio: ledger.filter(|_| presented > 0).map(|ledger| ledger.freezes.ratio()),
+        longest_freeze_ms: ledger.filter(|_| presented > 0).map(|l| l.freezes.longest().as_secs_f64() * 1e3),
+        width: size.map(|size| size.0),
+        height: size.map(|size| size.1),
+        bitrate_bps: rate(sent.bytes, seconds),
+        captured_to_decoded_ms: summary(|stream| &stream.captured_to_decoded),
+        // By the marker where the source paints one, else by the ledger.
+        glass_to_glass_ms: summary(|stream| &stream.glass_to_glass).or_else(|| summary(|stream| &stream.ledger_total)),
+        ledger_error_ms: stream.and_then(|stream| stream.ledger_error.spread()),
+        stages_ms: stages,
+    }
+}
+
+fn rate(bytes: u64, seconds: f64) -> Option<u64> {
+    (seconds > 0.0).then(|| (bytes as f64 * 8.0 / seconds) as u64)
+}
+
+/// Audio delay minus video delay, as the difference of their distributions' medians and tails.
+fn skew(world: &World, tracks: &Tracks, stats: &Stats) -> Option<SkewReport> {
+    let video = &world.get::<StreamStats>(tracks.video_in)?.ledger_total;
+    let audio = &stats.audio_delay;
+    let difference = |share| Some(audio.quantile(share)? - video.quantile(share)?);
+    Some(SkewReport { n: audio.len().min(video.len()), p50: difference(0.5)?, p95: difference(0.95)? })
+}
+
+/// Processor time and peak memory of this process.
+fn process() -> ProcessReport {
+    #[cfg(unix)]
+    {
+        use nix::sys::resource::{UsageWho, getrusage};
+        use nix::sys::time::TimeValLike;
+
+        let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return ProcessReport::default() };
+        let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+        // Linux counts kilobytes here.
+        let peak = u64::try_from(usage.max_rss()).ok().map(|kilobytes| kilobytes * 1024);
+        ProcessReport { cpu_s: Some(micros as f64 / 1e6), rss_peak_bytes: peak }
+    }
+    #[cfg(not(unix))]
+    ProcessReport::default()
+}
