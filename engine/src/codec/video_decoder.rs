@@ -9,7 +9,7 @@ use super::plain::PlainDecoder;
 use super::worker::{Clock, Job, Worker};
 use crate::base::error::Result;
 use crate::base::id::UnitNumber;
-use crate::base::pipe::{Refusal, Wake};
+use crate::base::pipe::Wake;
 use crate::base::pool::ArcPool;
 use crate::base::time::Instant;
 use crate::media::encoded::ReceivedUnit;
@@ -80,26 +80,22 @@ impl VideoDecoder {
         Self::with(Worker::inline(job), shared)
     }
 
-    /// Hands a unit over. When the decoder is behind, this unit and all up to the next keyframe are dropped and
-    /// counted, and [`Self::wants_keyframe`] says so. `Err` gives the unit back.
-    pub fn submit(&mut self, unit: ReceivedUnit, now: Instant) -> Result<(), Refusal<ReceivedUnit>> {
+    /// Hands a unit over; `true` when it was taken. When the decoder is behind (or gone), this unit and all up to the
+    /// next keyframe are dropped and counted, and [`Self::wants_keyframe`] says so.
+    pub fn submit(&mut self, unit: ReceivedUnit, now: Instant) -> bool {
         if self.dropping && !unit.keyframe {
             self.dropped += 1;
-            return Err(Refusal::Full(unit));
+            return false;
         }
-        let result = self.worker.submit(unit, now);
-        match result {
-            Ok(()) => {
-                self.submitted += 1;
-                self.dropping = false;
-            }
-            Err(_) => {
-                self.dropped += 1;
-                self.dropping = true;
-                self.shared.wants_keyframe.store(true, Ordering::Release);
-            }
+        let taken = self.worker.submit(unit, now).is_ok();
+        if taken {
+            self.submitted += 1;
+        } else {
+            self.dropped += 1;
+            self.shared.wants_keyframe.store(true, Ordering::Release);
         }
-        result
+        self.dropping = !taken;
+        taken
     }
 
     /// The next frame, in the order of the units.

@@ -101,6 +101,8 @@ pub struct VideoJitter {
     /// Since when nothing can be decoded.
     blocked: Option<Instant>,
     requested: Option<Instant>,
+    /// No retransmission can help: a keyframe is asked for without patience.
+    urgent: bool,
     wait: Duration,
     handed_out: bool,
     last_number: Option<UnitNumber>,
@@ -120,6 +122,7 @@ impl Default for VideoJitter {
             needs_keyframe: true,
             blocked: None,
             requested: None,
+            urgent: false,
             wait: retransmission_wait(None),
             handed_out: false,
             last_number: None,
@@ -216,9 +219,11 @@ impl VideoJitter {
         }
     }
 
-    /// The decoder could not go on: nothing is handed out before the next keyframe.
+    /// The decoder could not go on: nothing is handed out before the next keyframe, and as no retransmission can
+    /// help, [`Self::keyframe_due`] asks for it without patience.
     pub fn require_keyframe(&mut self, now: Instant) {
         self.needs_keyframe = true;
+        self.urgent = true;
         self.blocked.get_or_insert(now);
     }
 
@@ -227,7 +232,7 @@ impl VideoJitter {
     pub fn keyframe_due(&mut self, now: Instant, round_trip: Option<Duration>) -> bool {
         let round_trip = round_trip.unwrap_or_default();
         let Some(blocked) = self.blocked else { return false };
-        let waited = now.saturating_duration_since(blocked) >= KEYFRAME_PATIENCE.max(round_trip * 3 / 2);
+        let waited = self.urgent || now.saturating_duration_since(blocked) >= KEYFRAME_PATIENCE.max(round_trip * 3 / 2);
         let again = KEYFRAME_PATIENCE.max(round_trip);
         if !waited || self.requested.is_some_and(|last| now.saturating_duration_since(last) < again) {
             return false;
@@ -363,6 +368,7 @@ impl VideoJitter {
             self.needs_keyframe = false;
             self.blocked = None;
             self.requested = None;
+            self.urgent = false;
             self.handed_out = true;
         } else {
             self.counters.malformed_units += 1;

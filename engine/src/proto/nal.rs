@@ -317,8 +317,8 @@ mod tests {
         [0, 0, 0, crop_bottom].iter().for_each(|value| ue(&mut bits, *value));
         // VUI: no aspect, no overscan, signal type with full range and matrix 6.
         put(&mut bits, 0b1001, 4);
-        put(&mut bits, 0b101_1_1, 5);
-        put(&mut bits, 0x0601_06, 24);
+        put(&mut bits, 0b1_0111, 5);
+        put(&mut bits, 0x06_0106, 24);
         put(&mut bits, 1, 1);
         bits.chunks(8).map(|byte| byte.iter().fold(0, |sum, bit| (sum << 1) | bit) << (8 - byte.len())).collect()
     }

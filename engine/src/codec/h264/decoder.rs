@@ -25,7 +25,7 @@ pub struct H264Decoder {
 }
 
 impl H264Decoder {
-    /// Decodes one unit (Annex B). `fill` gets the picture's size and colour and gives the place for it.
+    /// Decodes one unit (Annex B). `with` gets the picture, which lies in the decoder's memory until the next call.
     ///
     /// # Errors
     /// See [`NoPicture`]. After `Broken` and `Refused` only a keyframe is taken.

@@ -146,6 +146,22 @@ fn a_keyframe_is_asked_for_after_patience_and_once_per_round_trip() {
 }
 
 #[test]
+fn after_a_decoder_error_a_keyframe_is_asked_for_at_once() {
+    let start = now();
+    let mut jitter = VideoJitter::default();
+    let sent = stream(6, 2, &[0, 5]);
+    sent.iter().filter(|packet| packet.timestamp < 96_000).for_each(|packet| push(&mut jitter, packet, start));
+    assert_eq!(poll_all(&mut jitter, start), [0, 1]);
+    assert!(!jitter.keyframe_due(start, None));
+    jitter.require_keyframe(start);
+    assert!(jitter.keyframe_due(start, None));
+    assert!(!jitter.keyframe_due(start + ms(299), None));
+    sent.iter().filter(|packet| packet.timestamp >= 96_000).for_each(|packet| push(&mut jitter, packet, start));
+    assert_eq!(poll_all(&mut jitter, start), [5]);
+    assert!(!jitter.keyframe_due(start + ms(900), None));
+}
+
+#[test]
 fn bounds_hold_and_the_stream_recovers() {
     let start = now();
     let mut jitter = VideoJitter::default();

@@ -18,7 +18,8 @@ type Colour = (u8, u8, u8);
 const BARS: [Colour; 7] =
     [(180, 128, 128), (168, 44, 136), (145, 147, 44), (133, 63, 52), (63, 193, 204), (51, 109, 212), (28, 212, 120)];
 const BALL: Colour = (200, 60, 150);
-const SWEEP: Colour = (150, 160, 70);
+/// What the hand adds to the dial's luma.
+const SWEEP: u32 = 150;
 
 /// Where everything is, made of shares of the picture so that every size looks alike.
 #[derive(Clone, Debug)]
@@ -71,7 +72,7 @@ impl Scene {
                 let behind = angle.map_or(u16::MAX, |angle| hand.wrapping_sub(angle));
                 if behind < 16_384 {
                     let share = u32::from(16_384 - behind);
-                    *pixel = (u32::from(*pixel) + (u32::from(SWEEP.0) * share >> 14)).min(225) as u8;
+                    *pixel = (u32::from(*pixel) + ((SWEEP * share) >> 14)).min(225) as u8;
                 }
             }
         }
@@ -157,8 +158,8 @@ pub(super) fn draw(width: u32, height: u32, scene: &Scene) -> Picture {
     picture.u.fill(138);
     picture.v.fill(122);
     scene.draw_dial(&mut picture);
-    Rect { height: 2, y: scene.track.y + scene.track.height / 2 & !1, ..scene.track }.fill_luma(&mut picture, 90);
-    let step = scene.bars.width / BARS.len() & !1;
+    Rect { height: 2, y: (scene.track.y + scene.track.height / 2) & !1, ..scene.track }.fill_luma(&mut picture, 90);
+    let step = (scene.bars.width / BARS.len()) & !1;
     for (index, colour) in BARS.iter().enumerate() {
         let last = index + 1 == BARS.len();
         let width = if last { scene.bars.width - step * index } else { step };

@@ -33,7 +33,7 @@ impl TestCard {
         let scene = Scene::of(width, height);
         let mut background = background::draw(width, height, &scene);
         let rate = frame_rate.round() as u64;
-        digits::draw(&mut background, scene.caption, &format!("{width}:{height}:{rate}"), 150);
+        digits::draw(&mut background, scene.caption, &format!("{width}x{height} {rate}"), 150);
         Self { background, scene, pool: ArcPool::new(PICTURES), counter: 0, began: None }
     }
 
