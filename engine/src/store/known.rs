@@ -72,6 +72,11 @@ impl KnownPeers {
         }
     }
 
+    /// The key remembered under a name or an address: what a call to it expects.
+    pub fn remembered(&self, name: &str) -> Option<PublicKey> {
+        self.peers.get(name).map(|peer| peer.account)
+    }
+
     fn save(&self) -> Result<()> {
         let stored = Stored { peers: self.peers.clone() };
         let bytes = serde_json::to_vec_pretty(&stored)
@@ -111,6 +116,7 @@ mod tests {
 
         let mut known = KnownPeers::load(folder.path()).expect("read");
         assert_eq!(known.check("ada:2000", &one), Known::Same { verified: false });
+        assert_eq!((known.remembered("ada:2000"), known.remembered("bob")), (Some(one), None));
         assert_eq!(known.check("ada:2000", &other), Known::Changed { remembered: one });
         known.remember("ada:2000", other, true).expect("confirmed");
         assert_eq!(known.check("ada:2000", &other), Known::Same { verified: true });

@@ -358,9 +358,10 @@ impl CallMachine {
         }
     }
 
-    /// A refusal counts until the media runs; a callee that still challenges has heard of nobody.
+    /// A refusal counts until the media runs; also while a callee still challenges, for the caller may not trust the
+    /// key that the challenge showed.
     const fn peer_may_refuse(&self) -> bool {
-        matches!(self.phase, Phase::RingingOut | Phase::RingingIn | Phase::Connecting)
+        matches!(self.phase, Phase::Idle | Phase::RingingOut | Phase::RingingIn | Phase::Connecting)
     }
 
     fn lost(&self) -> String {
