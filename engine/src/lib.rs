@@ -5,6 +5,7 @@ pub mod base;
 pub mod codec;
 #[cfg(feature = "client")]
 pub mod device;
+pub mod engine;
 pub mod handle;
 pub mod layout;
 pub mod media;
@@ -14,4 +15,7 @@ pub mod proto;
 pub mod render;
 #[cfg(feature = "client")]
 pub mod source;
+pub mod roles;
 pub mod store;
+pub mod systems;
+pub mod world;
