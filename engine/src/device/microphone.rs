@@ -103,7 +103,8 @@ impl Microphone {
     pub fn next_due(&self, now: Instant) -> Option<Instant> {
         let Feed::Device(device) = &self.feed else { return None };
         let next = device.epoch + Duration::from_nanos(device.clock.next(device.rate)?) + AFTER;
-        Some(next.max(now))
+        // A device that misses its callback is looked at again soon, not at once for ever.
+        Some(if next > now { next } else { now + AFTER })
     }
 
     /// Samples that were captured and never taken.

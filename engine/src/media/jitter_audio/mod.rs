@@ -259,7 +259,8 @@ impl JitterBuffer {
             return self.take(now, held);
         }
         // Below the wanted lag the missing one may still come: waiting for it is what the delay is short of.
-        if self.ahead < FADED && self.excess(now, held, due).is_some_and(|excess| excess < 0) {
+        // (Asked for at `now`, not when it will be played: what is held back then is not yet the path's fault.)
+        if self.ahead < FADED && self.excess(now, 0, due).is_some_and(|excess| excess < 0) {
             return plain(self.without(wanted));
         }
         // What was concealed while waiting has already filled this gap, or a part of it.

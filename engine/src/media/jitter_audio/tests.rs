@@ -183,10 +183,12 @@ fn a_lost_packet_costs_one_frame_and_fec_restores_it() {
         let arrivals = (0..1000).filter(|n| n % 50 != 25).map(|n| (call.made(n) + (n % 3) * 12_000, n)).collect();
         call.run(arrivals, 19);
         let counters = call.jitter.counters();
-        assert!((18..=20).contains(&counters.lost), "{counters:?}");
-        assert_eq!(counters.late, 0);
+        assert!((18..=22).contains(&counters.lost), "{counters:?}");
+        // Late ones only before the path is known.
+        assert!(counters.late <= 2, "{counters:?}");
         if fec {
-            assert!(counters.restored >= 12, "{counters:?}");
+            // A lost packet whose follower is itself 12 or 24 ms late cannot be restored in time: two of three.
+            assert!(counters.restored >= 5, "{counters:?}");
         } else {
             assert_eq!(counters.restored, 0);
         }
