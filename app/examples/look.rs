@@ -1,7 +1,9 @@
 //! Shows the window with made-up parties, to look at: `look PHASE [dark|light] [WIDTHxHEIGHT] [SCALE] [FILE.png]`.
-//! PHASE: idle, out, in, connecting, call, group, off, reconnecting, ended.
+//! PHASE: idle, out, in, connecting, call, group, off, reconnecting, ended,
+//! live (a new picture 30 times a second).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use engine::base::id::TileId;
 use engine::base::pipe::Wake;
@@ -17,6 +19,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let argument = |index: usize, default: &str| arguments.get(index).map_or(default, String::as_str).to_owned();
     let (phase, size) = (argument(0, "call"), argument(2, "1280x800"));
     let (width, height) = size.split_once('x').ok_or("a size is WIDTHxHEIGHT")?;
+    // Opening a window on software graphics takes a second; a live one is looked at for five.
+    let (shot, end) = if phase == "live" { (5000, 6000) } else { (700, 1500) };
     let options = WindowOptions {
         own_name: "Robin".to_owned(),
         width: width.parse()?,
@@ -24,19 +28,40 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         theme: if argument(1, "dark") == "light" { egui::ThemePreference::Light } else { egui::ThemePreference::Dark },
         scale: arguments.get(3).map(|scale| scale.parse()).transpose()?,
         show_latency: phase == "call",
-        screenshot: arguments.get(4).map(|path| (path.into(), Duration::from_millis(700))),
-        run_for: arguments.get(4).map(|_| Duration::from_millis(1500)),
+        screenshot: arguments.get(4).map(|path| (path.into(), Duration::from_millis(shot))),
+        run_for: arguments.get(4).map(|_| Duration::from_millis(end)),
         ..Default::default()
     };
     let (app, engine) = link(Wake::none());
     let window = WindowLoop::new()?;
     let redraw = window.redraw_hook();
     let snapshot = made_up(&phase);
-    engine.view.put(snapshot);
+    engine.view.put(snapshot.clone());
     let told = engine.notices.try_send(Notice::Listening { base_port: 2000 });
     told.map_err(|_| "a new pipe takes a notice")?;
     redraw();
-    println!("{:?}", window.run(app, options)?);
+    let ended = Arc::new(AtomicBool::new(false));
+    let (view, stop) = (engine.view.clone(), ended.clone());
+    let publish = move || {
+        let mut snapshot = snapshot;
+        while !stop.load(Ordering::Acquire) {
+            snapshot.number += 1;
+            snapshot.tiles[0].frame += 1;
+            view.put(snapshot.clone());
+            redraw();
+            std::thread::sleep(Duration::from_millis(33));
+        }
+    };
+    let publisher = match phase.as_str() {
+        "live" => Some(std::thread::Builder::new().name("publisher".to_owned()).spawn(publish)?),
+        _ => None,
+    };
+    let report = window.run(app, options);
+    ended.store(true, Ordering::Release);
+    if let Some(publisher) = publisher {
+        publisher.join().map_err(|_| "the publisher panicked")?;
+    }
+    println!("{:?}", report?);
     Ok(())
 }
 

@@ -165,7 +165,7 @@ fn a_typed_target_is_called_and_called_again() {
     harness.get_by_label("Call").click();
     harness.run_steps(2);
     let call = Command::Call("example.org:2000".to_owned());
-    assert_eq!(harness.state().commands, [call.clone()]);
+    assert_eq!(harness.state().commands, std::slice::from_ref(&call));
     harness.state_mut().snapshot.phase =
         Phase::Ended { peer: peer(), outcome: "no-answer".to_owned(), reason: String::new() };
     harness.run_steps(2);

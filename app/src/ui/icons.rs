@@ -60,16 +60,16 @@ impl Pen<'_> {
 
     fn handset(&self, turn: f32) {
         let spin = egui::emath::Rot2::from_angle(turn);
-        let lift = vec2(0.0, 7.0);
+        let lift = vec2(0.0, 8.6);
         let bow = |from: f32, to: f32, radius: f32| -> Vec<Vec2> {
             (0..=16)
                 .map(|step| from + (to - from) * step as f32 / 16.0)
                 .map(|degrees| spin * (Vec2::angled(degrees.to_radians()) * radius + lift))
                 .collect()
         };
-        self.path(bow(-148.0, -32.0, 10.5), 4.0);
+        self.path(bow(-148.0, -32.0, 12.2), 4.4);
         for (from, to) in [(-157.0, -137.0), (-43.0, -23.0)] {
-            self.path(bow(from, to, 9.2), 6.4);
+            self.path(bow(from, to, 10.8), 7.0);
         }
     }
 

@@ -73,7 +73,7 @@ fn pill(painter: &Painter, tile: Rect, view: &TileView) {
     let inset = if small { 6.0 } else { 10.0 };
     let size = if small { theme::SMALL } else { theme::BODY - 1.0 };
     let name = if view.party == Party::Local { "You" } else { view.name.as_str() };
-    let marks = f32::from(u8::from(view.muted)) * 18.0 + f32::from(u8::from(view.camera_off)) * 20.0;
+    let marks = f32::from(u8::from(view.muted) + u8::from(view.camera_off)) * 21.0;
     let bars = if view.party == Party::Remote { 22.0 } else { 0.0 };
     let text = painter.layout_no_wrap(name.to_owned(), theme::font(size), theme::ON_PICTURE).size().x;
     let width = (text + 21.0 + marks + bars).min(tile.width() - 2.0 * inset);
@@ -86,12 +86,12 @@ fn pill(painter: &Painter, tile: Rect, view: &TileView) {
     }
     let room = Rect::from_min_max(pos2(x, rect.top()), pos2(rect.right() - 10.0 - marks, rect.bottom()));
     paint_text(painter, room, Align2::LEFT_CENTER, name, size, theme::ON_PICTURE);
-    let mut mark = rect.right() - marks - 1.0;
+    let mut mark = rect.right() - marks + 3.0;
     let behind = theme::OVER_PICTURE.to_opaque();
     for (on, icon) in [(view.muted, Icon::MicrophoneOff), (view.camera_off, Icon::CameraOff)] {
         if on {
             icons::draw(painter, icon, pos2(mark, rect.center().y), 14.0, theme::ON_PICTURE, behind);
-            mark += 20.0;
+            mark += 21.0;
         }
     }
 }
