@@ -1,6 +1,7 @@
 //! Counts the tick, and works out when the next one is due.
 
 use bevy_ecs::system::{Query, Res, ResMut};
+use bevy_platform::cell::SyncCell;
 
 use crate::base::time::Duration;
 use crate::world::call::{CallState, Signalling};
@@ -19,13 +20,13 @@ const IN_CALL: Duration = Duration::from_millis(20);
 pub fn gather_due(
     now: Res<Now>,
     mut due: ResMut<Due>,
-    sound: Res<Sound>,
+    mut sound: ResMut<Sound>,
     signalling: Res<Signalling>,
     calls: Query<&CallState>,
     connections: Query<&Connection>,
     streams: Query<(&Frames, &VideoJitterBuffer)>,
     outgoings: Query<(&VideoQueue, &TargetRate)>,
-    voices: Query<&Voice>,
+    mut voices: Query<&mut Voice>,
 ) {
     due.0 = None;
     if let Some(deadline) = signalling.door.as_ref().and_then(|door| door.deadline()) {
@@ -54,14 +55,14 @@ pub fn gather_due(
         }
     }
     let mut sounding = false;
-    if let Some(speaker) = &sound.speaker {
+    if let Some(speaker) = sound.speaker.as_mut().map(SyncCell::get) {
         sounding = true;
         if let Some(at) = speaker.next_due(now.0) {
             due.at(at);
         }
     }
-    for voice in &voices {
-        if let Some(microphone) = &voice.microphone {
+    for mut voice in &mut voices {
+        if let Some(microphone) = voice.microphone.as_mut().map(SyncCell::get) {
             sounding = true;
             if let Some(at) = microphone.next_due(now.0) {
                 due.at(at);

@@ -1,6 +1,7 @@
 //! Takes pictures and samples from their sources and feeds the encoders.
 
 use bevy_ecs::system::{Query, Res};
+use bevy_platform::cell::SyncCell;
 
 use crate::base::time::Duration;
 use crate::codec::opus::FrameLength;
@@ -45,14 +46,14 @@ pub fn take_pictures(
 pub fn take_sound(now: Res<Now>, mut voices: Query<&mut Voice>) {
     for mut voice in &mut voices {
         let voice = &mut *voice;
-        let Some(microphone) = &mut voice.microphone else { continue };
+        let Some(microphone) = voice.microphone.as_mut().map(SyncCell::get) else { continue };
         let waiting = voice.samples.len();
         let first = microphone.take(now.0, &mut voice.samples);
         if voice.samples.len() > waiting {
             // The time of what was waiting already, counted back from what came now.
             voice.first = Some(first.checked_sub(samples_time(waiting)).unwrap_or(first));
         }
-        let length = voice.encoder.length();
+        let length = voice.length;
         let mut used = 0;
         while let Some(frame) = voice.samples.get_mut(used..used + length.samples()) {
             if voice.muted {
@@ -65,7 +66,7 @@ pub fn take_sound(now: Res<Now>, mut voices: Query<&mut Voice>) {
             let timestamp = voice.timestamp;
             voice.timestamp = timestamp.wrapping_add(length.samples() as u32);
             used += length.samples();
-            if voice.encoder.encode(frame, &mut data).is_ok() {
+            if voice.encoder.get().encode(frame, &mut data).is_ok() {
                 let level = -(level(frame) as i8);
                 voice.frames.push(VoiceFrame { data, timestamp, captured, level });
             }

@@ -38,7 +38,7 @@ pub fn file_packets(
                     let Ok(mut audio) = audios.get_mut(tracks.audio_in) else { continue };
                     let captured = packet.capture_time.and_then(|time| link.local_instant(time));
                     if let Some(packet) = audio_packet(&packet, captured) {
-                        audio.jitter.insert(packet, now.0);
+                        audio.jitter.insert(packet);
                     }
                 }
             }

@@ -2,6 +2,7 @@
 //! time has come, samples to the loudspeaker as many as its ring is short of.
 
 use bevy_ecs::system::{Query, Res, ResMut};
+use bevy_platform::cell::SyncCell;
 
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::device::RATE;
@@ -62,7 +63,7 @@ pub fn fill_speaker(
     mut streams: Query<&mut AudioStream>,
 ) {
     let Sound { speaker, mix, voice, limiter, chirps, .. } = &mut *sound;
-    let Some(speaker) = speaker else { return };
+    let Some(speaker) = speaker.as_mut().map(SyncCell::get) else { return };
     let wanted = speaker.deficit(now.0);
     if wanted == 0 {
         return;
@@ -107,19 +108,19 @@ fn make_samples(stream: &mut AudioStream, now: Instant, wanted: usize) {
         stream.scratch.clear();
         match decision.next {
             Next::Decode(packet) => {
-                if stream.decoder.decode(&packet.payload, &mut stream.scratch).is_err() {
-                    stream.decoder.conceal(packet.samples, &mut stream.scratch);
+                if stream.decoder.get().decode(&packet.payload, &mut stream.scratch).is_err() {
+                    stream.decoder.get().conceal(packet.samples, &mut stream.scratch);
                 }
                 stream.heard = Some(Heard { captured: packet.captured, arrived: packet.arrival, before: held });
                 stream.jitter.recycle(packet.payload);
             }
             Next::DecodeFec { from, samples } => {
-                if stream.decoder.decode_fec(&from, samples, &mut stream.scratch).is_err() {
-                    stream.decoder.conceal(samples, &mut stream.scratch);
+                if stream.decoder.get().decode_fec(&from, samples, &mut stream.scratch).is_err() {
+                    stream.decoder.get().conceal(samples, &mut stream.scratch);
                 }
                 stream.jitter.recycle(from);
             }
-            Next::Conceal { samples } => stream.decoder.conceal(samples, &mut stream.scratch),
+            Next::Conceal { samples } => stream.decoder.get().conceal(samples, &mut stream.scratch),
             Next::Silence { samples } => stream.scratch.resize(samples, 0.0),
         }
         let AudioStream { stretcher, scratch, .. } = stream;

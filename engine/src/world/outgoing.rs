@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bevy_ecs::component::Component;
+use bevy_platform::cell::SyncCell;
 
 use crate::base::rate::Bitrate;
 use crate::base::time::Instant;
-use crate::codec::opus::OpusEncoder;
+use crate::codec::opus::{FrameLength, OpusEncoder};
 use crate::codec::video_encoder::VideoEncoder;
-use crate::device::microphone::Microphone;
+use crate::device::Microphone;
 use crate::media::level::Loudness;
 use crate::media::rate::{RateControl, UnitQueue};
 use crate::media::video::Picture;
@@ -59,8 +60,9 @@ pub struct VideoSent {
 /// The microphone's way out.
 #[derive(Component)]
 pub struct Voice {
-    pub microphone: Option<Microphone>,
-    pub encoder: OpusEncoder,
+    pub microphone: Option<SyncCell<Microphone>>,
+    pub encoder: SyncCell<OpusEncoder>,
+    pub length: FrameLength,
     pub bitrate: Bitrate,
     pub muted: bool,
     pub loudness: Loudness,

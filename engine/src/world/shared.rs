@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use bevy_ecs::entity::Entity;
 use bevy_ecs::resource::Resource;
+use bevy_platform::cell::SyncCell;
 
 use crate::base::id::TileId;
 use crate::base::pipe::{Latest, PipeReceiver, PipeSender, Wake};
@@ -74,11 +75,13 @@ pub struct EngineWake(pub Wake);
 /// The loudspeaker and the mix on its way there.
 #[derive(Resource, Default)]
 pub struct Sound {
-    pub speaker: Option<Loudspeaker>,
+    pub speaker: Option<SyncCell<Loudspeaker>>,
     pub mix: Vec<f32>,
     pub voice: Vec<f32>,
     pub limiter: Limiter,
     pub chirps: Option<ChirpFinder>,
+    /// Times the ring ran dry.
+    pub underruns: Option<u64>,
     /// One line about a device that was lost or could not be opened.
     pub note: String,
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bevy_ecs::component::Component;
 use bevy_ecs::entity::Entity;
+use bevy_platform::cell::SyncCell;
 
 use crate::base::id::TileId;
 use crate::base::time::Instant;
@@ -78,7 +79,7 @@ impl Ledger {
 #[derive(Component)]
 pub struct AudioStream {
     pub jitter: JitterBuffer,
-    pub decoder: OpusDecoder,
+    pub decoder: SyncCell<OpusDecoder>,
     pub stretcher: Stretcher,
     pub loudness: Loudness,
     /// Decoded samples of one packet.

@@ -8,7 +8,6 @@ use bevy_ecs::world::World;
 
 use super::{devices, media, report};
 use crate::base::error::{Error, Kind, Result};
-use crate::base::id::CallId;
 use crate::base::pipe::{PipeReceiver, pipe};
 use crate::base::time::{Instant, WallTime};
 use crate::layout::snapshot;
@@ -21,7 +20,7 @@ use crate::proto::signal::body::{Body, Name, Nonce};
 use crate::proto::signal::clock::ClockOffset;
 use crate::proto::signal::event::{Event, RouteFailure};
 use crate::proto::signal::incoming::{Admission, Incoming};
-use crate::proto::signal::machine::{CallMachine, Own};
+use crate::proto::signal::machine::CallMachine;
 use crate::proto::signal::media::{Candidate, CandidateKind};
 use crate::proto::target::Target;
 use crate::store::known::Known;
@@ -57,7 +56,8 @@ fn try_dial(world: &mut World, target: &str) -> Result<()> {
     let (call, now) = (keys::new_call_id()?, world.resource::<Now>().0);
     let (transport, own) = media::prepare(world, now)?;
     let name = Name::cut(target);
-    let machine = CallMachine::outgoing(call, own, name, None);
+    let expected = world.resource::<Signalling>().known.remembered(&address);
+    let machine = CallMachine::outgoing(call, own, name, expected);
     let entity = spawn_call(world, machine, address, None, transport);
     world.resource_mut::<Signalling>().current = Some((call, entity));
     feed(world, entity, Event::Dial);

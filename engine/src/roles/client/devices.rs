@@ -2,6 +2,7 @@
 
 use bevy_ecs::entity::Entity;
 use bevy_ecs::world::World;
+use bevy_platform::cell::SyncCell;
 
 use super::{calls, media};
 use crate::base::time::Instant;
@@ -41,7 +42,10 @@ pub fn start_capture(world: &mut World, call: Entity, now: Instant) {
 }
 
 pub fn stop_capture(world: &mut World, call: Entity) {
-    world.resource_mut::<Sound>().speaker = None;
+    let mut sound = world.resource_mut::<Sound>();
+    if let Some(mut speaker) = sound.speaker.take() {
+        sound.underruns = Some(speaker.get().underruns());
+    }
     let Some(tracks) = media::tracks_of(world, call) else { return };
     if let Some(mut voice) = world.get_mut::<Voice>(tracks.audio_out) {
         voice.microphone = None;
@@ -121,7 +125,7 @@ fn open_microphone(world: &mut World, call: Entity, now: Instant) {
     match Microphone::open(&spec, now) {
         Ok(microphone) => {
             if let Some(mut voice) = world.get_mut::<Voice>(tracks.audio_out) {
-                voice.microphone = Some(microphone);
+                voice.microphone = Some(SyncCell::new(microphone));
             }
         }
         Err(error) => note(world, error.text.to_string()),
@@ -135,7 +139,7 @@ fn open_speaker(world: &mut World, now: Instant) {
         note(world, error.text.to_string());
         Loudspeaker::open(&SpeakerSpec::None, now)
     });
-    world.resource_mut::<Sound>().speaker = opened.ok();
+    world.resource_mut::<Sound>().speaker = opened.ok().map(SyncCell::new);
 }
 
 fn open_camera(world: &mut World, call: Entity) {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use bevy_ecs::entity::Entity;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
+use bevy_platform::cell::SyncCell;
 
 use super::{calls, devices};
 use crate::base::error::Result;
@@ -134,7 +135,8 @@ fn spawn(
     let decoder = VideoDecoder::spawn(VideoCodec::H264, wake)?;
     let voice = Voice {
         microphone: None,
-        encoder: OpusEncoder::new(settings.audio_frame, settings.audio_rate)?,
+        encoder: SyncCell::new(OpusEncoder::new(settings.audio_frame, settings.audio_rate)?),
+        length: settings.audio_frame,
         bitrate: settings.audio_rate,
         muted: world.resource::<crate::world::shared::Showing>().controls.muted,
         loudness: Default::default(),
@@ -148,7 +150,7 @@ fn spawn(
     };
     let sound = AudioStream {
         jitter: Default::default(),
-        decoder: OpusDecoder::new()?,
+        decoder: SyncCell::new(OpusDecoder::new()?),
         stretcher: Default::default(),
         loudness: Default::default(),
         scratch: Vec::new(),
