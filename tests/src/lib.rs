@@ -1,1 +1,3 @@
+//! The harness of the whole-call tests.
 
+pub mod skip;
