@@ -1,1 +1,197 @@
-fn main() {}
+//! `visavis`: the program.
+
+mod args;
+mod demo;
+mod headless;
+mod present;
+mod report;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Parser;
+use crossbeam_channel::{Receiver, bounded};
+use engine::base::error::{Error, Kind};
+use engine::device::AudioDevices;
+use engine::engine::{Engine, Running};
+use engine::handle::{Command, Redraw};
+use engine::media::marker;
+use engine::media::report::Report;
+use engine::source::VideoSource;
+use engine::world::config::Config;
+use visavis_app::window::{WindowLoop, WindowOptions};
+
+use crate::args::{Arguments, Options, Verb};
+use crate::headless::Plan;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let interrupted = match interruptions() {
+        Ok(interrupted) => interrupted,
+        Err(error) => return fail(&error),
+    };
+    let done = match &arguments.verb {
+        Some(Verb::Demo) => demo::run(&arguments.options, &interrupted),
+        Some(Verb::Devices) => list_devices(&arguments.options),
+        Some(Verb::Call { target }) => talk(&arguments.options, Some(target.clone()), false, true, &interrupted),
+        Some(Verb::Listen { auto_answer, once }) => talk(&arguments.options, None, *auto_answer, *once, &interrupted),
+        None => talk(&arguments.options, None, false, false, &interrupted),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => fail(&error),
+    }
+}
+
+/// Exit status 2 is wrong use or input that cannot be read; 1 everything else that failed.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("{error:#}");
+    let malformed = error.downcast_ref::<Error>().is_some_and(|error| error.kind == Kind::Malformed);
+    ExitCode::from(if malformed { 2 } else { 1 })
+}
+
+/// Ctrl-C and the termination signal hang up before they end the program.
+fn interruptions() -> Result<Receiver<()>> {
+    let (sender, receiver) = bounded(1);
+    ctrlc::set_handler(move || drop(sender.try_send(()))).context("cannot watch for Ctrl-C")?;
+    Ok(receiver)
+}
+
+/// A call, or waiting for one, in a window or without. True when it went well.
+fn talk(
+    options: &Options,
+    target: Option<String>,
+    auto_answer: bool,
+    once: bool,
+    interrupted: &Receiver<()>,
+) -> Result<bool> {
+    let data = data_folder(options)?;
+    let name = options.name.clone().unwrap_or_else(own_name);
+    let mut config = options.config(&name, data, options.base());
+    config.auto_answer = auto_answer;
+    // One who calls can be anywhere; one who is called is expected at its port.
+    let fixed = target.is_none() || options.base_port.is_some();
+    let called = target.is_some();
+    let report = if options.headless {
+        let (hook, bell) = headless::bell();
+        let mut running = spawn_on_a_free_port(config, &hook, fixed)?;
+        let link = running.take_link().context("the engine's link was taken already")?;
+        let plan = Plan {
+            call: target,
+            run_for: options.run_for,
+            once,
+            present_hz: options.present_hz,
+            screenshot: options.screenshot.clone(),
+            talk: true,
+            blind: false,
+        };
+        headless::run(&link, &bell, &plan, interrupted)?
+    } else {
+        let window = WindowLoop::new()?;
+        let mut running = spawn_on_a_free_port(config, &window.redraw_hook(), fixed)?;
+        let link = running.take_link().context("the engine's link was taken already")?;
+        if let Some(target) = &target {
+            let sent = link.commands.try_send(Command::Call(target.clone()));
+            sent.map_err(|_| anyhow!("the engine takes no command"))?;
+            link.wake.wake();
+        }
+        let shot = options.screenshot.clone().zip(options.run_for.map(|time| time.saturating_sub(SHOT_BEFORE_END)));
+        let window_options = WindowOptions {
+            own_name: name,
+            address: target.unwrap_or_default(),
+            screenshot: shot,
+            run_for: options.run_for,
+            ..window_options(options)
+        };
+        window.run(link, window_options)?.ended.map(|report| *report)
+    };
+    conclude(options, report, called || once)
+}
+
+/// A window's screenshot shows the call, not its end.
+const SHOT_BEFORE_END: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Writes and prints the report. A call that was asked for and did not go well is exit status 1.
+fn conclude(options: &Options, report: Option<Report>, expected: bool) -> Result<bool> {
+    let Some(report) = report else {
+        if expected {
+            eprintln!("no call came about");
+        }
+        return Ok(!expected);
+    };
+    if let Some(path) = &options.report {
+        let json = serde_json::to_vec_pretty(&report)?;
+        std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else if options.headless {
+        println!("{}", report::table(&report));
+    }
+    let well = report.outcome == "ended";
+    if !well && expected {
+        eprintln!("{}", report.reason);
+    }
+    Ok(well || !expected)
+}
+
+/// Starts an engine. Where `fixed` is false a taken port is passed over for the next free one.
+fn spawn_on_a_free_port(mut config: Config, redraw: &Redraw, fixed: bool) -> Result<Running> {
+    /// Past the media range of the one before.
+    const STEP: u16 = 110;
+    let mut tries = if fixed { 0 } else { 16 };
+    loop {
+        match Engine::spawn(config.clone(), redraw.clone()) {
+            Err(error) if error.kind == Kind::Refused && tries > 0 => {
+                tries -= 1;
+                config.base_port = config.base_port.saturating_add(STEP);
+            }
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// What all windows share: the marker is read where a test card is sent.
+fn window_options(options: &Options) -> WindowOptions {
+    let _ = options;
+    WindowOptions { marker_reader: Some(marker::read_rgba), ..Default::default() }
+}
+
+fn list_devices(options: &Options) -> Result<bool> {
+    let devices = AudioDevices::list();
+    let names = |entries: &[engine::device::DeviceEntry]| -> Vec<String> {
+        entries.iter().map(|entry| format!("{} ({})", entry.name, entry.host)).collect()
+    };
+    let kinds = [
+        ("microphones", names(&devices.microphones)),
+        ("loudspeakers", names(&devices.speakers)),
+        ("cameras", VideoSource::list()),
+    ];
+    if options.json {
+        let map: serde_json::Map<_, _> = kinds.into_iter().map(|(kind, names)| (kind.to_owned(), names.into())).collect();
+        println!("{}", serde_json::to_string_pretty(&map)?);
+        return Ok(true);
+    }
+    for (kind, names) in kinds {
+        println!("{kind}:");
+        if names.is_empty() {
+            println!("  none");
+        }
+        names.iter().for_each(|name| println!("  {name}"));
+    }
+    Ok(true)
+}
+
+fn data_folder(options: &Options) -> Result<PathBuf> {
+    if let Some(data) = &options.data {
+        return Ok(data.clone());
+    }
+    let folders = directories::ProjectDirs::from("", "", "visavis").context("this system names no data folder: use --data DIR")?;
+    Ok(folders.data_dir().to_owned())
+}
+
+fn own_name() -> String {
+    ["USER", "USERNAME"].iter().find_map(|name| std::env::var(name).ok()).unwrap_or_else(|| "Somebody".to_owned())
+}

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use engine::base::error::{Error, Kind, Result};
 use engine::base::pipe::Refusal;
 use engine::base::time::{Duration, Instant, now};
-use engine::handle::{Command, Link};
-use engine::layout::snapshot::{Marker, Presented, ViewSnapshot};
+use engine::handle::{Command, Link, Notice, Redraw};
+use engine::layout::snapshot::{Presented, ViewSnapshot};
+use engine::media::marker::Marker;
+use engine::media::report::Report;
 use engine::render::offscreen::save_png;
 use winit::application::ApplicationHandler;
 use winit::dpi::{LogicalSize, PhysicalSize};
@@ -37,6 +39,8 @@ pub struct WindowOptions {
     pub show_latency: bool,
     /// Closes by itself, with [`Command::Quit`].
     pub run_for: Option<Duration>,
+    /// Closes as soon as a call has ended.
+    pub close_when_ended: bool,
     /// Writes the window as it is then, controls included, to a PNG file.
     pub screenshot: Option<(PathBuf, Duration)>,
     /// Reads the marker out of each newly presented picture of the first tile.
@@ -57,6 +61,7 @@ impl Default for WindowOptions {
             scale: None,
             show_latency: false,
             run_for: None,
+            close_when_ended: false,
             screenshot: None,
             marker_reader: None,
             // 80 of 720 rows.
@@ -66,7 +71,7 @@ impl Default for WindowOptions {
 }
 
 /// What the window did.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct WindowReport {
     /// Frames drawn and presented, whatever they showed.
     pub frames: u64,
@@ -74,15 +79,20 @@ pub struct WindowReport {
     pub presented: u64,
     /// Presented messages that found their ring full.
     pub presented_dropped: u64,
+    /// What the last call was like.
+    pub ended: Option<Box<Report>>,
 }
+
+/// How long a call that is hung up may take to report.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// The engine has something new: draw.
 #[derive(Clone, Copy, Debug)]
-struct Redraw;
+struct Changed;
 
 /// A window before it is shown. The loop has to live on the main thread.
 pub struct WindowLoop {
-    events: EventLoop<Redraw>,
+    events: EventLoop<Changed>,
     pending: Arc<AtomicBool>,
 }
 
@@ -100,12 +110,12 @@ impl WindowLoop {
     }
 
     /// What the engine calls after it published a snapshot or a notice. Calls before the window drew are one call.
-    pub fn redraw_hook(&self) -> Box<dyn Fn() + Send + Sync> {
-        let (proxy, pending): (EventLoopProxy<Redraw>, _) = (self.events.create_proxy(), self.pending.clone());
-        Box::new(move || {
+    pub fn redraw_hook(&self) -> Redraw {
+        let (proxy, pending): (EventLoopProxy<Changed>, _) = (self.events.create_proxy(), self.pending.clone());
+        Arc::new(move || {
             if !pending.swap(true, Ordering::AcqRel) {
                 // The loop is gone when the window was closed: nobody is left to draw for.
-                let _ = proxy.send_event(Redraw);
+                let _ = proxy.send_event(Changed);
             }
         })
     }
@@ -133,6 +143,7 @@ impl WindowLoop {
             shot: options.screenshot.clone(),
             pending: self.pending,
             report: WindowReport::default(),
+            leaving: false,
             failure: None,
             options,
         };
@@ -157,10 +168,12 @@ struct App {
     shot: Option<(PathBuf, Duration)>,
     pending: Arc<AtomicBool>,
     report: WindowReport,
+    /// Hung up on the way out: the report is still awaited.
+    leaving: bool,
     failure: Option<Error>,
 }
 
-impl ApplicationHandler<Redraw> for App {
+impl ApplicationHandler<Changed> for App {
     fn resumed(&mut self, event_loop: &ActiveEventLoop) {
         if self.screen.is_none() {
             match self.open(event_loop) {
@@ -170,7 +183,7 @@ impl ApplicationHandler<Redraw> for App {
         }
     }
 
-    fn user_event(&mut self, _: &ActiveEventLoop, _: Redraw) {
+    fn user_event(&mut self, _: &ActiveEventLoop, _: Changed) {
         // Cleared before the snapshot is taken: one published in between asks again.
         self.pending.store(false, Ordering::Release);
         self.request_redraw();
@@ -192,9 +205,17 @@ impl ApplicationHandler<Redraw> for App {
 
     fn about_to_wait(&mut self, event_loop: &ActiveEventLoop) {
         let at = now();
-        let end = self.options.run_for.map(|time| self.started + time);
-        if end.is_some_and(|end| at >= end) {
-            return self.quit(event_loop);
+        let mut end = self.options.run_for.map(|time| self.started + time);
+        if end.is_some_and(|end| at >= end) && !self.leaving {
+            // The call's report comes with its end; a program that waits for nobody closes after the grace.
+            self.leaving = true;
+            self.send(event_loop, Command::HangUp);
+        }
+        if self.leaving {
+            end = end.map(|end| end + GRACE);
+            if end.is_some_and(|end| at >= end) {
+                return self.quit(event_loop);
+            }
         }
         let shot = self.shot.as_ref().map(|(_, after)| self.started + *after);
         if [shot, self.repaint_at].into_iter().flatten().any(|due| at >= due) {
@@ -235,7 +256,14 @@ impl App {
 
     fn redraw(&mut self, event_loop: &ActiveEventLoop) {
         while let Some(notice) = self.link.notices.try_recv() {
+            if let Notice::Ended { report, .. } = &notice {
+                self.report.ended = Some(report.clone());
+                self.leaving |= self.options.close_when_ended;
+            }
             self.state.notice(notice);
+        }
+        if self.leaving && self.report.ended.is_some() {
+            return self.quit(event_loop);
         }
         if let Some(snapshot) = self.link.view.take() {
             self.snapshot = snapshot;
@@ -287,7 +315,7 @@ impl App {
             let told = Presented { tile: tile.id, frame: tile.frame, at: frame.at, marker };
             self.report.presented += 1;
             // A full ring: the engine is behind by hundreds of pictures; this one is counted and not told.
-            if self.link.presented.push(told).is_err() {
+            if self.link.presented.try_send(told).is_err() {
                 self.report.presented_dropped += 1;
             }
         }

@@ -12,7 +12,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::Wake;
 use crate::base::thread;
 use crate::base::time::{self, CELL, Cell, Duration, Instant};
-use crate::handle::{Link, link};
+use crate::handle::{Link, Redraw, link};
 use crate::media::chirp::ChirpFinder;
 use crate::net::control::{ControlDoor, DoorLimits, TokenRange};
 use crate::net::timer::Timer;
@@ -87,7 +87,7 @@ impl Engine {
     ///
     /// # Errors
     /// A port that is taken (with the next free offer), an identity that cannot be read: a line for the person.
-    pub fn spawn(config: Config, redraw: Box<dyn Fn() + Send + Sync>) -> Result<Running> {
+    pub fn spawn(config: Config, redraw: Redraw) -> Result<Running> {
         let failed = |error: std::io::Error| Error::new(Kind::Reopen, format!("the system gives no event loop: {error}"));
         let poll = Poll::new().map_err(failed)?;
         let wake = Wake::new(mio::Waker::new(poll.registry(), WAKER).map_err(failed)?);
@@ -95,8 +95,8 @@ impl Engine {
         let (base, name) = (config.base_port, config.name.clone());
         let mut engine = Self::new(config, wake.clone(), end, time::now())?;
         let quit = engine.world.resource::<Quit>().0.clone();
-        let signer = engine.world.resource::<Signalling>().identity.device().clone();
-        let tls = TlsIdentity::new(&signer)?;
+        let signer = engine.world.resource::<Signalling>().identity.device();
+        let tls = TlsIdentity::new(signer)?;
         let door = ControlDoor::bind(base, poll.registry(), DOOR, tls, DoorLimits::default())?;
         let mut udp = UdpPort::open(base)?;
         udp.register(poll.registry(), UDP).map_err(failed)?;

@@ -6,6 +6,7 @@ use crate::base::pipe::{Latest, PipeReceiver, PipeSender, Wake, pipe};
 use crate::layout::snapshot::{Presented, ViewSnapshot};
 pub use crate::world::message::{Command, Notice};
 use crate::world::shared::AppEnd;
+pub use crate::world::shared::Redraw;
 
 /// Commands and notices that may wait: what a person does in a second is far less.
 const COMMANDS: usize = 256;
@@ -28,7 +29,7 @@ pub struct Link {
 
 /// Both ends. `wake` is what wakes the engine's poll; `redraw` is called after each new description of the picture
 /// and each notice.
-pub fn link(wake: Wake, redraw: Box<dyn Fn() + Send + Sync>) -> (Link, AppEnd) {
+pub fn link(wake: Wake, redraw: Redraw) -> (Link, AppEnd) {
     let view = Arc::new(Latest::default());
     let (command_sender, command_receiver) = pipe(COMMANDS);
     let (notice_sender, notice_receiver) = pipe(COMMANDS);

@@ -40,7 +40,7 @@ impl UiState {
             Notice::Listening { base_port } => self.listening = Some(base_port),
             Notice::Error(text) => self.toast(text),
             // The snapshot's phase says these; a new call ends the closed ended screen.
-            Notice::Ringing { .. } | Notice::Ended { .. } => self.ended_closed = false,
+            Notice::Ringing { .. } | Notice::Connected { .. } | Notice::Ended { .. } => self.ended_closed = false,
         }
     }
 

@@ -12,7 +12,6 @@ use crate::world::stats::StreamStats;
 use crate::world::stream::{AudioStream, VideoJitterBuffer};
 
 pub fn file_packets(
-    now: Res<Now>,
     mut connections: Query<(&mut Exchange, &Tracks, &mut LinkEstimate)>,
     mut videos: Query<(&mut VideoJitterBuffer, &mut StreamStats)>,
     mut audios: Query<&mut AudioStream>,

@@ -86,6 +86,9 @@ pub struct Sound {
     pub note: String,
 }
 
+/// Called after each new description of the picture and each notice.
+pub type Redraw = Arc<dyn Fn() + Send + Sync>;
+
 /// The engine's end of the app's channels, and how to tell the app that there is something new to draw.
 #[derive(Resource)]
 pub struct AppEnd {
@@ -94,7 +97,7 @@ pub struct AppEnd {
     /// When full the notice is dropped and counted: the snapshot says the same a moment later.
     pub notices: PipeSender<Notice>,
     pub presented: PipeReceiver<Presented>,
-    pub redraw: Box<dyn Fn() + Send + Sync>,
+    pub redraw: Redraw,
 }
 
 /// What the window shows beside the tiles. `changes` counts up whenever any of it changes.

@@ -31,7 +31,7 @@ use crate::proto::text::List;
 use crate::world::call::{CallState, Signalling};
 use crate::world::connection::{Connection, Exchange, Inbound, LinkEstimate, Path, Tracks};
 use crate::world::outgoing::{Encoder, LocalView, Source, TargetRate, VideoQueue, VideoSent, Voice};
-use crate::world::shared::{Demux, EngineWake, MediaPort, Settings};
+use crate::world::shared::{Demux, EngineWake, Settings};
 use crate::world::stats::StreamStats;
 use crate::world::stream::{AudioStream, Decoder, Frames, Ledger, PeerMute, StreamOf, VideoJitterBuffer};
 
@@ -294,9 +294,4 @@ pub fn connection_of(world: &World, call: Entity) -> Option<Entity> {
 
 pub fn tracks_of(world: &World, call: Entity) -> Option<Tracks> {
     world.get::<Tracks>(connection_of(world, call)?).copied()
-}
-
-/// The UDP port that media uses.
-pub fn media_port(world: &World) -> u16 {
-    world.resource::<MediaPort>().port
 }

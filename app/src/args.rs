@@ -1,0 +1,193 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use engine::base::rate::Bitrate;
+use engine::device::{MicrophoneSpec, SpeakerSpec};
+use engine::proto::target::DEFAULT_BASE;
+use engine::source::SourceSpec;
+use engine::world::config::Config;
+
+/// Desktop video calling, face to face, with the milliseconds on show.
+#[derive(Debug, Parser)]
+#[command(name = "visavis", version, about, max_term_width = 110)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// A whole call on this machine with real media; a report and a picture at the end
+    Demo,
+    /// Call somebody: HOST or HOST:BASE-PORT
+    Call { target: String },
+    /// Wait for calls
+    Listen {
+        /// Accept every call without asking
+        #[arg(long)]
+        auto_answer: bool,
+        /// End after the first call
+        #[arg(long)]
+        once: bool,
+    },
+    /// List microphones, loudspeakers and cameras
+    Devices,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Pictures to send: testcard, file:PATH (Y4M or H.264), none
+    #[arg(long, global = true, value_parser = camera, help_heading = "Media")]
+    pub video: Option<Camera>,
+    /// Sound to send: default, a device's NAME, file:PATH.wav, chirp, none
+    #[arg(long, global = true, value_parser = microphone, help_heading = "Media")]
+    pub mic: Option<MicrophoneSpec>,
+    /// Where sound is played: default, a device's NAME, file:PATH.wav, none
+    #[arg(long, global = true, value_parser = speaker, help_heading = "Media")]
+    pub speaker: Option<SpeakerSpec>,
+    /// Write the received pictures to this Y4M file
+    #[arg(long, global = true, value_name = "PATH.y4m", help_heading = "Media")]
+    pub record_video: Option<PathBuf>,
+    /// The most that video may take, in bits per second
+    #[arg(long, global = true, value_name = "BPS", help_heading = "Media")]
+    pub max_bitrate: Option<u64>,
+    /// How you are called
+    #[arg(long, global = true, help_heading = "Run")]
+    pub name: Option<String>,
+    /// Where identity, settings and caches live
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Run")]
+    pub data: Option<PathBuf>,
+    /// No window
+    #[arg(long, global = true, help_heading = "Run")]
+    pub headless: bool,
+    /// End after this long
+    #[arg(long = "for", global = true, value_name = "SECONDS", value_parser = seconds, help_heading = "Run")]
+    pub run_for: Option<Duration>,
+    /// Write the call's report as JSON
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Run")]
+    pub report: Option<PathBuf>,
+    /// Print the report as JSON instead of as a table
+    #[arg(long, global = true, help_heading = "Run")]
+    pub json: bool,
+    /// Write a picture of what is shown, at the end (of the window: a second before it closes)
+    #[arg(long, global = true, value_name = "FILE.png", help_heading = "Run")]
+    pub screenshot: Option<PathBuf>,
+    /// Without a window: present this often per second instead of on arrival, as a screen does
+    #[arg(long, global = true, value_name = "HZ", value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Run")]
+    pub present_hz: Option<u32>,
+    /// The first of our ports: call control on TCP, media on the first free UDP port from here on
+    #[arg(long, global = true, value_name = "B", help_heading = "Network")]
+    pub base_port: Option<u16>,
+    /// Media in the clear, for looking into it on a network of your own. Both sides must have it
+    #[arg(long, global = true, hide = true)]
+    pub plain: bool,
+}
+
+/// What `--video` says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Camera {
+    None,
+    Source(SourceSpec),
+}
+
+/// The card that stands in for a camera.
+pub const TEST_CARD: SourceSpec = SourceSpec::TestCard { width: 1280, height: 720, frame_rate: 30.0 };
+
+impl Options {
+    pub fn base(&self) -> u16 {
+        self.base_port.unwrap_or(DEFAULT_BASE)
+    }
+
+    /// The engine's settings: what was said, and what is usual where nothing was.
+    pub fn config(&self, name: &str, data: PathBuf, base: u16) -> Config {
+        let mut config = Config::new(name, data, base);
+        config.camera = match self.video.clone() {
+            Some(Camera::None) => None,
+            Some(Camera::Source(spec)) => Some(spec),
+            None => Some(TEST_CARD),
+        };
+        config.microphone = self.mic.clone().unwrap_or_default();
+        config.speaker = self.speaker.clone().unwrap_or_default();
+        if let Some(bps) = self.max_bitrate {
+            config.most = Bitrate::from_bps(bps);
+        }
+        // The other side's chirps are found whoever plays them: it costs 1.8 % of a core only while asked for.
+        config.find_chirps = config.microphone == MicrophoneSpec::Chirp;
+        config.plain = self.plain;
+        config.record_video.clone_from(&self.record_video);
+        config
+    }
+}
+
+fn camera(text: &str) -> Result<Camera, String> {
+    match text {
+        "none" => Ok(Camera::None),
+        "testcard" => Ok(Camera::Source(TEST_CARD)),
+        _ => match text.strip_prefix("file:") {
+            Some(path) => Ok(Camera::Source(SourceSpec::File(readable(path)?))),
+            None => Err(format!("no camera named {text:?}: there are testcard, file:PATH and none")),
+        },
+    }
+}
+
+fn microphone(text: &str) -> Result<MicrophoneSpec, String> {
+    Ok(match text {
+        "default" => MicrophoneSpec::Default,
+        "none" => MicrophoneSpec::None,
+        "chirp" => MicrophoneSpec::Chirp,
+        _ => match text.strip_prefix("file:") {
+            Some(path) => MicrophoneSpec::Wav(readable(path)?),
+            None => MicrophoneSpec::Named(text.to_owned()),
+        },
+    })
+}
+
+fn speaker(text: &str) -> Result<SpeakerSpec, String> {
+    Ok(match text {
+        "default" => SpeakerSpec::Default,
+        "none" => SpeakerSpec::None,
+        _ => match text.strip_prefix("file:") {
+            Some("") => return Err("say which file: file:PATH.wav".into()),
+            Some(path) => SpeakerSpec::Wav(path.into()),
+            None => SpeakerSpec::Named(text.to_owned()),
+        },
+    })
+}
+
+/// A file that can be opened; the error is found before anybody is called.
+fn readable(path: &str) -> Result<PathBuf, String> {
+    match std::fs::File::open(path) {
+        Ok(_) => Ok(path.into()),
+        Err(error) => Err(format!("cannot open {path}: {error}")),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "say a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| "say a number of seconds from 0 up".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_missing_file_is_wrong_use_before_anybody_is_called() {
+        let error = Arguments::try_parse_from(["visavis", "call", "host", "--mic", "file:/nonexistent.wav"])
+            .expect_err("no such file");
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("cannot open /nonexistent.wav"), "{error}");
+    }
+}
