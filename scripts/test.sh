@@ -5,11 +5,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 step() {
-    local name=$1 began=$SECONDS
+    local name=$1 began=$SECONDS status=0
     shift
     echo "== $name"
-    "$@"
+    "$@" || status=$?
     echo "== $name: $((SECONDS - began)) s"
+    return "$status"
 }
 
 # Our own crates are compiled by clippy's driver, which is rustc with more lints. So one build serves the lints and the
