@@ -23,7 +23,7 @@ export VISAVIS_SKIPPED
 trap 'rm -f "$VISAVIS_SKIPPED"' EXIT
 
 step form cargo fmt --all --check
-step "lints and build" cargo test --workspace --locked --no-run --quiet
+step "lints and build" cargo test --workspace --locked --no-run
 status=0
 step tests cargo test --workspace --locked --no-fail-fast --quiet || status=$?
 
