@@ -55,7 +55,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 /// Ctrl-C and the termination signal hang up before they end the program.
 fn interruptions() -> Result<Receiver<()>> {
     let (sender, receiver) = bounded(1);
-    ctrlc::set_handler(move || drop(sender.try_send(()))).context("cannot watch for Ctrl-C")?;
+    ctrlc::set_handler(move || { let _ = sender.try_send(()); }).context("cannot watch for Ctrl-C")?;
     Ok(receiver)
 }
 
