@@ -12,9 +12,11 @@ use engine::render::draw::Drawn;
 use engine::render::gpu::GpuContext;
 use engine::render::offscreen::Offscreen;
 
-/// Large enough to read the marker of a 720p card, small enough that a processor draws 30 a second beside a call.
-const WIDTH: u32 = 640;
-const HEIGHT: u32 = 360;
+/// A graphics processor draws the picture as it came.
+const SIZE: (u32, u32) = (1280, 720);
+
+/// Where the main processor draws, each pixel costs the call its time: the marker can still be read at this size.
+const SOFTWARE_SIZE: (u32, u32) = (320, 180);
 
 /// What a screenshot is drawn at.
 const SHOT: (u32, u32) = (1280, 720);
@@ -32,7 +34,9 @@ impl Presenter {
     /// # Errors
     /// No graphics adapter: a line for the person.
     pub fn new(gpu: Arc<GpuContext>) -> Result<Self> {
-        let target = Offscreen::new(gpu.clone(), WIDTH, HEIGHT)?;
+        let software = gpu.adapter.get_info().device_type == wgpu::DeviceType::Cpu;
+        let (width, height) = if software { SOFTWARE_SIZE } else { SIZE };
+        let target = Offscreen::new(gpu.clone(), width, height)?;
         Ok(Self { gpu, target, rgba: Vec::new(), last: ViewSnapshot::default() })
     }
 

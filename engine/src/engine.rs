@@ -19,6 +19,7 @@ use crate::net::timer::Timer;
 use crate::net::tls::TlsIdentity;
 use crate::net::udp::UdpPort;
 use crate::roles::client;
+use crate::source::file::recorder::Recorder;
 use crate::store::identity::Identity;
 use crate::store::known::KnownPeers;
 use crate::systems;
@@ -26,7 +27,7 @@ use crate::world::call::Signalling;
 use crate::world::config::Config;
 use crate::world::message::Notice;
 use crate::world::shared::{
-    AppEnd, Arriving, Demux, Due, EngineWake, MediaPort, Now, Quit, Settings, Showing, Sound,
+    AppEnd, Arriving, Demux, Due, EngineWake, MediaPort, Now, Quit, Recording, Settings, Showing, Sound,
 };
 use crate::world::stats::Stats;
 
@@ -75,11 +76,13 @@ impl Engine {
         world.insert_resource(Stats { begun: Some(now), ..Default::default() });
         world.insert_resource(Showing { own_name, ..Default::default() });
         world.insert_resource(Quit::default());
+        let recorder = config.record_video.as_deref().map(|path| Recorder::create(path, RECORDED_RATE)).transpose()?;
+        world.insert_resource(Recording(recorder));
         world.insert_resource(app);
         world.insert_resource(Settings(config));
         world.insert_resource(Signalling { door: None, identity, known, links: Default::default(), dedup: Default::default(), current: None });
         let mut engine = Self { world, schedule: systems::schedule() };
-        client::install(&mut engine);
+        client::install(&mut engine.world, &mut engine.schedule);
         Ok(engine)
     }
 
@@ -214,6 +217,9 @@ impl Engine {
         }
     }
 }
+
+/// What a recording says of itself: pictures come as often as the peer's camera, 30 a second.
+const RECORDED_RATE: u32 = 30;
 
 /// A tick later than two cells was held up by something: the system, or a tick before it.
 const OVERRUN: Duration = Duration::from_micros(2 * CELL.as_micros() as u64);

@@ -12,7 +12,7 @@ use crate::base::time::{Duration, Instant};
 /// Four seconds at 30 frames per second: long enough to have seen the path's jitter, short enough to forget it.
 const WINDOW: usize = 120;
 /// Below this the variation is the machine's own, a person cannot see it, and waiting would only cost delay.
-const IGNORED: i64 = 2_000;
+const IGNORED: i64 = 12_000;
 /// A call is no call any more behind more than this; later frames are shown as they come.
 const MOST: i64 = 500_000;
 

@@ -11,7 +11,7 @@ use crate::media::jitter_audio::Next;
 use crate::media::ledger::millis_between;
 use crate::media::mix::mix_into;
 use crate::world::connection::{Connection, LinkEstimate, Tracks};
-use crate::world::shared::{Now, Sound};
+use crate::world::shared::{Now, Recording, Sound};
 use crate::world::stats::Stats;
 use crate::world::stream::{AudioStream, Decoder, Frames, Heard, Ledger, VideoJitterBuffer};
 
@@ -37,7 +37,7 @@ pub fn feed_decoders(
 }
 
 /// Makes the newest due frame the shown one.
-pub fn choose_frames(now: Res<Now>, mut streams: Query<(&mut Frames, &mut Ledger)>) {
+pub fn choose_frames(now: Res<Now>, recording: Res<Recording>, mut streams: Query<(&mut Frames, &mut Ledger)>) {
     for (mut frames, mut ledger) in &mut streams {
         let frames = &mut *frames;
         let Some(due) = frames.clock.choose(frames.waiting.iter().map(|frame| frame.timestamp), now.0) else { continue };
@@ -50,6 +50,9 @@ pub fn choose_frames(now: Res<Now>, mut streams: Query<(&mut Frames, &mut Ledger
             ledger.pending.pop_front();
         }
         ledger.pending.push_back((frames.frame, frame.stamps));
+        if let Some(recorder) = &recording.0 {
+            recorder.push(&frame.picture);
+        }
         frames.shown = Some(frame);
     }
 }

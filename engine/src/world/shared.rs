@@ -18,6 +18,7 @@ use crate::media::chirp::ChirpFinder;
 use crate::media::mix::Limiter;
 use crate::net::datagram::{Inbox, Outbox};
 use crate::net::udp::UdpPort;
+use crate::source::file::recorder::Recorder;
 use crate::world::config::Config;
 use crate::world::message::{Command, Notice};
 
@@ -56,6 +57,10 @@ impl Demux {
     /// A connection shows itself under a handful of addresses.
     pub const BOUND: usize = 256;
 }
+
+/// Where shown remote pictures are written, if anywhere.
+#[derive(Resource, Debug, Default)]
+pub struct Recording(pub Option<Recorder>);
 
 /// The media port. `None` in virtual time: then the datagrams stay in `sent` for the one who drives.
 #[derive(Resource, Default)]

@@ -47,7 +47,12 @@ pub fn dial(world: &mut World, target: &str) {
 }
 
 fn try_dial(world: &mut World, target: &str) -> Result<()> {
-    if world.resource::<Signalling>().current.is_some() {
+    if let Some(entity) = current(world) {
+        if world.get::<CallState>(entity).is_some_and(|state| state.machine.phase() == Phase::RingingIn) {
+            // Calling while one is being called: the person wants to talk.
+            feed(world, entity, Event::Accept);
+            return Ok(());
+        }
         return Err(Error::new(Kind::Refused, "you are in a call: hang up first"));
     }
     let parsed: Target = target.parse()?;
@@ -249,7 +254,15 @@ fn take_offer(world: &mut World, link: LinkId, peer: SocketAddr, verified: Verif
             world.resource_mut::<Signalling>().current = Some((call, entity));
             close_link(world, given_up, now);
         }
-        return carry_out(world, entity, actions);
+        carry_out(world, entity, actions);
+        if world.get::<CallState>(entity).is_some_and(|state| state.machine.call() != call && state.link.is_none()) {
+            // Our call goes on, and their link is a route to them.
+            if let Some(mut state) = world.get_mut::<CallState>(entity) {
+                state.link = Some(link);
+            }
+            feed(world, entity, Event::RouteUp);
+        }
+        return;
     }
     let Ok((transport, own)) = media::prepare(world, now) else { return };
     let mut actions = Vec::new();

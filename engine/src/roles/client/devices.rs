@@ -1,10 +1,13 @@
 //! Microphone, loudspeaker and camera: opened after the accept, closed with the call, changed while it runs.
 
 use bevy_ecs::entity::Entity;
+use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
 use bevy_platform::cell::SyncCell;
 
 use super::{calls, media};
+use crate::base::error::Result;
+use crate::base::pipe::{PipeReceiver, pipe};
 use crate::base::time::Instant;
 use crate::device::{AudioDevices, Loudspeaker, Microphone, MicrophoneSpec, SpeakerSpec};
 use crate::proto::signal::body::Mute;
@@ -14,6 +17,13 @@ use crate::world::call::CallState;
 use crate::world::message::Notice;
 use crate::world::outgoing::{Source, Voice};
 use crate::world::shared::{EngineWake, Now, Settings, Showing, Sound};
+
+/// Devices being opened on helper threads.
+#[derive(Resource, Default)]
+pub struct Opening {
+    microphone: Option<(Entity, PipeReceiver<Result<Microphone>>)>,
+    speaker: Option<PipeReceiver<Result<Loudspeaker>>>,
+}
 
 /// What there is to choose from, for the window's menus.
 pub fn list(world: &mut World) {
@@ -122,24 +132,94 @@ fn open_microphone(world: &mut World, call: Entity, now: Instant) {
     if spec == MicrophoneSpec::None {
         return;
     }
-    match Microphone::open(&spec, now) {
-        Ok(microphone) => {
-            if let Some(mut voice) = world.get_mut::<Voice>(tracks.audio_out) {
-                voice.microphone = Some(SyncCell::new(microphone));
-            }
-        }
-        Err(error) => note(world, error.text.to_string()),
-    }
+    let opened = opening(world, "microphone opener", move |at| Microphone::open(&spec, at), now);
+    world.resource_mut::<Opening>().microphone = opened.map(|pipe| (tracks.audio_out, pipe));
+    take_opened(world);
 }
 
 /// A loudspeaker that cannot be opened is replaced by none, so that the call's time goes on.
 fn open_speaker(world: &mut World, now: Instant) {
     let spec = world.resource::<Settings>().0.speaker.clone();
-    let opened = Loudspeaker::open(&spec, now).or_else(|error| {
-        note(world, error.text.to_string());
-        Loudspeaker::open(&SpeakerSpec::None, now)
-    });
-    world.resource_mut::<Sound>().speaker = opened.ok().map(SyncCell::new);
+    let opened = opening(world, "speaker opener", move |at| Loudspeaker::open(&spec, at), now);
+    world.resource_mut::<Opening>().speaker = opened;
+    take_opened(world);
+}
+
+/// Opens a device on a helper thread: a sound server may take seconds to answer, and the call goes on meanwhile.
+fn opening<T: Send + 'static>(
+    world: &mut World,
+    name: &str,
+    open: impl FnOnce(Instant) -> Result<T> + Send + 'static,
+    at: Instant,
+) -> Option<PipeReceiver<Result<T>>> {
+    let (sender, receiver) = pipe(1);
+    let wake = world.resource::<EngineWake>().0.clone();
+    let work = move || {
+        // Refused only when the call is over: then the device closes again.
+        let _ = sender.try_send(open(at));
+        wake.wake();
+    };
+    // Not joined: a sound server that hangs must not keep a call from ending.
+    match std::thread::Builder::new().name(name.to_owned()).spawn(work) {
+        Ok(_) => Some(receiver),
+        Err(error) => {
+            note(world, format!("cannot open the sound devices: {error}"));
+            None
+        }
+    }
+}
+
+/// Puts devices that have been opened to use; says what could not be opened. A call without a loudspeaker plays into
+/// nothing, so that its time goes on.
+pub fn take_opened(world: &mut World) {
+    let now = world.resource::<Now>().0;
+    let mut opening = world.resource_mut::<Opening>();
+    let microphone = opening.microphone.as_ref().and_then(|(owner, pipe)| Some((*owner, pipe.try_recv()?)));
+    let speaker = opening.speaker.as_ref().and_then(PipeReceiver::try_recv);
+    if let Some((owner, opened)) = microphone {
+        opening.microphone = None;
+        match opened {
+            Ok(microphone) => {
+                if let Some(mut voice) = world.get_mut::<Voice>(owner) {
+                    voice.microphone = Some(SyncCell::new(microphone));
+                }
+            }
+            Err(error) => note(world, error.text.to_string()),
+        }
+    }
+    if let Some(opened) = speaker {
+        world.resource_mut::<Opening>().speaker = None;
+        let opened = opened.or_else(|error| {
+            note(world, error.text.to_string());
+            Loudspeaker::open(&SpeakerSpec::None, now)
+        });
+        // A call that ended while the device was being opened has no use for it.
+        if calls::current(world).is_some() {
+            world.resource_mut::<Sound>().speaker = opened.ok().map(SyncCell::new);
+        }
+    }
+    watch_devices(world);
+}
+
+/// A device that was lost is said and closed; the call goes on.
+fn watch_devices(world: &mut World) {
+    let now = world.resource::<Now>().0;
+    let mut sound = world.resource_mut::<Sound>();
+    if sound.speaker.as_mut().is_some_and(|speaker| speaker.get().lost()) {
+        sound.speaker = Loudspeaker::open(&SpeakerSpec::None, now).ok().map(SyncCell::new);
+        note(world, "The loudspeaker was lost: choose another one.".into());
+    }
+    let mut lost = false;
+    let mut voices = world.query::<&mut Voice>();
+    for mut voice in voices.iter_mut(world) {
+        if voice.microphone.as_mut().is_some_and(|microphone| microphone.get().lost()) {
+            voice.microphone = None;
+            lost = true;
+        }
+    }
+    if lost {
+        note(world, "The microphone was lost: choose another one.".into());
+    }
 }
 
 fn open_camera(world: &mut World, call: Entity) {

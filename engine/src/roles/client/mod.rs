@@ -9,20 +9,20 @@ mod media;
 mod report;
 mod watch;
 
-use bevy_ecs::schedule::IntoScheduleConfigs;
+use bevy_ecs::schedule::{IntoScheduleConfigs, Schedule};
 use bevy_ecs::world::World;
 
-use crate::engine::Engine;
 use crate::systems::session;
 use crate::world::stage::Stage;
 
 /// Adds the client's systems to the tick.
-pub fn install(engine: &mut Engine) {
-    engine.world_mut().init_resource::<media::Leaving>();
-    engine.world_mut().init_resource::<calls::Resolving>();
-    devices::list(engine.world_mut());
-    engine.schedule_mut().add_systems(
-        (media::bury, commands::take_commands, calls::take_envelopes, watch::watch_calls)
+pub fn install(world: &mut World, schedule: &mut Schedule) {
+    world.init_resource::<media::Leaving>();
+    world.init_resource::<calls::Resolving>();
+    world.init_resource::<devices::Opening>();
+    devices::list(world);
+    schedule.add_systems(
+        (media::bury, devices::take_opened, commands::take_commands, calls::take_envelopes, watch::watch_calls)
             .chain()
             .in_set(Stage::Session)
             .after(session::note_transport_events),

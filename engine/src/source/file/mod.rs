@@ -1,6 +1,7 @@
 //! Video files as sources: Y4M and raw H.264, over and over.
 
 pub mod h264;
+pub mod recorder;
 pub mod y4m;
 
 use std::path::Path;
