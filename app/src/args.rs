@@ -25,7 +25,12 @@ pub enum Verb {
     /// A whole call on this machine with real media; a report and a picture at the end
     Demo,
     /// Call somebody: HOST or HOST:BASE-PORT
-    Call { target: String },
+    Call {
+        target: String,
+        /// The other side's key has changed and the new one was compared: remember it instead of the old one
+        #[arg(long)]
+        trust_new_key: bool,
+    },
     /// Wait for calls
     Listen {
         /// Accept every call without asking

@@ -69,7 +69,8 @@ pub fn run(options: &Options, interrupted: &Receiver<()>) -> Result<bool> {
     let bens = others.join().map_err(|_| anyhow!("Ben's screen panicked"))?;
     let report = ada.context("no call came about")?;
     let json = options.report.clone().unwrap_or_else(|| "demo.json".into());
-    std::fs::write(&json, serde_json::to_vec_pretty(&report)?).with_context(|| format!("cannot write {}", json.display()))?;
+    std::fs::write(&json, serde_json::to_vec_pretty(&report)?)
+        .with_context(|| format!("cannot write {}", json.display()))?;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
@@ -85,14 +86,7 @@ pub fn run(options: &Options, interrupted: &Receiver<()>) -> Result<bool> {
 }
 
 /// One party with test card and speech. A port that is taken is passed over: nobody has to know it.
-fn party(
-    name: &str,
-    options: &Options,
-    folder: &Path,
-    base: u16,
-    speech: &Path,
-    redraw: &Redraw,
-) -> Result<Running> {
+fn party(name: &str, options: &Options, folder: &Path, base: u16, speech: &Path, redraw: &Redraw) -> Result<Running> {
     let mut config = Config::new(name, folder.join(name), base);
     config.camera = Some(TEST_CARD);
     config.microphone = options.mic.clone().unwrap_or_else(|| MicrophoneSpec::Wav(speech.to_owned()));

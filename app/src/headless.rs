@@ -41,7 +41,12 @@ const GRACE: Duration = Duration::from_secs(2);
 pub fn bell() -> (Redraw, Bell) {
     let (sender, receiver) = bounded(1);
     // A full bell has been rung already.
-    (Arc::new(move || { let _ = sender.try_send(()); }), Bell(receiver))
+    (
+        Arc::new(move || {
+            let _ = sender.try_send(());
+        }),
+        Bell(receiver),
+    )
 }
 
 /// Runs until the plan is over. The last call's report, `None` where there was no call.

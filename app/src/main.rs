@@ -18,7 +18,9 @@ use engine::engine::{Engine, Running};
 use engine::handle::{Command, Redraw};
 use engine::media::marker;
 use engine::media::report::Report;
+use engine::proto::target::Target;
 use engine::source::VideoSource;
+use engine::store::known::KnownPeers;
 use engine::world::config::Config;
 use visavis_app::window::{WindowLoop, WindowOptions};
 
@@ -34,7 +36,8 @@ fn main() -> ExitCode {
     let done = match &arguments.verb {
         Some(Verb::Demo) => demo::run(&arguments.options, &interrupted),
         Some(Verb::Devices) => list_devices(&arguments.options),
-        Some(Verb::Call { target }) => talk(&arguments.options, Some(target.clone()), false, true, &interrupted),
+        Some(Verb::Call { target, trust_new_key }) => forget_key(&arguments.options, target, *trust_new_key)
+            .and_then(|()| talk(&arguments.options, Some(target.clone()), false, true, &interrupted)),
         Some(Verb::Listen { auto_answer, once }) => talk(&arguments.options, None, *auto_answer, *once, &interrupted),
         None => talk(&arguments.options, None, false, false, &interrupted),
     };
@@ -55,7 +58,10 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 /// Ctrl-C and the termination signal hang up before they end the program.
 fn interruptions() -> Result<Receiver<()>> {
     let (sender, receiver) = bounded(1);
-    ctrlc::set_handler(move || { let _ = sender.try_send(()); }).context("cannot watch for Ctrl-C")?;
+    ctrlc::set_handler(move || {
+        let _ = sender.try_send(());
+    })
+    .context("cannot watch for Ctrl-C")?;
     Ok(receiver)
 }
 
@@ -108,6 +114,15 @@ fn talk(
         window.run(link, window_options)?.ended.map(|report| *report)
     };
     conclude(options, report, called || once)
+}
+
+/// Forgets the key remembered for `target`, where the person said so: the one met next is remembered instead.
+fn forget_key(options: &Options, target: &str, confirmed: bool) -> Result<()> {
+    if confirmed {
+        let Target::Direct { host, base } = target.parse()?;
+        KnownPeers::load(&data_folder(options)?)?.forget(&format!("{host}:{base}"))?;
+    }
+    Ok(())
 }
 
 /// A window's screenshot shows the call, not its end.
@@ -170,7 +185,8 @@ fn list_devices(options: &Options) -> Result<bool> {
         ("cameras", VideoSource::list()),
     ];
     if options.json {
-        let map: serde_json::Map<_, _> = kinds.into_iter().map(|(kind, names)| (kind.to_owned(), names.into())).collect();
+        let map: serde_json::Map<_, _> =
+            kinds.into_iter().map(|(kind, names)| (kind.to_owned(), names.into())).collect();
         println!("{}", serde_json::to_string_pretty(&map)?);
         return Ok(true);
     }
@@ -188,7 +204,8 @@ fn data_folder(options: &Options) -> Result<PathBuf> {
     if let Some(data) = &options.data {
         return Ok(data.clone());
     }
-    let folders = directories::ProjectDirs::from("", "", "visavis").context("this system names no data folder: use --data DIR")?;
+    let folders = directories::ProjectDirs::from("", "", "visavis")
+        .context("this system names no data folder: use --data DIR")?;
     Ok(folders.data_dir().to_owned())
 }
 

@@ -84,7 +84,7 @@ pub struct WindowReport {
 }
 
 /// How long a call that is hung up may take to report.
-const GRACE: Duration = Duration::from_millis(500);
+const GRACE: Duration = Duration::from_secs(3);
 
 /// The engine has something new: draw.
 #[derive(Clone, Copy, Debug)]

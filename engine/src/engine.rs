@@ -37,6 +37,9 @@ const TIMER: Token = Token(2);
 /// The door's tokens begin here: two listeners and 32 links.
 const DOOR: TokenRange = TokenRange { first: 16, count: 34 };
 
+#[cfg(test)]
+mod tests;
+
 /// One engine.
 pub struct Engine {
     world: World,
@@ -69,10 +72,7 @@ impl Engine {
         world.insert_resource(Demux::default());
         world.insert_resource(MediaPort { udp: None, port: config.base_port, sent: Default::default() });
         world.insert_resource(EngineWake(wake));
-        world.insert_resource(Sound {
-            chirps: config.find_chirps.then(ChirpFinder::new),
-            ..Default::default()
-        });
+        world.insert_resource(Sound { chirps: config.find_chirps.then(ChirpFinder::new), ..Default::default() });
         world.insert_resource(Stats { begun: Some(now), ..Default::default() });
         world.insert_resource(Showing { own_name, ..Default::default() });
         world.insert_resource(Quit::default());
@@ -80,7 +80,14 @@ impl Engine {
         world.insert_resource(Recording(recorder));
         world.insert_resource(app);
         world.insert_resource(Settings(config));
-        world.insert_resource(Signalling { door: None, identity, known, links: Default::default(), dedup: Default::default(), current: None });
+        world.insert_resource(Signalling {
+            door: None,
+            identity,
+            known,
+            links: Default::default(),
+            dedup: Default::default(),
+            current: None,
+        });
         let mut engine = Self { world, schedule: systems::schedule() };
         client::install(&mut engine.world, &mut engine.schedule);
         Ok(engine)
@@ -91,7 +98,8 @@ impl Engine {
     /// # Errors
     /// A port that is taken (with the next free offer), an identity that cannot be read: a line for the person.
     pub fn spawn(config: Config, redraw: Redraw) -> Result<Running> {
-        let failed = |error: std::io::Error| Error::new(Kind::Reopen, format!("the system gives no event loop: {error}"));
+        let failed =
+            |error: std::io::Error| Error::new(Kind::Reopen, format!("the system gives no event loop: {error}"));
         let poll = Poll::new().map_err(failed)?;
         let wake = Wake::new(mio::Waker::new(poll.registry(), WAKER).map_err(failed)?);
         let (link, end) = link(wake.clone(), redraw);

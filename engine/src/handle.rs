@@ -41,12 +41,7 @@ pub fn link(wake: Wake, redraw: Redraw) -> (Link, AppEnd) {
         presented: presented_sender,
         wake,
     };
-    let end = AppEnd {
-        view,
-        commands: command_receiver,
-        notices: notice_sender,
-        presented: presented_receiver,
-        redraw,
-    };
+    let end =
+        AppEnd { view, commands: command_receiver, notices: notice_sender, presented: presented_receiver, redraw };
     (link, end)
 }

@@ -1,11 +1,62 @@
 //! The real-time media engine of Visavis.
+//!
+//! Connections, streams, jitter buffers and decoded frames are components of one ECS world; one schedule of eleven
+//! steps moves them; one thread runs it, woken by sockets, workers and a timer. Two walks explain everything.
+//!
+//! # From the socket to the screen
+//!
+//! | # | where | what happens | what it leaves behind |
+//! |---|---|---|---|
+//! | 1 | [`net::udp`] | batched receive; the arrival is stamped here and nowhere else | [`Inbox`](net::datagram::Inbox) |
+//! | 2 | [`systems::route`] | address to connection; only unknown STUN is asked about | [`Inbound`](world::connection::Inbound) |
+//! | 3 | [`systems::pump`] | the transport: one datagram in, drained, the next | [`Exchange`](world::connection::Exchange) |
+//! | 4 | [`systems::deliver`] | packets filed by stream | [`VideoJitterBuffer`](world::stream::VideoJitterBuffer), [`AudioStream`](world::stream::AudioStream) |
+//! | 5 | [`systems::playout`] | decodable units to the decoder; due frames shown; the ring's deficit mixed | decoder's pipe, loudspeaker's ring |
+//! | 6 | [`systems::collect`] | the tick's first step: what workers have ready | [`Frames`](world::stream::Frames) |
+//! | 7 | [`systems::publish`] | one description of the picture | [`ViewSnapshot`](layout::snapshot::ViewSnapshot) |
+//! | 8 | [`render`] | on the main thread: upload planes, convert colour, one instanced draw | the screen; [`Presented`](layout::snapshot::Presented) back to 6 |
+//!
+//! # From the camera to the socket
+//!
+//! A [`source`] thread leaves its newest picture in a slot → [`systems::capture`] → an encoder worker
+//! ([`codec::video_encoder`]) → [`systems::collect`] → our own queue with its bucket and brake
+//! ([`media::rate::UnitQueue`]) → [`systems::send`] packetises and writes to the transport → [`systems::flush`] runs its
+//! timeouts and gives the datagrams to the socket. Sound: microphone callback → ring → [`systems::capture`] encodes →
+//! the same `send`.
+//!
+//! # The ledger
+//!
+//! Every video unit carries nine stamps ([`media::ledger::Stamps`]): captured, encoded, sent, arrived, complete,
+//! released, decoded, published, presented. The sender's part travels in a header extension ([`proto::unit_ext`]). What
+//! the ledger says must equal what a marker read in the presented pixels measures ([`media::marker`]).
+//!
+//! # Floors
+//!
+//! Imports point down only.
+//!
+//! ```text
+//!  5  engine, handle                    run loop; the app's end of the channels
+//!  4  roles                             client; never import each other
+//!  3  systems                           one verb per file; never import each other
+//!  2  world                             data only: components, resources, messages, steps
+//!  1  net codec source device render store       never import each other; no ECS
+//!  0  proto media layout | base         base lowest: ids, time, rates, pools, pipes, errors
+//! ```
+//!
+//! # Time
+//!
+//! Time comes in as an argument; only [`base::time`] reads a clock. The loop's time is a grid of cells of 250 µs: an
+//! arrival runs a tick at once, unless one has already run a tick in this cell; a deadline runs at the first boundary
+//! at or after it ([`engine::Engine`]).
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod base;
 pub mod codec;
 #[cfg(feature = "client")]
 pub mod device;
+#[cfg(feature = "client")]
 pub mod engine;
+#[cfg(feature = "client")]
 pub mod handle;
 pub mod layout;
 pub mod media;
@@ -14,8 +65,11 @@ pub mod proto;
 #[cfg(feature = "client")]
 pub mod render;
 #[cfg(feature = "client")]
-pub mod source;
 pub mod roles;
+#[cfg(feature = "client")]
+pub mod source;
 pub mod store;
+#[cfg(feature = "client")]
 pub mod systems;
+#[cfg(feature = "client")]
 pub mod world;

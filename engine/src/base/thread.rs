@@ -42,7 +42,12 @@ pub fn raise_priority() -> Priority {
         if unsafe { libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &parameter) } == 0 {
             return Priority::RealTime;
         }
-        if rustix::process::setpriority_process(Some(rustix::process::Pid::from_raw(gettid()).unwrap_or(rustix::process::Pid::INIT)), -15).is_ok() {
+        if rustix::process::setpriority_process(
+            Some(rustix::process::Pid::from_raw(gettid()).unwrap_or(rustix::process::Pid::INIT)),
+            -15,
+        )
+        .is_ok()
+        {
             return Priority::Nice;
         }
     }

@@ -224,7 +224,9 @@ impl RateControl {
         let part = |n: u32| ((source.0 / n).max(16) & !1, (source.1 / n).max(16) & !1);
         match () {
             () if enough(full) => (source.0 & !1, source.1 & !1),
-            () if enough(full / 4) || full <= 640 * 360 => part(2).max((source.0.min(320) & !1, source.1.min(180) & !1)),
+            () if enough(full / 4) || full <= 640 * 360 => {
+                part(2).max((source.0.min(320) & !1, source.1.min(180) & !1))
+            }
             () => part(4),
         }
     }

@@ -134,9 +134,10 @@ impl Stretcher {
         let Some((lag, _)) = best.filter(|(_, score)| quiet || *score > ALIKE) else { return };
         let mut inserted = [0.0f32; LONGEST];
         inserted[..lag].copy_from_slice(&self.samples[start - lag..start]);
-        for n in 0..SHORTEST {
+        let played = self.samples[start..start + SHORTEST].iter();
+        for (n, (sample, played)) in inserted.iter_mut().zip(played).enumerate() {
             let fade = (n + 1) as f32 / (SHORTEST + 1) as f32;
-            inserted[n] = self.samples[start + n] * (1.0 - fade) + inserted[n] * fade;
+            *sample = played * (1.0 - fade) + *sample * fade;
         }
         self.samples.splice(start..start, inserted[..lag].iter().copied());
         self.since_cut = 0;

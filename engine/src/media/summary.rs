@@ -113,7 +113,10 @@ mod tests {
         let mut samples = Samples::default();
         (0..=1000).rev().for_each(|n| samples.push(f64::from(n)));
         let summary = samples.summary().expect("samples");
-        assert_eq!((summary.n, summary.p50, summary.p95, summary.p99, summary.max), (1001, 500.0, 950.0, 990.0, 1000.0));
+        assert_eq!(
+            (summary.n, summary.p50, summary.p95, summary.p99, summary.max),
+            (1001, 500.0, 950.0, 990.0, 1000.0)
+        );
         assert_eq!(Samples::default().summary(), None);
     }
 

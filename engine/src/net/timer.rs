@@ -47,7 +47,11 @@ impl Timer {
                 let rest = due.saturating_duration_since(time::now());
                 Timespec { tv_sec: rest.as_secs() as i64, tv_nsec: i64::from(rest.subsec_nanos()).max(1) }
             });
-            let _ = timerfd_settime(&self.fd, TimerfdTimerFlags::empty(), &Itimerspec { it_interval: zero, it_value: value });
+            let _ = timerfd_settime(
+                &self.fd,
+                TimerfdTimerFlags::empty(),
+                &Itimerspec { it_interval: zero, it_value: value },
+            );
         }
     }
 

@@ -95,7 +95,8 @@ pub fn count_tick(
     }
     let bytes_in: u64 = streams.iter().map(|stream| stream.bytes).sum();
     let frames: u64 = streams.iter().map(|stream| stream.decoded).sum();
-    let bytes_out = sent.iter().map(|sent| sent.bytes).sum::<u64>() + voices.iter().map(|voice| voice.bytes).sum::<u64>();
+    let bytes_out =
+        sent.iter().map(|sent| sent.bytes).sum::<u64>() + voices.iter().map(|voice| voice.bytes).sum::<u64>();
     if let Some((at, before_in, before_out, before_frames)) = looked {
         let span = now.0.saturating_duration_since(at).as_secs_f64().max(1e-3);
         let rate = |after: u64, before: u64| after.saturating_sub(before) as f64 / span;

@@ -39,9 +39,14 @@ pub fn take_frames(now: Res<Now>, mut streams: Query<(&mut Decoder, &mut Frames,
 }
 
 /// What the renderer says it has shown: the ninth stamp, and the marker it read.
-pub fn take_presented(app: Res<AppEnd>, mut stats: ResMut<Stats>, mut streams: Query<(&Frames, &mut Ledger, &mut StreamStats)>) {
+pub fn take_presented(
+    app: Res<AppEnd>,
+    mut stats: ResMut<Stats>,
+    mut streams: Query<(&Frames, &mut Ledger, &mut StreamStats)>,
+) {
     while let Some(shown) = app.presented.try_recv() {
-        let Some((_, mut ledger, mut stream)) = streams.iter_mut().find(|(frames, ..)| frames.tile == shown.tile) else {
+        let Some((_, mut ledger, mut stream)) = streams.iter_mut().find(|(frames, ..)| frames.tile == shown.tile)
+        else {
             continue;
         };
         while ledger.pending.front().is_some_and(|(frame, _)| *frame < shown.frame) {

@@ -40,7 +40,9 @@ pub fn feed_decoders(
 pub fn choose_frames(now: Res<Now>, recording: Res<Recording>, mut streams: Query<(&mut Frames, &mut Ledger)>) {
     for (mut frames, mut ledger) in &mut streams {
         let frames = &mut *frames;
-        let Some(due) = frames.clock.choose(frames.waiting.iter().map(|frame| frame.timestamp), now.0) else { continue };
+        let Some(due) = frames.clock.choose(frames.waiting.iter().map(|frame| frame.timestamp), now.0) else {
+            continue;
+        };
         frames.skipped += due as u64;
         frames.waiting.drain(..due);
         let Some(mut frame) = frames.waiting.pop_front() else { continue };

@@ -24,7 +24,6 @@ pub struct Published {
 }
 
 /// Puts a new description into the slot when a frame changed, something a person sees changed, or 50 ms passed.
-#[expect(clippy::too_many_arguments, reason = "a picture shows a little of everything")]
 pub fn publish_view(
     now: Res<Now>,
     app: Res<AppEnd>,
@@ -50,9 +49,9 @@ pub fn publish_view(
     let mut tiles = Vec::with_capacity(2);
     for (frames, mute, of) in &videos {
         let audio = audios.iter().find(|(_, other)| other.0 == of.0);
-        let (quality, muted) = connections.get(of.0).map_or((Quality::Unknown, mute.audio), |(link, path)| {
-            (quality(link, path, now.0), mute.audio)
-        });
+        let (quality, muted) = connections
+            .get(of.0)
+            .map_or((Quality::Unknown, mute.audio), |(link, path)| (quality(link, path, now.0), mute.audio));
         tiles.push(TileView {
             id: frames.tile,
             name: showing.peer.clone(),
@@ -116,7 +115,8 @@ fn latency(
 ) -> LatencyView {
     let recent = &stats.recent;
     let link = connections.iter().next().map(|(link, _)| link);
-    let size = videos.iter().find_map(|(frames, ..)| frames.shown.as_ref().map(|f| (f.picture.width, f.picture.height)));
+    let size =
+        videos.iter().find_map(|(frames, ..)| frames.shown.as_ref().map(|f| (f.picture.width, f.picture.height)));
     let audio = [
         ("network", recent.audio_network.median()),
         ("jitter buffer", recent.audio_hold.median()),

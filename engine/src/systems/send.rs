@@ -18,7 +18,11 @@ const PAYLOAD: usize = 1200 - 12 - 40 - 2 - 16;
 /// As large a burst as a path is trusted with before it has shown a queue: an IDR of a 720p picture at start.
 const BURST: Duration = Duration::from_millis(100);
 
-pub fn send_sound(now: Res<Now>, mut connections: Query<(&mut Connection, &Path, &Tracks)>, mut voices: Query<&mut Voice>) {
+pub fn send_sound(
+    now: Res<Now>,
+    mut connections: Query<(&mut Connection, &Path, &Tracks)>,
+    mut voices: Query<&mut Voice>,
+) {
     for (mut connection, path, tracks) in &mut connections {
         let Ok(mut voice) = voices.get_mut(tracks.audio_out) else { continue };
         let voice = &mut *voice;

@@ -35,10 +35,19 @@ pub struct CallState {
     pub clock: ClockOffset,
     pub ping_at: Option<Instant>,
     pub account: Option<PublicKey>,
+    /// What the peer calls itself, once it has answered a call of ours.
+    pub own_name: Option<String>,
     pub times: Times,
     /// When the media path was last heard of, for the machine's sake.
     pub lost: bool,
     pub mute: Mute,
+}
+
+impl CallState {
+    /// What the peer is shown as: by its own name where it has said one.
+    pub fn peer_name(&self) -> String {
+        self.own_name.clone().unwrap_or_else(|| self.machine.name().to_string())
+    }
 }
 
 /// The moments a call's setup is judged by.

@@ -22,11 +22,22 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
     /// We wait for calls on this base port.
-    Listening { base_port: u16 },
-    Ringing { peer: String, incoming: bool },
-    Connected { peer: String },
+    Listening {
+        base_port: u16,
+    },
+    Ringing {
+        peer: String,
+        incoming: bool,
+    },
+    Connected {
+        peer: String,
+    },
     /// The call is over; what it was like.
-    Ended { outcome: String, reason: String, report: Box<crate::media::report::Report> },
+    Ended {
+        outcome: String,
+        reason: String,
+        report: Box<crate::media::report::Report>,
+    },
     /// One line a person can read: what happened and what to do.
     Error(String),
 }

@@ -33,7 +33,9 @@ impl ChirpSource {
             if begins >= end as i64 {
                 break;
             }
-            for n in 0..CHIRP_SAMPLES {
+            // One that began before sample 0 would be cut, and a cut chirp may be taken for another.
+            let whole = begins >= 0;
+            for n in (0..CHIRP_SAMPLES).filter(|_| whole) {
                 let place = begins + n as i64 - self.next_sample as i64;
                 if let Some(sample) = usize::try_from(place).ok().and_then(|place| out.get_mut(place)) {
                     *sample = self.sample(variant, n);

@@ -92,7 +92,12 @@ pub enum TransportEvent {
     /// A new estimate of what the path carries towards the other side.
     Estimate(Bitrate),
     /// The path's figures, about once a second.
-    Figures { round_trip: Option<Duration>, loss_out: Option<f32>, local: Option<SocketAddr>, remote: Option<SocketAddr> },
+    Figures {
+        round_trip: Option<Duration>,
+        loss_out: Option<f32>,
+        local: Option<SocketAddr>,
+        remote: Option<SocketAddr>,
+    },
     /// The receiver's own 50 ms report, sent by [`Transport::send_feedback`].
     Feedback(Vec<u8>),
     /// The other side closed, or a fault inside made the transport unusable (then with its text).
@@ -110,7 +115,7 @@ pub struct Drained {
 /// The transport of one connection.
 pub enum Transport {
     Webrtc(Box<Webrtc>),
-    Plain(Plain),
+    Plain(Box<Plain>),
 }
 
 /// A far deadline for transports that wait for nothing.

@@ -45,8 +45,7 @@ struct Extender {
 
 impl Plain {
     pub fn new(sources: Sources, now: Instant) -> Self {
-        let parameters =
-            Parameters { ufrag: String::new(), password: String::new(), fingerprint: [0; 32], sources };
+        let parameters = Parameters { ufrag: String::new(), password: String::new(), fingerprint: [0; 32], sources };
         Self {
             parameters,
             local: None,
@@ -89,12 +88,8 @@ impl Plain {
         if !self.connected {
             self.connected = true;
             out.events.push(TransportEvent::Connected);
-            let figures = TransportEvent::Figures {
-                round_trip: None,
-                loss_out: None,
-                local: self.local,
-                remote: self.remote,
-            };
+            let figures =
+                TransportEvent::Figures { round_trip: None, loss_out: None, local: self.local, remote: self.remote };
             out.events.push(figures);
         }
         match bytes.split_first() {

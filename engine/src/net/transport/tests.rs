@@ -22,7 +22,7 @@ impl End {
         let mut transport = if real {
             Transport::Webrtc(Box::new(Webrtc::new(sources, at)))
         } else {
-            Transport::Plain(Plain::new(sources, at))
+            Transport::Plain(Box::new(Plain::new(sources, at)))
         };
         let address = SocketAddr::from((Ipv4Addr::new(10, 0, 0, n), 2000));
         transport.add_local_address(address);

@@ -168,16 +168,11 @@ impl Webrtc {
         }
         let sequence = outgoing.sequence;
         outgoing.sequence += 1;
-        let write = RtpWrite::new(
-            outgoing.payload_type,
-            sequence.into(),
-            packet.timestamp,
-            packet.captured,
-            packet.payload,
-        )
-        .marker(packet.marker)
-        .nackable(packet.track == Track::Video)
-        .ext_vals(values);
+        let write =
+            RtpWrite::new(outgoing.payload_type, sequence.into(), packet.timestamp, packet.captured, packet.payload)
+                .marker(packet.marker)
+                .nackable(packet.track == Track::Video)
+                .ext_vals(values);
         let ssrc = outgoing.ssrc.0.into();
         if let Some(stream) = self.rtc.direct_api().stream_tx(&ssrc) {
             stream.write_rtp(write);

@@ -374,8 +374,8 @@ impl CallMachine {
 
     pub(super) fn key_changed(&self) -> String {
         format!(
-            "{}'s key is not the one remembered. Compare the safety number; if it is right, confirm the new key and \
-             call again.",
+            "{}'s key is not the one remembered. Compare the safety number; if it is right, call again with \
+             --trust-new-key.",
             self.name
         )
     }

@@ -121,6 +121,7 @@ fn spawn_call(
         clock: ClockOffset::default(),
         ping_at: None,
         account: None,
+        own_name: None,
         times: Times::default(),
         lost: false,
         mute: Default::default(),
@@ -152,7 +153,6 @@ pub fn take_envelopes(world: &mut World) {
                     continue;
                 }
                 if let Some(entity) = call_of(world, link) {
-                    
                     feed(world, entity, Event::RouteUp);
                 }
             }
@@ -214,15 +214,18 @@ fn take_frame(world: &mut World, link: LinkId, bytes: &[u8], now: Instant) {
         return take_offer(world, link, peer, verified, now);
     }
     let Some(entity) = call_of(world, link) else { return };
-    match verified.envelope.body {
+    match verified.envelope.body.clone() {
         Body::Ping { t1 } => {
             let at = WallTime::of(now).as_micros();
             send(world, entity, ClockOffset::pong(t1, at, WallTime::of(now).as_micros()));
         }
         Body::Pong { t1, t2, t3 } => media::note_clock(world, entity, t1, t2, t3, WallTime::of(now).as_micros()),
-        _ => {
+        body => {
             let mut actions = Vec::new();
             if let Some(mut state) = world.get_mut::<CallState>(entity) {
+                if let Body::Answer(answer) = body {
+                    state.own_name = Some(answer.name.to_string());
+                }
                 state.machine.receive(&verified, now, &mut actions);
             }
             carry_out(world, entity, actions);
@@ -398,7 +401,7 @@ fn account_name(party: &Party) -> String {
 
 fn show_phase(world: &mut World, entity: Entity, phase: Phase, now: Instant) {
     let Some(state) = world.get::<CallState>(entity) else { return };
-    let (peer, address, account) = (state.machine.name().to_string(), state.address.clone(), state.account);
+    let (peer, address, account) = (state.peer_name(), state.address.clone(), state.account);
     if current(world) != Some(entity) {
         return;
     }
@@ -442,7 +445,7 @@ fn show_phase(world: &mut World, entity: Entity, phase: Phase, now: Instant) {
 fn ended(world: &mut World, entity: Entity, outcome: &str, reason: String, now: Instant) {
     let Some(mut state) = world.get_mut::<CallState>(entity) else { return };
     state.times.ended = Some(now);
-    let (peer, link) = (state.machine.name().to_string(), state.link.take());
+    let (peer, link) = (state.peer_name(), state.link.take());
     close_link(world, link, now);
     if current(world) == Some(entity) {
         let report = Box::new(report::of_call(world, entity, outcome, &reason));

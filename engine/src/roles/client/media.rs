@@ -58,7 +58,7 @@ pub fn prepare(world: &World, now: Instant) -> Result<(Transport, Own)> {
     };
     let sources = Sources { audio: ssrc(0), video: ssrc(4), video_rtx: ssrc(8) };
     let transport = if settings.plain {
-        Transport::Plain(Plain::new(sources, now))
+        Transport::Plain(Box::new(Plain::new(sources, now)))
     } else {
         Transport::Webrtc(Box::new(Webrtc::new(sources, now)))
     };
@@ -71,7 +71,9 @@ pub fn prepare(world: &World, now: Instant) -> Result<(Transport, Own)> {
         dtls: Digest(parameters.fingerprint),
         ice,
         ssrcs: Ssrcs { audio: sources.audio, video: sources.video, video_rtx: sources.video_rtx },
-        audio: Some(AudioCapability { opus_frame_us: List::cut(FRAMES.map(|f| f.duration().as_micros() as u32).into()) }),
+        audio: Some(AudioCapability {
+            opus_frame_us: List::cut(FRAMES.map(|f| f.duration().as_micros() as u32).into()),
+        }),
         video: Some(VideoCapability { h264: true, max_width: 1920, max_height: 1088 }),
         base_port: settings.base_port,
         version: VERSION,
@@ -95,11 +97,7 @@ pub fn start(world: &mut World, call: Entity, start: &MediaStart, now: Instant) 
         ufrag: remote.ice.ufrag().to_owned(),
         password: remote.ice.pwd().to_owned(),
         fingerprint: remote.dtls.0,
-        sources: Sources {
-            audio: remote.ssrcs.audio,
-            video: remote.ssrcs.video,
-            video_rtx: remote.ssrcs.video_rtx,
-        },
+        sources: Sources { audio: remote.ssrcs.audio, video: remote.ssrcs.video, video_rtx: remote.ssrcs.video_rtx },
     };
     if let Err(error) = transport.start(&parameters, start.controlling, now) {
         return calls::tell(world, crate::world::message::Notice::Error(error.text.to_string()));
@@ -116,7 +114,11 @@ pub fn start(world: &mut World, call: Entity, start: &MediaStart, now: Instant) 
     }
 }
 
-fn spawn(
+/// A connection over `transport` with its streams and what goes out, belonging to `call`.
+///
+/// # Errors
+/// A codec cannot be opened.
+pub fn spawn(
     world: &mut World,
     call: Entity,
     transport: Transport,

@@ -5,7 +5,7 @@
 mod calls;
 mod commands;
 mod devices;
-mod media;
+pub mod media;
 mod report;
 mod watch;
 

@@ -1,0 +1,73 @@
+//! What do the codecs cost: one 720p picture of the test card, and 5 ms of sound?
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use engine::base::rate::Bitrate;
+use engine::base::time::now;
+use engine::codec::VideoCodec;
+use engine::codec::opus::{FrameLength, OpusDecoder, OpusEncoder};
+use engine::codec::video_decoder::VideoDecoder;
+use engine::codec::video_encoder::{EncoderConfig, VideoEncoder};
+use engine::media::encoded::ReceivedUnit;
+use engine::media::ledger::Stamps;
+use visavis_benches::pictures;
+
+fn codec(c: &mut Criterion) {
+    let mut group = c.benchmark_group("codec");
+    group.sample_size(20);
+    let config = EncoderConfig {
+        codec: VideoCodec::H264,
+        width: 1280,
+        height: 720,
+        frame_rate: 30.0,
+        bitrate: Bitrate::from_kbps(2500),
+    };
+    let (start, mut encoder, mut units) = (now(), VideoEncoder::inline(config), Vec::new());
+    let pictures = pictures(start);
+    let mut turn = pictures.iter().cycle();
+    group.bench_function("H.264 encode, 720p test card", |b| {
+        b.iter(|| {
+            let picture = turn.next().expect("a cycle").clone();
+            encoder.submit(picture, start).expect("inline");
+            units.extend(encoder.poll());
+        });
+    });
+    let mut encoder = VideoEncoder::inline(config);
+    units.clear();
+    for picture in &pictures {
+        encoder.submit(picture.clone(), start).expect("inline");
+        units.extend(encoder.poll());
+    }
+    let mut decoder = VideoDecoder::inline(VideoCodec::H264);
+    let mut turn = units.iter().cycle();
+    let mut timestamp = 0;
+    group.bench_function("H.264 decode, 720p test card", |b| {
+        b.iter(|| {
+            let unit = turn.next().expect("a cycle");
+            timestamp += 3000;
+            let received = ReceivedUnit {
+                data: unit.data.clone(),
+                keyframe: unit.keyframe,
+                number: unit.number,
+                timestamp,
+                stamps: Stamps::default(),
+            };
+            decoder.submit(received, start);
+            decoder.poll()
+        });
+    });
+    let sound: Vec<f32> = (0..240).map(|n| (n as f32 * 0.05).sin() * 0.3).collect();
+    let mut encoder = OpusEncoder::new(FrameLength::Ms5, Bitrate::from_kbps(64)).expect("an encoder");
+    let mut packet = Vec::new();
+    group.bench_function("Opus encode, 5 ms", |b| b.iter(|| encoder.encode(&sound, &mut packet)));
+    let (mut decoder, mut out) = (OpusDecoder::new().expect("a decoder"), Vec::new());
+    group.bench_function("Opus decode, 5 ms", |b| {
+        b.iter(|| {
+            out.clear();
+            decoder.decode(&packet, &mut out)
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, codec);
+criterion_main!(benches);

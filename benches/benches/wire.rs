@@ -1,0 +1,35 @@
+//! What does a packet cost between the unit and the datagram?
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use engine::proto::rtp_h264::{Depacketiser, Packets, packetise};
+use engine::proto::unit_ext::UnitExt;
+
+fn wire(c: &mut Criterion) {
+    let mut unit = vec![0, 0, 0, 1, 0x65];
+    unit.extend((0..40_000u32).map(|n| (n % 251) as u8 | 1));
+    let mut packets = Packets::default();
+    let mut group = c.benchmark_group("wire");
+    group.throughput(Throughput::Bytes(unit.len() as u64));
+    group.bench_function("packetise a 40 kB unit", |b| b.iter(|| packetise(black_box(&unit), 1130, &mut packets)));
+    packetise(&unit, 1130, &mut packets);
+    let mut depacketiser = Depacketiser::default();
+    group.bench_function("depacketise it", |b| {
+        b.iter(|| {
+            for payload in packets.iter() {
+                depacketiser.push(payload.bytes, payload.marker).expect("our own packets");
+            }
+            black_box(depacketiser.take())
+        });
+    });
+    group.throughput(Throughput::Elements(1));
+    let extension = UnitExt::default();
+    group.bench_function("write and parse visavis-unit", |b| {
+        b.iter(|| UnitExt::parse(black_box(&black_box(extension).write())));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, wire);
+criterion_main!(benches);
