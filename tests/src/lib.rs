@@ -1,3 +1,12 @@
-//! The harness of the whole-call tests.
+//! The harness of the whole-call tests: real processes, their reports, and what is done to them.
 
+pub mod attack;
+pub mod capture;
+pub mod party;
+pub mod ports;
+pub mod process;
+pub mod pulse;
 pub mod skip;
+
+/// What a step of a test gives: a failure is one text for the person who reads the test's output.
+pub type Outcome<T> = Result<T, String>;

@@ -1,0 +1,52 @@
+//! `proof [NAME…]`: the long measurements. Runs them (all, or those named), prints one row for each figure, and
+//! exits with status 1 when one is not what it must be.
+
+mod endurance;
+mod media;
+mod sound;
+mod table;
+
+use std::process::ExitCode;
+
+use visavis_tests::Outcome;
+
+use crate::table::Table;
+
+type Proof = fn(&mut Table) -> Outcome<()>;
+
+/// In the order of what a person asks first.
+const PROOFS: [(&str, Proof); 9] = [
+    ("call", media::call),
+    ("screen", media::screen),
+    ("setup", media::setup),
+    ("cost", media::cost),
+    ("sound", sound::through_devices),
+    ("attack", endurance::attack),
+    ("kill", endurance::kill),
+    ("hundred", endurance::hundred),
+    ("size", media::size),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [verb, mouth, ear, count] = &arguments[..]
+        && verb == sound::HEAR
+    {
+        return sound::hear(mouth, ear, count);
+    }
+    if let Some(unknown) = arguments.iter().find(|name| PROOFS.iter().all(|(known, _)| known != name)) {
+        let known: Vec<&str> = PROOFS.iter().map(|(name, _)| *name).collect();
+        eprintln!("no proof named {unknown}; there are: {}", known.join(", "));
+        return ExitCode::from(2);
+    }
+    let mut table = Table::new();
+    for (name, proof) in PROOFS {
+        if arguments.is_empty() || arguments.iter().any(|wanted| wanted == name) {
+            table.title(name);
+            if let Err(error) = proof(&mut table) {
+                table.failed(&error);
+            }
+        }
+    }
+    if table.finish() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}

@@ -1,0 +1,120 @@
+//! What two people see and hear of each other, by the reports of both.
+
+use std::time::Duration;
+
+use engine::media::report::Report;
+use visavis_tests::Outcome;
+use visavis_tests::party::{Party, Setup, program, whole_call};
+
+use crate::table::Table;
+
+const SILENT: &str = "--mic chirp --speaker none";
+
+/// Half a minute of 720p30 in both directions, presented on arrival.
+pub fn call(table: &mut Table) -> Outcome<()> {
+    let [caller, callee] = whole_call(30.0, SILENT)?;
+    for (who, own, other) in [("caller", &caller, &callee), ("callee", &callee, &caller)] {
+        one_side(table, who, own, other);
+    }
+    Ok(())
+}
+
+fn one_side(table: &mut Table, who: &str, own: &Report, other: &Report) {
+    let line = |text: &str| format!("{who}: {text}");
+    let (video, audio) = (&own.video, &own.audio);
+    let captured = other.video.frames_captured;
+    // Less than 25 a second is no call at 30: the source was held up, and a share of it would say nothing.
+    table.at_least(&line("pictures that the other side captured"), Some(captured as f64), own.seconds * 29.0, "");
+    let share = video.frames_presented as f64 / captured.max(1) as f64 * 100.0;
+    table.at_least(&line("of them presented, by their markers"), Some(share), 99.0, "%");
+    table.at_most(&line("freezes"), Some(video.freezes as f64), 0.0, "");
+    table.goal(&line("lines of the picture at the end"), video.height.map(f64::from), "720", "");
+    let stage = |name: &str| video.stages_ms.get(name).copied().flatten().map(|stage| stage.p50);
+    let codec = stage("encode").zip(stage("decode")).map(|(encode, decode)| encode + decode);
+    table.goal(&line("encode + decode p50"), codec, "", "ms");
+    let decoded = video.captured_to_decoded_ms.map(|summary| summary.p50);
+    table.goal(&line("captured to decoded p50"), decoded, "", "ms");
+    let over = decoded.zip(codec).map(|(decoded, codec)| decoded - codec);
+    table.at_most(&line("captured to decoded over the codec's own p50"), over, 1.0, "ms");
+    let glass = video.glass_to_glass_ms;
+    table.at_most(&line("glass to glass on arrival p50"), glass.map(|glass| glass.p50), 10.0, "ms");
+    table.goal(&line("glass to glass on arrival p95"), glass.map(|glass| glass.p95), "", "ms");
+    let bound = glass.map_or(1.5, |glass| (glass.p50 * 0.05).max(1.5));
+    table.at_most(&line("ledger against marker p50"), video.ledger_error_ms.map(|error| error.p50), bound, "ms");
+    table.at_most(&line("ledger against marker p95"), video.ledger_error_ms.map(|error| error.p95), bound, "ms");
+    table.at_most(&line("sound concealed"), audio.concealed_ratio.map(|ratio| ratio * 100.0), 0.1, "%");
+    table.goal(&line("sound captured to played p50"), audio.delay_ms.map(|delay| delay.p50), "", "ms");
+    let late = own.ticks.overruns as f64 / own.ticks.n.max(1) as f64 * 100.0;
+    table.goal(&line("ticks that began late"), Some(late), "", "%");
+}
+
+/// Presented as a screen at 60 Hz does, whose phase is another one at each start.
+pub fn screen(table: &mut Table) -> Outcome<()> {
+    const STARTS: usize = 10;
+    let mut summaries = Vec::new();
+    for _ in 0..STARTS {
+        let reports = whole_call(6.0, &format!("--present-hz 60 {SILENT}"))?;
+        summaries.extend(reports.iter().filter_map(|report| report.video.glass_to_glass_ms));
+    }
+    table.at_least("starts whose pictures were measured, both sides", Some(summaries.len() as f64), 20.0, "");
+    let pooled = |of: fn(&engine::media::summary::Summary) -> f64| {
+        let mut values: Vec<f64> = summaries.iter().map(of).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        values
+    };
+    let (medians, worst) = (pooled(|glass| glass.p50), pooled(|glass| glass.p95));
+    table.at_most("glass to glass at 60 Hz, median of p50", medians.get(medians.len() / 2).copied(), 16.0, "ms");
+    table.goal("glass to glass at 60 Hz, median of p95", worst.get(worst.len() / 2).copied(), "", "ms");
+    table.at_most("glass to glass at 60 Hz, the worst start's p95", worst.last().copied(), 28.0, "ms");
+    Ok(())
+}
+
+/// How soon after the accept there is something to hear and to see.
+pub fn setup(table: &mut Table) -> Outcome<()> {
+    const CALLS: usize = 20;
+    let (mut audio, mut video, mut connected) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..CALLS {
+        for report in whole_call(2.0, SILENT)? {
+            // A side that never heard or saw anything is as late as can be.
+            connected.push(report.setup_ms.connected.unwrap_or(f64::INFINITY));
+            audio.push(report.setup_ms.first_audio.unwrap_or(f64::INFINITY));
+            video.push(report.setup_ms.first_video.unwrap_or(f64::INFINITY));
+        }
+    }
+    let worst = |values: &[f64]| values.iter().copied().reduce(f64::max);
+    table.goal("connected after the accept, worst of 20 calls", worst(&connected), "", "ms");
+    table.at_most("first sound after the accept, worst of 20 calls", worst(&audio), 1000.0, "ms");
+    table.at_most("first picture after the accept, worst of 20 calls", worst(&video), 1500.0, "ms");
+    Ok(())
+}
+
+/// What one side costs. Where no graphics adapter is found nothing is drawn: that is measured too.
+pub fn cost(table: &mut Table) -> Outcome<()> {
+    const SECONDS: f64 = 12.0;
+    let share = |report: &Report| report.process.cpu_s.map(|cpu| cpu / report.seconds * 100.0);
+    let [drawn, _] = whole_call(SECONDS, SILENT)?;
+    table.goal("processor of one side, drawn by what is here", share(&drawn), "", "%");
+    let nowhere = |key: &str| (key.to_owned(), "/nonexistent".to_owned());
+    let blind = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "__EGL_VENDOR_LIBRARY_FILENAMES", "LIBGL_DRIVERS_PATH"];
+    let env: Vec<_> = blind.into_iter().map(nowhere).collect();
+    let callee = Party::listen(&Setup::new("Ben", &format!("--once {SILENT}")).with_env(&env))?;
+    let caller = Setup::new("Ada", &format!("--for {SECONDS} {SILENT}")).with_env(&env);
+    let caller = Party::call_to(&caller, &callee)?.finish(Duration::from_secs(40))?;
+    callee.finish(Duration::from_secs(10))?.ended()?;
+    let is_blind = caller.log.contains("nothing is drawn");
+    let caller = caller.ended()?;
+    table.goal("processor of one side, nothing drawn", share(&caller).filter(|_| is_blind), "≤ 25 %", "%");
+    let decoded = caller.video.captured_to_decoded_ms.map(|summary| summary.p50);
+    table.goal("captured to decoded p50, nothing drawn", decoded, "", "ms");
+    let peak = caller.process.rss_peak_bytes.map(|bytes| bytes as f64 / 1e6);
+    table.goal("memory of one side at most, nothing drawn", peak, "", "MB");
+    Ok(())
+}
+
+/// What is to be carried to another machine.
+pub fn size(table: &mut Table) -> Outcome<()> {
+    let path = program()?;
+    let size = std::fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?.len();
+    table.goal("the program's file, with its line tables", Some(size as f64 / 1e6), "", "MB");
+    Ok(())
+}
