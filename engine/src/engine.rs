@@ -159,11 +159,14 @@ impl Engine {
         let mut events = Events::with_capacity(256);
         let mut arrived_in: Option<Cell> = None;
         let mut deferred = false;
+        let mut not_before = Cell(0);
         self.tick(start);
         while !self.world.resource::<Quit>().0.load(Ordering::Relaxed) {
             let cell = Cell::of(time::now(), start);
             let boundary = deferred.then(|| Cell(cell.0 + 1).begins(start));
-            let due = self.due().map(|at| Cell::ceil(at, start).begins(start));
+            // After a tick run by the timer the next one is in another cell: a deadline that stays in the past
+            // through a fault must not become a loop that never sleeps.
+            let due = self.due().map(|at| Cell::ceil(at, start).max(not_before).begins(start));
             let next = [boundary, due].into_iter().flatten().min();
             timer.arm(next);
             if let Err(error) = poll.poll(&mut events, timer.poll_timeout())
@@ -194,6 +197,7 @@ impl Engine {
                 deferred = more;
             } else if is_due {
                 deferred = more;
+                not_before = Cell(cell.0 + 1);
             } else {
                 deferred = arrival || more;
                 continue;

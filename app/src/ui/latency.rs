@@ -13,6 +13,8 @@ const FACT: f32 = 17.0;
 /// Names on the left, figures on the right of the bars.
 const NAMES: f32 = 66.0;
 const FIGURES: f32 = 44.0;
+/// Room for the name on the tile below.
+const NAME_PILL: f32 = 48.0;
 
 pub fn panel(ui: &mut Ui, screen: Rect, view: &LatencyView) {
     let colours = theme::palette(ui.visuals().dark_mode);
@@ -21,7 +23,9 @@ pub fn panel(ui: &mut Ui, screen: Rect, view: &LatencyView) {
     let top = screen.top() + theme::TOP_BAR;
     let size =
         vec2(WIDTH.min(screen.width() - 2.0 * theme::GAP), height.min(screen.bottom() - theme::BOTTOM_BAR - top));
-    let rect = Rect::from_min_size(pos2(screen.left() + theme::GAP, top), size).translate(vec2(8.0, 4.0));
+    // Bottom left, above the name: the upper part of the picture, where faces are, stays free.
+    let corner = (screen.bottom() - theme::BOTTOM_BAR - NAME_PILL - size.y).max(top + 4.0);
+    let rect = Rect::from_min_size(pos2(screen.left() + theme::GAP + 8.0, corner), size);
     card(ui, rect);
     let inner = rect.shrink2(vec2(14.0, 10.0));
     let title = Rect::from_min_size(inner.min, vec2(inner.width(), 22.0));

@@ -118,9 +118,9 @@ fn latency(
     let size =
         videos.iter().find_map(|(frames, ..)| frames.shown.as_ref().map(|f| (f.picture.width, f.picture.height)));
     let audio = [
-        ("network", recent.audio_network.median()),
+        ("sound path", recent.audio_network.median()),
         ("jitter buffer", recent.audio_hold.median()),
-        ("ring", recent.audio_ring.median()),
+        ("sound ring", recent.audio_ring.median()),
     ];
     LatencyView {
         video_stages_ms: std::array::from_fn(|stage| recent.stages[stage].median()),

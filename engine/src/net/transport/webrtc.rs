@@ -158,7 +158,12 @@ impl Webrtc {
             Track::Audio => &mut self.audio,
             Track::Video => &mut self.video,
         };
-        let mut values = ExtensionValues { audio_level: packet.level, ..Default::default() };
+        // The extension goes out only with both; above -50 dBov somebody is taken to speak (RFC 6464 §3).
+        let mut values = ExtensionValues {
+            audio_level: packet.level,
+            voice_activity: packet.level.map(|level| level > -50),
+            ..Default::default()
+        };
         if let Some(time) = packet.capture_time {
             let capture_time = UNIX_EPOCH + Duration::from_micros(time.as_micros());
             values.abs_capture_time = Some(AbsCaptureTime { capture_time, clock_offset: None });
