@@ -128,8 +128,8 @@ pub fn mouth_to_ear(mouth: &str, ear: &str, count: u64, patience: Duration) -> O
     let player = play_chirps(mouth, stop.clone())?;
     let mut finder = ChirpFinder::new();
     let (mut heard, mut delays) = (Vec::new(), Samples::default());
-    // What a device plays in its first second is not yet steady.
-    let steady = begun + Duration::from_secs(2);
+    // The first chirp or two belong to the start.
+    let steady = begun + Duration::from_secs(3);
     while delays.len() < count && now() < begun + patience {
         heard.clear();
         let first = microphone.take(now(), &mut heard);
@@ -188,12 +188,13 @@ struct Air {
     next_at: Option<Instant>,
     /// How much later than that the loudspeaker says it will be, smoothed, in seconds.
     beside: f64,
-    pushes: u32,
+    /// When the first sample of all was heard.
+    begun: Option<Instant>,
 }
 
 impl Air {
-    /// After so many pushes the loudspeaker's own estimate of its delay is steady: about a second of them.
-    const STEADY: u32 = 400;
+    /// Until then the loudspeaker's own estimate of its delay is not steady.
+    const STEADY: Duration = Duration::from_millis(1500);
     /// A gap in the playing moves all that follows. A tenth of what is measured here is too much.
     const MOST_BESIDE: f64 = 0.001;
 
@@ -208,18 +209,17 @@ impl Air {
 
     /// The first of `count` samples pushed will be heard at `plays`.
     fn note(&mut self, plays: Instant, count: usize) {
-        self.pushes = self.pushes.saturating_add(1);
+        let is_steady = plays.saturating_duration_since(*self.begun.get_or_insert(plays)) >= Self::STEADY;
         let expected = *self.next_at.get_or_insert(plays);
         let late = if plays > expected { (plays - expected).as_secs_f64() } else { -(expected - plays).as_secs_f64() };
         self.beside += (late - self.beside) / 64.0;
         let length = Duration::from_nanos(count as u64 * 1_000_000_000 / 48_000);
         self.next_at = Some(expected + length);
-        let begins = self.source.is_none() && self.pushes >= Self::STEADY;
-        if begins || self.beside.abs() > Self::MOST_BESIDE {
+        if (self.source.is_none() && is_steady) || self.beside.abs() > Self::MOST_BESIDE {
             // One chirp is cut where this happens; it is not found and not counted.
             self.next_at = Some(plays + length);
             self.beside = 0.0;
-            self.source = (self.pushes >= Self::STEADY).then(|| ChirpSource::new(WallTime::of(plays + length)));
+            self.source = is_steady.then(|| ChirpSource::new(WallTime::of(plays + length)));
         }
     }
 }

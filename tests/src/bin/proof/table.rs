@@ -21,18 +21,20 @@ impl Table {
 
     /// A figure that must be at most `must`. One that was not measured is missed.
     pub fn at_most(&mut self, line: &str, figure: Option<f64>, must: f64, unit: &str) {
-        self.row(line, figure, &format!("≤ {must} {unit}"), unit, figure.is_some_and(|figure| figure <= must));
+        let holds = figure.is_some_and(|figure| figure <= must);
+        self.must(line, figure, &format!("≤ {} {unit}", rounded(must)), unit, holds);
     }
 
     /// A figure that must be at least `must`.
     pub fn at_least(&mut self, line: &str, figure: Option<f64>, must: f64, unit: &str) {
-        self.row(line, figure, &format!("≥ {must} {unit}"), unit, figure.is_some_and(|figure| figure >= must));
+        let holds = figure.is_some_and(|figure| figure >= must);
+        self.must(line, figure, &format!("≥ {} {unit}", rounded(must)), unit, holds);
     }
 
-    /// A goal: said, never missed.
+    /// A figure without a verdict: a goal to come nearer to, or something that explains the others.
     pub fn goal(&mut self, line: &str, figure: Option<f64>, goal: &str, unit: &str) {
         let goal = if goal.is_empty() { String::new() } else { format!("goal {goal}") };
-        self.row(line, figure, &goal, unit, true);
+        self.row(line, figure, &goal, unit, "");
     }
 
     /// Something that must be so.
@@ -60,15 +62,24 @@ impl Table {
         self.missed.is_empty()
     }
 
-    fn row(&mut self, line: &str, figure: Option<f64>, must: &str, unit: &str, holds: bool) {
-        self.rows += 1;
+    fn must(&mut self, line: &str, figure: Option<f64>, must: &str, unit: &str, holds: bool) {
         if !holds {
             self.missed.push(line.to_owned());
         }
+        self.row(line, figure, must, unit, verdict(holds));
+    }
+
+    fn row(&mut self, line: &str, figure: Option<f64>, must: &str, unit: &str, verdict: &str) {
+        self.rows += 1;
         let digits = if matches!(unit, "ms" | "%" | "s") { 2 } else { 0 };
         let figure = figure.map_or_else(|| "not measured".into(), |figure| format!("{figure:.digits$} {unit}"));
-        println!("  {line:<56} {figure:>14}  {must:<16} {}", verdict(holds));
+        println!("  {line:<56} {figure:>14}  {must:<16} {verdict}");
     }
+}
+
+/// A bound that was computed has more digits than anybody reads.
+fn rounded(bound: f64) -> f64 {
+    (bound * 100.0).round() / 100.0
 }
 
 const fn verdict(holds: bool) -> &'static str {
