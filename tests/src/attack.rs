@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
 use std::time::Duration;
 
+use engine::base::time::now;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -51,11 +52,16 @@ impl Attacker {
         Ok(forged)
     }
 
-    /// Opens `count` connections to `to`, says something on each that is no call, and leaves.
-    pub fn connect(&mut self, count: usize, to: SocketAddr) -> usize {
+    /// Opens `count` connections to `to`, says something on each that is no call, and leaves. Stops after
+    /// `patience`. Returns how many were opened.
+    pub fn connect(&mut self, count: usize, to: SocketAddr, patience: Duration) -> usize {
+        let until = now() + patience;
         let mut opened = 0;
         let mut kept: Vec<TcpStream> = Vec::new();
         for number in 0..count {
+            if now() >= until {
+                break;
+            }
             let Ok(mut stream) = TcpStream::connect_timeout(&to, Duration::from_millis(500)) else { continue };
             opened += 1;
             let _ = stream.set_write_timeout(Some(Duration::from_millis(100)));

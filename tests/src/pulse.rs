@@ -195,8 +195,8 @@ struct Air {
 impl Air {
     /// Until then the loudspeaker's own estimate of its delay is not steady.
     const STEADY: Duration = Duration::from_millis(1500);
-    /// A gap in the playing moves all that follows. A tenth of what is measured here is too much.
-    const MOST_BESIDE: f64 = 0.001;
+    /// A gap in the playing moves all that follows; the loudspeaker's estimate moves by less than this by itself.
+    const MOST_BESIDE: f64 = 0.005;
 
     fn next(&mut self, count: usize) -> &[f32] {
         self.samples.clear();

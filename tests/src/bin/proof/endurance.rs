@@ -31,7 +31,7 @@ pub fn attack(table: &mut Table) -> Outcome<()> {
     let (media, control, peer) = (at(callee.base()), at(callee.base()), at(caller.base()));
     let connecting = std::thread::Builder::new()
         .name("connections".into())
-        .spawn(move || Attacker::new(2).connect(CONNECTIONS, control.into()))
+        .spawn(move || Attacker::new(2).connect(CONNECTIONS, control.into(), Duration::from_secs(150)))
         .map_err(|error| error.to_string())?;
     let forged = Attacker::new(1).send_datagrams(DATAGRAMS, media, peer)?;
     let connected = connecting.join().map_err(|_| "the attacker panicked".to_owned())?;
@@ -41,7 +41,7 @@ pub fn attack(table: &mut Table) -> Outcome<()> {
     let (caller, callee) = (caller.finish(SOON)?, callee.finish(SOON)?);
     table.goal("datagrams sent", Some(DATAGRAMS as f64), "", "");
     table.goal("of them in the other side's name", Some(forged as f64), "", "");
-    table.goal("connections opened", Some(connected as f64), "", "");
+    table.at_least("connections opened", Some(connected as f64), CONNECTIONS as f64 * 0.9, "");
     let panicked = [&caller.log, &callee.log].iter().any(|log| log.contains("panicked"));
     table.holds("nothing panicked", !panicked, "");
     table.at_most("memory grown", Some(after.grown_mb(&before)), 32.0, "MB");
