@@ -13,13 +13,15 @@ use anyhow::{Context, Result, anyhow};
 use clap::Parser;
 use crossbeam_channel::{Receiver, bounded};
 use engine::base::error::{Error, Kind};
-use engine::device::AudioDevices;
+use engine::base::time::now;
+use engine::device::{AudioDevices, Microphone, MicrophoneSpec};
 use engine::engine::{Engine, Running};
 use engine::handle::{Command, Redraw};
 use engine::media::marker;
 use engine::media::report::Report;
 use engine::proto::target::Target;
-use engine::source::VideoSource;
+use engine::source::file::FileSource;
+use engine::source::{SourceSpec, VideoSource};
 use engine::store::known::KnownPeers;
 use engine::world::config::Config;
 use visavis_app::window::{WindowLoop, WindowOptions};
@@ -28,6 +30,7 @@ use crate::args::{Arguments, Options, Verb};
 use crate::headless::Plan;
 
 fn main() -> ExitCode {
+    engine::base::thread::share_heaps();
     let arguments = Arguments::parse();
     let interrupted = match interruptions() {
         Ok(interrupted) => interrupted,
@@ -77,6 +80,7 @@ fn talk(
     let name = options.name.clone().unwrap_or_else(own_name);
     let mut config = options.config(&name, data, options.base());
     config.auto_answer = auto_answer;
+    check_input(&config, target.as_deref())?;
     // One who calls can be anywhere; one who is called is expected at its port.
     let fixed = target.is_none() || options.base_port.is_some();
     let called = target.is_some();
@@ -116,6 +120,21 @@ fn talk(
     conclude(options, report, called || once)
 }
 
+/// What cannot be read is wrong use, found before anybody is called.
+fn check_input(config: &Config, target: Option<&str>) -> Result<()> {
+    let malformed = |error: Error| Error::new(Kind::Malformed, error.text);
+    if let Some(target) = target {
+        target.parse::<Target>().map_err(malformed)?;
+    }
+    if let Some(SourceSpec::File(path)) = &config.camera {
+        FileSource::open(path).map_err(malformed)?;
+    }
+    if let MicrophoneSpec::Wav(_) = &config.microphone {
+        Microphone::open(&config.microphone, now()).map_err(malformed)?;
+    }
+    Ok(())
+}
+
 /// Forgets the key remembered for `target`, where the person said so: the one met next is remembered instead.
 fn forget_key(options: &Options, target: &str, confirmed: bool) -> Result<()> {
     if confirmed {
@@ -142,7 +161,7 @@ fn conclude(options: &Options, report: Option<Report>, expected: bool) -> Result
     }
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
-    } else if options.headless {
+    } else if options.headless && report.seconds > 0.0 {
         println!("{}", report::table(&report));
     }
     let well = report.outcome == "ended";

@@ -54,6 +54,17 @@ pub fn raise_priority() -> Priority {
     Priority::Ordinary
 }
 
+/// Keeps the C library from giving each thread a heap of its own: codecs and drivers allocate megabytes on short-lived
+/// workers, and what a heap keeps grows with every call (149 to 220 MB over 14 calls; with one heap to 155). Called
+/// once, before threads are started. Without effect where the C library is another.
+pub fn share_heaps() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        // SAFETY: mallopt only sets a parameter of the allocator.
+        unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+    }
+}
+
 #[cfg(target_os = "linux")]
 fn gettid() -> i32 {
     rustix::thread::gettid().as_raw_nonzero().get()

@@ -56,7 +56,7 @@ impl End {
 
     fn frames(&self) -> Vec<&[u8]> {
         let bytes = |event| match event {
-            &ControlEvent::Frame { ref bytes, .. } => Some(bytes.as_slice()),
+            ControlEvent::Frame { bytes, .. } => Some(bytes.as_slice()),
             _ => None,
         };
         self.seen.iter().filter_map(bytes).collect()

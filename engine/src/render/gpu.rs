@@ -58,6 +58,10 @@ impl GpuContext {
 /// An instance for windows of `display`, or for none. The environment (`WGPU_BACKEND`) may choose the backend.
 pub fn instance(display: Option<Box<dyn wgpu::wgt::WgpuHasDisplayHandle>>) -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    // Without a display OpenGL has nothing to offer that Vulkan has not, and its loader complains on the terminal.
+    if display.is_none() {
+        descriptor.backends = wgpu::Backends::PRIMARY;
+    }
     descriptor.display = display;
     descriptor.backends = descriptor.backends.with_env();
     // The validation layers cost milliseconds per frame on software Vulkan; wgpu validates by itself anyway.

@@ -11,6 +11,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::{PipeReceiver, pipe};
 use crate::base::time::{Instant, WallTime};
 use crate::layout::snapshot;
+use crate::media::report::Report;
 use crate::net::control::{CloseReason, ControlEvent, LinkId};
 use crate::net::{interfaces, tcp};
 use crate::proto::envelope::{Envelope, Party, Verified};
@@ -42,7 +43,10 @@ pub fn dial(world: &mut World, target: &str) {
                 reason: error.text.to_string(),
             };
         });
-        tell(world, Notice::Error(error.text.to_string()));
+        let report =
+            Report { version: 1, outcome: "unreachable".into(), reason: error.text.to_string(), ..Default::default() };
+        let outcome = report.outcome.clone();
+        tell(world, Notice::Ended { outcome, reason: error.text.to_string(), report: Box::new(report) });
     }
 }
 
