@@ -55,11 +55,11 @@ impl End {
     }
 
     fn frames(&self) -> Vec<&[u8]> {
-        let bytes = |event| match event {
+        let frames = self.seen.iter().filter_map(|event| match event {
             ControlEvent::Frame { bytes, .. } => Some(bytes.as_slice()),
             _ => None,
-        };
-        self.seen.iter().filter_map(bytes).collect()
+        });
+        frames.collect()
     }
 
     fn closed(&self) -> Option<CloseReason> {
