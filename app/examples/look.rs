@@ -32,9 +32,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         run_for: arguments.get(4).map(|_| Duration::from_millis(end)),
         ..Default::default()
     };
-    let (app, engine) = link(Wake::none());
     let window = WindowLoop::new()?;
     let redraw = window.redraw_hook();
+    let (app, engine) = link(Wake::none(), redraw.clone());
     let snapshot = made_up(&phase);
     engine.view.put(snapshot.clone());
     let told = engine.notices.try_send(Notice::Listening { base_port: 2000 });
