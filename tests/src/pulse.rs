@@ -3,16 +3,19 @@
 //! What is played to the loudspeaker `mouth` is heard by the microphone `microphone`; what is played to `ear` is heard
 //! by `listen`.
 
+use std::collections::VecDeque;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use engine::base::time::{Instant, WallTime, now};
 use engine::device::{Loudspeaker, Microphone, MicrophoneSpec, SpeakerSpec};
-use engine::media::chirp::{ChirpFinder, ChirpSource, delay_of};
+use engine::media::chirp::{ChirpFinder, ChirpSource};
 use engine::media::summary::Samples;
 use tempfile::TempDir;
 
@@ -115,111 +118,109 @@ fn env_of(folder: &TempDir) -> Vec<(String, String)> {
     ]
 }
 
+/// What the rig heard.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// From the loudspeaker to the microphone, in milliseconds.
+    pub delays: Samples,
+    /// Chirps with a hole in them: they sound like another than the one that was played, so they tell no delay.
+    pub spoilt: u64,
+}
+
 /// Plays chirps to the loudspeaker `mouth` and hears them at the microphone `ear` until `count` were heard or
-/// `patience` is over: the delays in milliseconds. This process must have the server's environment.
+/// `patience` is over. This process must have the server's environment.
 ///
 /// # Errors
 /// A device cannot be opened.
-pub fn mouth_to_ear(mouth: &str, ear: &str, count: u64, patience: Duration) -> Outcome<Samples> {
+pub fn mouth_to_ear(mouth: &str, ear: &str, count: u64, patience: Duration) -> Outcome<Heard> {
     let begun = now();
     let failed = |error: engine::base::error::Error| error.text.to_string();
     let mut microphone = Microphone::open(&MicrophoneSpec::Named(ear.into()), begun).map_err(failed)?;
     let stop = Arc::new(AtomicBool::new(false));
-    let player = play_chirps(mouth, stop.clone())?;
+    let (player, played) = play_chirps(mouth, stop.clone())?;
     let mut finder = ChirpFinder::new();
-    let (mut heard, mut delays) = (Vec::new(), Samples::default());
-    // The first chirp or two belong to the start.
+    let mut recent = VecDeque::with_capacity(RECENT);
+    let (mut sound, mut heard) = (Vec::new(), Heard::default());
+    // The first chirps belong to the start: no device's estimate of its own delay is steady yet.
     let steady = begun + Duration::from_secs(3);
-    while delays.len() < count && now() < begun + patience {
-        heard.clear();
-        let first = microphone.take(now(), &mut heard);
-        if heard.is_empty() {
-            wait_for_next(&microphone);
-            continue;
+    while heard.delays.len() < count && now() < begun + patience {
+        for chirp in played.try_iter() {
+            recent.truncate(RECENT - 1);
+            recent.push_front(chirp);
         }
-        finder.push(&heard, first, |found| {
-            if found.at > steady {
-                delays.push(delay_of(found.variant, WallTime::of(found.at)).1 as f64 / 1e3);
+        sound.clear();
+        let first = microphone.take(now(), &mut sound);
+        finder.push(&sound, first, |found| {
+            let latest = recent.iter().find(|chirp: &&Played| chirp.at <= found.at + AHEAD);
+            match latest {
+                _ if found.at < steady => {}
+                Some(chirp) if chirp.variant == found.variant => heard.delays.push(milliseconds(chirp.at, found.at)),
+                _ => heard.spoilt += 1,
             }
         });
-        wait_for_next(&microphone);
+        wait_for_next(microphone.next_due(now()));
     }
     stop.store(true, Ordering::Relaxed);
     player.join().map_err(|_| "the player of the chirps panicked".to_owned())??;
-    Ok(delays)
+    Ok(heard)
+}
+
+/// Chirps that were played and may still be heard: two seconds of them.
+const RECENT: usize = 4;
+/// The two devices' estimates may differ by so much that a chirp is heard before it is played.
+const AHEAD: Duration = Duration::from_millis(50);
+
+/// From `a` to `b`; negative where `b` was before.
+fn milliseconds(a: Instant, b: Instant) -> f64 {
+    (b.saturating_duration_since(a).as_secs_f64() - a.saturating_duration_since(b).as_secs_f64()) * 1e3
 }
 
 /// The device's callbacks wake nobody.
-fn wait_for_next(microphone: &Microphone) {
+fn wait_for_next(due: Option<Instant>) {
     let at = now();
-    let next = microphone.next_due(at).unwrap_or(at + Duration::from_millis(2));
-    std::thread::sleep(next.saturating_duration_since(at));
+    std::thread::sleep(due.unwrap_or(at + Duration::from_millis(2)).saturating_duration_since(at));
 }
 
-/// Chirps at the wall time they stand for: what is pushed to the loudspeaker is what is to be heard when it is heard.
-fn play_chirps(mouth: &str, stop: Arc<AtomicBool>) -> Outcome<std::thread::JoinHandle<Outcome<()>>> {
+/// A chirp, and when its first sample leaves the loudspeaker.
+#[derive(Clone, Copy, Debug)]
+struct Played {
+    variant: u8,
+    at: Instant,
+}
+
+type Player = JoinHandle<Outcome<()>>;
+
+/// Plays chirps without a break and tells when each will be heard, by what the loudspeaker said of the samples it
+/// begins among. So neither a gap in the playing nor the device's clock needs to be made good for.
+fn play_chirps(mouth: &str, stop: Arc<AtomicBool>) -> Outcome<(Player, Receiver<Played>)> {
     let spec = SpeakerSpec::Named(mouth.into());
+    // Two a second, and the other side looks every few milliseconds.
+    let (tell, played) = sync_channel(64);
     let play = move || {
         let mut speaker = Loudspeaker::open(&spec, now()).map_err(|error| error.text.to_string())?;
-        let mut air = Air::default();
+        let mut source = ChirpSource::new(WallTime::of(now()));
+        let schedule = source.clone();
+        let (mut samples, mut pushed) = (Vec::new(), 0u64);
+        let (mut variant, mut begins) = schedule.next_after(0);
         while !stop.load(Ordering::Relaxed) {
-            let at = now();
-            let wanted = speaker.deficit(at);
+            let wanted = speaker.deficit(now());
+            samples.resize(wanted, 0.0);
+            source.fill(&mut samples);
             if wanted > 0 {
-                let samples = air.next(wanted);
-                let plays = speaker.push(samples, at);
-                air.note(plays, wanted);
-                continue;
+                let plays = speaker.push(&samples, now());
+                let end = pushed + wanted as u64;
+                while begins < end {
+                    let at = plays + Duration::from_nanos((begins - pushed) * 1_000_000_000 / 48_000);
+                    // Were the other side gone, `stop` would come next.
+                    let _ = tell.try_send(Played { variant, at });
+                    (variant, begins) = schedule.next_after(begins + 1);
+                }
+                pushed = end;
             }
-            let next = speaker.next_due(at).unwrap_or(at + Duration::from_millis(2));
-            std::thread::sleep(next.saturating_duration_since(now()));
+            wait_for_next(speaker.next_due(now()));
         }
         Ok(())
     };
-    std::thread::Builder::new().name("chirps".into()).spawn(play).map_err(|error| error.to_string())
-}
-
-/// Sound on its way to the air: silence until it is known when a sample is heard, then chirps on that time line.
-#[derive(Default)]
-struct Air {
-    source: Option<ChirpSource>,
-    samples: Vec<f32>,
-    /// When the sample after those pushed is to be heard, on the time line of `source`.
-    next_at: Option<Instant>,
-    /// How much later than that the loudspeaker says it will be, smoothed, in seconds.
-    beside: f64,
-    /// When the first sample of all was heard.
-    begun: Option<Instant>,
-}
-
-impl Air {
-    /// Until then the loudspeaker's own estimate of its delay is not steady.
-    const STEADY: Duration = Duration::from_millis(1500);
-    /// A gap in the playing moves all that follows; the loudspeaker's estimate moves by less than this by itself.
-    const MOST_BESIDE: f64 = 0.005;
-
-    fn next(&mut self, count: usize) -> &[f32] {
-        self.samples.clear();
-        self.samples.resize(count, 0.0);
-        if let Some(source) = &mut self.source {
-            source.fill(&mut self.samples);
-        }
-        &self.samples
-    }
-
-    /// The first of `count` samples pushed will be heard at `plays`.
-    fn note(&mut self, plays: Instant, count: usize) {
-        let is_steady = plays.saturating_duration_since(*self.begun.get_or_insert(plays)) >= Self::STEADY;
-        let expected = *self.next_at.get_or_insert(plays);
-        let late = if plays > expected { (plays - expected).as_secs_f64() } else { -(expected - plays).as_secs_f64() };
-        self.beside += (late - self.beside) / 64.0;
-        let length = Duration::from_nanos(count as u64 * 1_000_000_000 / 48_000);
-        self.next_at = Some(expected + length);
-        if (self.source.is_none() && is_steady) || self.beside.abs() > Self::MOST_BESIDE {
-            // One chirp is cut where this happens; it is not found and not counted.
-            self.next_at = Some(plays + length);
-            self.beside = 0.0;
-            self.source = is_steady.then(|| ChirpSource::new(WallTime::of(plays + length)));
-        }
-    }
+    let player = std::thread::Builder::new().name("chirps".into()).spawn(play).map_err(|error| error.to_string())?;
+    Ok((player, played))
 }
