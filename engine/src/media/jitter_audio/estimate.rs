@@ -7,9 +7,9 @@ const BIN: i64 = 48;
 /// baseline by at most 4.5 ms in that time.
 const SLOT: i64 = 24_000;
 const SLOTS: usize = 6;
-/// The weight of what was seen halves in 0.7 s: 4 s after a bad phase less than 2 % of it is left, and the delay
-/// contract (back within 5 s) holds.
-const FORGET: f32 = 48_000.0;
+/// The weight of what was seen halves in 0.35 s: 4 s after a bad phase less than 0.04 % of it is left, under what may
+/// come too late, and the delay contract (back within 5 s) holds.
+const FORGET: f32 = 24_000.0;
 /// Of a thousand packets two may come after their time. At 5 ms frames that is a concealed frame every 2.5 s of a bad
 /// path and none on a clean one; at two in a hundred a clean loopback concealed 1 % of its samples.
 const TOO_LATE: f32 = 0.002;

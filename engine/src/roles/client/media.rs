@@ -10,6 +10,7 @@ use bevy_platform::cell::SyncCell;
 use super::{calls, devices};
 use crate::base::error::Result;
 use crate::base::id::{Ssrc, TileId};
+use crate::base::thread;
 use crate::base::time::{Duration, Instant};
 use crate::codec::VideoCodec;
 use crate::codec::opus::{FrameLength, OpusDecoder, OpusEncoder};
@@ -276,6 +277,7 @@ pub fn bury(world: &mut World) {
         }
         !over
     });
+    let was_last = !gone.is_empty() && world.resource::<Signalling>().current.is_none();
     for call in gone {
         if let Some(connection) = connection_of(world, call) {
             world.resource_mut::<Demux>().known.retain(|_, owner| *owner != connection);
@@ -287,6 +289,9 @@ pub fn bury(world: &mut World) {
             world.despawn(connection);
         }
         world.despawn(call);
+    }
+    if was_last {
+        thread::trim_heap();
     }
 }
 
