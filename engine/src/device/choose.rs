@@ -12,7 +12,6 @@ use super::callback::{MicrophoneCallback, MicrophoneEnd, Shared, SpeakerCallback
 use super::callback::{microphone_pair, speaker_pair};
 use super::list::{Side, find};
 use crate::base::error::{Error, Kind, Result};
-use crate::base::thread::raise_priority;
 use crate::base::time::{Instant, now};
 
 /// 2.5 ms first; what is refused is tried with twice as much, then with whatever the device likes.
@@ -118,11 +117,9 @@ where
     f32: FromSample<T>,
 {
     let mut scratch = vec![0.0f32; SCRATCH / usize::from(config.channels) * usize::from(config.channels)];
-    let mut is_raised = false;
     device.build_input_stream::<T, _, _>(
         config,
         move |data, info| {
-            raise_once(&mut is_raised);
             let at = now().saturating_duration_since(epoch).as_nanos() as u64;
             let stamp = info.timestamp();
             let latency = stamp.callback.saturating_duration_since(stamp.capture).as_nanos() as u64;
@@ -146,11 +143,9 @@ fn playback<T: SizedSample + FromSample<f32>>(
     epoch: Instant,
 ) -> Result<cpal::Stream, cpal::Error> {
     let mut scratch = vec![0.0f32; SCRATCH / usize::from(config.channels) * usize::from(config.channels)];
-    let mut is_raised = false;
     device.build_output_stream::<T, _, _>(
         config,
         move |data, info| {
-            raise_once(&mut is_raised);
             let at = now().saturating_duration_since(epoch).as_nanos() as u64;
             let stamp = info.timestamp();
             let latency = stamp.playback.saturating_duration_since(stamp.callback).as_nanos() as u64;
@@ -165,15 +160,6 @@ fn playback<T: SizedSample + FromSample<f32>>(
         on_error(&end.shared),
         PATIENCE,
     )
-}
-
-/// The threads of the PulseAudio and ALSA hosts are ordinary ones, which a busy machine lets wait for longer than the
-/// server's buffer of two periods lasts. Only from inside can they be raised: one system call, in the first callback.
-fn raise_once(is_raised: &mut bool) {
-    if !*is_raised {
-        *is_raised = true;
-        raise_priority();
-    }
 }
 
 /// An overrun or a refused priority is survived; whatever else ends the device.
