@@ -9,10 +9,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use engine::base::pipe::{PipeReceiver, pipe};
 use engine::base::time::{Instant, WallTime, now};
 use engine::device::{Loudspeaker, Microphone, MicrophoneSpec, SpeakerSpec};
 use engine::media::chirp::{ChirpFinder, ChirpSource};
@@ -144,7 +144,7 @@ pub fn mouth_to_ear(mouth: &str, ear: &str, count: u64, patience: Duration) -> O
     // The first chirps belong to the start: no device's estimate of its own delay is steady yet.
     let steady = begun + Duration::from_secs(3);
     while heard.delays.len() < count && now() < begun + patience {
-        for chirp in played.try_iter() {
+        while let Some(chirp) = played.try_recv() {
             recent.truncate(RECENT - 1);
             recent.push_front(chirp);
         }
@@ -192,10 +192,10 @@ type Player = JoinHandle<Outcome<()>>;
 
 /// Plays chirps without a break and tells when each will be heard, by what the loudspeaker said of the samples it
 /// begins among. So neither a gap in the playing nor the device's clock needs to be made good for.
-fn play_chirps(mouth: &str, stop: Arc<AtomicBool>) -> Outcome<(Player, Receiver<Played>)> {
+fn play_chirps(mouth: &str, stop: Arc<AtomicBool>) -> Outcome<(Player, PipeReceiver<Played>)> {
     let spec = SpeakerSpec::Named(mouth.into());
     // Two a second, and the other side looks every few milliseconds.
-    let (tell, played) = sync_channel(64);
+    let (tell, played) = pipe(64);
     let play = move || {
         let mut speaker = Loudspeaker::open(&spec, now()).map_err(|error| error.text.to_string())?;
         let mut source = ChirpSource::new(WallTime::of(now()));
