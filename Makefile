@@ -32,7 +32,6 @@ lint: ## form, lints of all targets with the benches, documentation, and the eng
 
 proof: ## the long measurements: every figure that the program promises, as a table
 	@scripts/setup.sh test
-	cargo build --release --locked -p visavis
 	cargo bench --workspace --locked --no-run
 	cargo check --locked -p visavis-engine --no-default-features
 	@scripts/proof.sh

@@ -9,6 +9,7 @@ use engine::base::time::Duration;
 use engine::device::{MicrophoneSpec, SpeakerSpec};
 use engine::engine::Running;
 use engine::handle::{Command, Redraw};
+use engine::media::marker::{self, Marker};
 use engine::media::report::Report;
 use engine::world::config::Config;
 use visavis_app::window::{WindowLoop, WindowOptions};
@@ -109,9 +110,19 @@ fn in_window(window: WindowLoop, show: &Show<'_>) -> Result<Option<Report>> {
         run_for: Some(show.length + OPENING),
         close_when_ended: true,
         screenshot: Some((show.picture.clone(), show.length)),
-        ..crate::window_options(show.options)
+        marker_reader: Some(read_marker),
+        marker_strip: MARKER_STRIP,
+        ..Default::default()
     };
     Ok(window.run(link, options)?.ended.map(|report| *report))
+}
+
+/// The marker ends at a quarter of the card's height; the picture's frame around it takes a little more.
+const MARKER_STRIP: f32 = 0.28;
+
+/// The first marker in the upper part of the remote tile, at whatever scale the window draws it.
+fn read_marker(rgba: &[u8], stride: usize, width: u32, height: u32) -> Option<Marker> {
+    marker::find_rgba(rgba, stride, width, height).first().map(|found| found.marker)
 }
 
 /// A window on software graphics takes this long to open.

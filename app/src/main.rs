@@ -17,7 +17,6 @@ use engine::base::time::now;
 use engine::device::{AudioDevices, Microphone, MicrophoneSpec};
 use engine::engine::{Engine, Running};
 use engine::handle::{Command, Redraw};
-use engine::media::marker;
 use engine::media::report::Report;
 use engine::proto::target::Target;
 use engine::source::file::FileSource;
@@ -113,7 +112,7 @@ fn talk(
             address: target.unwrap_or_default(),
             screenshot: shot,
             run_for: options.run_for,
-            ..window_options(options)
+            ..Default::default()
         };
         window.run(link, window_options)?.ended.map(|report| *report)
     };
@@ -185,12 +184,6 @@ fn spawn_on_a_free_port(mut config: Config, redraw: &Redraw, fixed: bool) -> Res
             other => return Ok(other?),
         }
     }
-}
-
-/// What all windows share: the marker is read where a test card is sent.
-fn window_options(options: &Options) -> WindowOptions {
-    let _ = options;
-    WindowOptions { marker_reader: Some(marker::read_rgba), ..Default::default() }
 }
 
 fn list_devices(options: &Options) -> Result<bool> {
