@@ -103,10 +103,6 @@ pub fn run(link: &Link, bell: &Bell, plan: &Plan, interrupted: &Receiver<()>) ->
         }
         if hung_up.is_none() && (end.is_some_and(|end| at >= end) || interrupted.try_recv().is_ok()) {
             hung_up = Some(at);
-            if report.is_some() && plan.call.is_none() && !plan.once {
-                // A listener that is between calls has nothing to wait for; one in a call hangs up first.
-                send(Command::HangUp);
-            }
             send(Command::HangUp);
         }
         let wait = [end.filter(|_| hung_up.is_none()), hung_up.map(|since| since + GRACE), beat.map(|_| next_beat)];

@@ -73,7 +73,7 @@ impl Engine {
         world.insert_resource(MediaPort { udp: None, port: config.base_port, sent: Default::default() });
         world.insert_resource(EngineWake(wake));
         world.insert_resource(Sound { chirps: config.find_chirps.then(ChirpFinder::new), ..Default::default() });
-        world.insert_resource(Stats { begun: Some(now), ..Default::default() });
+        world.insert_resource(Stats::default());
         world.insert_resource(Showing { own_name, ..Default::default() });
         world.insert_resource(Quit::default());
         let recorder = config.record_video.as_deref().map(|path| Recorder::create(path, RECORDED_RATE)).transpose()?;

@@ -8,6 +8,7 @@ use crate::base::time::{Duration, Instant, WallTime};
 use crate::device::RATE;
 use crate::media::chirp;
 use crate::media::jitter_audio::Next;
+use crate::media::jitter_video::retransmission_wait;
 use crate::media::ledger::millis_between;
 use crate::media::mix::mix_into;
 use crate::world::connection::{Connection, LinkEstimate, Tracks};
@@ -23,6 +24,7 @@ pub fn feed_decoders(
 ) {
     for (mut connection, link, tracks) in &mut connections {
         let Ok((mut jitter, mut decoder)) = streams.get_mut(tracks.video_in) else { continue };
+        jitter.0.set_wait(retransmission_wait(link.round_trip));
         while let Some(unit) = jitter.0.poll_unit(now.0) {
             // A refused unit is counted by the decoder, which then wants a keyframe.
             let _ = decoder.0.submit(unit, now.0);

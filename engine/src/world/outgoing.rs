@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bevy_ecs::component::Component;
 use bevy_platform::cell::SyncCell;
 
-use crate::base::rate::Bitrate;
 use crate::base::time::Instant;
 use crate::codec::opus::{FrameLength, OpusEncoder};
 use crate::codec::video_encoder::VideoEncoder;
@@ -42,8 +41,6 @@ pub struct VideoQueue {
 pub struct LocalView {
     pub picture: Option<Arc<Picture>>,
     pub frame: u64,
-    /// Captured last, to encode at once when a keyframe is asked for and the source is still.
-    pub last: Option<crate::media::video::CapturedPicture>,
 }
 
 /// Counters of the video that goes out.
@@ -63,7 +60,6 @@ pub struct Voice {
     pub microphone: Option<SyncCell<Microphone>>,
     pub encoder: SyncCell<OpusEncoder>,
     pub length: FrameLength,
-    pub bitrate: Bitrate,
     pub muted: bool,
     pub loudness: Loudness,
     /// Captured samples not yet a whole frame.

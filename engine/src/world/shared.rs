@@ -87,8 +87,6 @@ pub struct Sound {
     pub chirps: Option<ChirpFinder>,
     /// Times the ring ran dry.
     pub underruns: Option<u64>,
-    /// One line about a device that was lost or could not be opened.
-    pub note: String,
 }
 
 /// Called after each new description of the picture and each notice.

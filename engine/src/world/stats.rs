@@ -25,7 +25,7 @@ pub struct StreamStats {
     pub size: Option<(u32, u32)>,
 }
 
-/// Figures of the engine.
+/// Figures of the engine while the current call runs: begun anew with each.
 #[derive(Resource, Debug, Default)]
 pub struct Stats {
     pub ticks: u64,
@@ -39,10 +39,8 @@ pub struct Stats {
     /// What waits in the jitter buffer and in the loudspeaker's ring, milliseconds.
     pub audio_hold: Samples,
     pub audio_ring: Samples,
-    pub audio_capture: Samples,
     pub audio_network: Samples,
     pub recent: Recent,
-    pub begun: Option<Instant>,
 }
 
 /// Medians over the last two seconds, for the overlay.

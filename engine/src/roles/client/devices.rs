@@ -239,7 +239,6 @@ fn open_camera(world: &mut World, call: Entity) {
 /// Says what happened to a device, in the window and as a notice.
 pub fn note(world: &mut World, text: String) {
     calls::tell(world, Notice::Error(text.clone()));
-    world.resource_mut::<Sound>().note.clone_from(&text);
     calls::show(world, |showing| showing.controls.device_note = text);
 }
 

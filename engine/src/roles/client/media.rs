@@ -33,7 +33,7 @@ use crate::world::call::{CallState, Signalling};
 use crate::world::connection::{Connection, Exchange, Inbound, LinkEstimate, Path, Tracks};
 use crate::world::outgoing::{Encoder, LocalView, Source, TargetRate, VideoQueue, VideoSent, Voice};
 use crate::world::shared::{Demux, EngineWake, Settings};
-use crate::world::stats::StreamStats;
+use crate::world::stats::{Stats, StreamStats};
 use crate::world::stream::{AudioStream, Decoder, Frames, Ledger, PeerMute, StreamOf, VideoJitterBuffer};
 
 /// Calls that are over and still have a goodbye to send, and until when they may.
@@ -103,6 +103,9 @@ pub fn start(world: &mut World, call: Entity, start: &MediaStart, now: Instant) 
     if let Err(error) = transport.start(&parameters, start.controlling, now) {
         return calls::tell(world, crate::world::message::Notice::Error(error.text.to_string()));
     }
+    // A report tells of one call, not of those before it.
+    let mut stats = world.resource_mut::<Stats>();
+    *stats = Stats { priority: stats.priority, ..Default::default() };
     let settings = world.resource::<Settings>().0.clone();
     transport.set_desired(settings.most);
     match spawn(world, call, *transport, &settings, now) {
@@ -140,7 +143,6 @@ pub fn spawn(
         microphone: None,
         encoder: SyncCell::new(OpusEncoder::new(settings.audio_frame, settings.audio_rate)?),
         length: settings.audio_frame,
-        bitrate: settings.audio_rate,
         muted: world.resource::<crate::world::shared::Showing>().controls.muted,
         loudness: Default::default(),
         samples: Vec::new(),
