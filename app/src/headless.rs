@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, bounded};
 use engine::base::error::Result;
-use engine::base::time::{Duration, Instant, now};
+use engine::base::time::{Duration, Instant, WallTime, now};
 use engine::handle::{Command, Link, Notice, Redraw};
+use engine::layout::snapshot::Presented;
 use engine::media::report::Report;
 use engine::render::gpu::GpuContext;
 
@@ -57,8 +58,7 @@ pub fn run(link: &Link, bell: &Bell, plan: &Plan, interrupted: &Receiver<()>) ->
     let mut presenter = if plan.blind { None } else { open_presenter(plan.talk) };
     let (started, mut report, mut hung_up) = (now(), None, None::<Instant>);
     let mut end = plan.run_for.map(|time| started + time);
-    let beat = plan.present_hz.map(|hz| Duration::from_secs(1) / hz);
-    let mut next_beat = started;
+    let mut beat = plan.present_hz.map(|hz| Beat::new(hz, started));
     let send = |command| {
         if link.commands.try_send(command).is_ok() {
             link.wake.wake();
@@ -68,17 +68,21 @@ pub fn run(link: &Link, bell: &Bell, plan: &Plan, interrupted: &Receiver<()>) ->
         send(Command::Call(target.clone()));
     }
     loop {
-        if beat.is_none_or(|_| now() >= next_beat) {
-            if let Some(beat) = beat {
-                // Absolute beats, as a screen has them; those that a stall passed are left out.
-                next_beat += beat * ((now() - next_beat).as_nanos() / beat.as_nanos() + 1) as u32;
-            }
-            if let Some(snapshot) = link.view.take()
-                && let Some(shown) = &mut presenter
-                && let Err(error) = shown.present(snapshot, &link.presented)
-            {
-                eprintln!("drawing failed and stops: {error}");
-                presenter = None;
+        // What was drawn in time first: a picture that came since then has missed this refresh.
+        if let Some(shown) = beat.as_mut().and_then(|beat| beat.refresh(now())) {
+            tell(link, shown);
+        }
+        if let Some(snapshot) = link.view.take()
+            && let Some(screen) = &mut presenter
+        {
+            match (screen.present(snapshot), &mut beat) {
+                (Ok(None), _) => {}
+                (Ok(Some(drawn)), None) => tell(link, drawn),
+                (Ok(Some(drawn)), Some(beat)) => beat.drawn = Some(drawn),
+                (Err(error), _) => {
+                    eprintln!("drawing failed and stops: {error}");
+                    presenter = None;
+                }
             }
         }
         while let Some(notice) = link.notices.try_recv() {
@@ -105,20 +109,55 @@ pub fn run(link: &Link, bell: &Bell, plan: &Plan, interrupted: &Receiver<()>) ->
             hung_up = Some(at);
             send(Command::HangUp);
         }
-        let wait = [end.filter(|_| hung_up.is_none()), hung_up.map(|since| since + GRACE), beat.map(|_| next_beat)];
+        let refresh = beat.as_ref().filter(|beat| beat.drawn.is_some()).map(|beat| beat.next);
+        let wait = [end.filter(|_| hung_up.is_none()), hung_up.map(|since| since + GRACE), refresh];
         let until = wait.into_iter().flatten().min().unwrap_or(at + Duration::from_secs(1));
         let timeout = until.saturating_duration_since(now()).min(Duration::from_millis(200));
-        if beat.is_some() {
-            // A screen does not look earlier because something arrived.
-            crossbeam_channel::select! { recv(interrupted) -> _ => send(Command::HangUp), default(timeout) => {} }
-        } else {
-            crossbeam_channel::select! {
-                recv(bell.0) -> _ => {},
-                recv(interrupted) -> _ => { hung_up = Some(now()); send(Command::HangUp); },
-                default(timeout) => {},
-            }
+        crossbeam_channel::select! {
+            recv(bell.0) -> _ => {},
+            recv(interrupted) -> _ => { hung_up = Some(now()); send(Command::HangUp); },
+            default(timeout) => {},
         }
     }
+}
+
+/// The refreshes of a screen that is not there. What is drawn before one is seen at it; of two drawn pictures the newer
+/// (what graphics interfaces call a mailbox).
+#[derive(Debug)]
+struct Beat {
+    hz: u64,
+    next: Instant,
+    drawn: Option<Presented>,
+}
+
+impl Beat {
+    fn new(hz: u32, now: Instant) -> Self {
+        let hz = u64::from(hz.max(1));
+        Self { hz, next: next_refresh(now, hz), drawn: None }
+    }
+
+    /// Goes on to the refresh after `now`. What the one before it, if it has come, has put on the screen.
+    fn refresh(&mut self, now: Instant) -> Option<Presented> {
+        if now < self.next {
+            return None;
+        }
+        let shown = self.drawn.take().map(|drawn| Presented { at: self.next.max(drawn.at), ..drawn });
+        self.next = next_refresh(now, self.hz);
+        shown
+    }
+}
+
+/// Refreshes lie on the machine's clock, as a screen's do: where in one of them a call begins is chance.
+fn next_refresh(now: Instant, hz: u64) -> Instant {
+    let micros = WallTime::of(now).as_micros();
+    let next = (micros * hz / 1_000_000 + 1) * 1_000_000;
+    now + Duration::from_micros(next.div_ceil(hz) - micros)
+}
+
+/// Says what is on the screen now. A full pipe: the engine is behind by hundreds of pictures and counts this one as not
+/// shown.
+fn tell(link: &Link, shown: Presented) {
+    let _ = link.presented.try_send(shown);
 }
 
 fn open_presenter(talk: bool) -> Option<Presenter> {
@@ -148,5 +187,42 @@ fn say(notice: &Notice) {
         Notice::Connected { peer } => eprintln!("in call with {peer}"),
         Notice::Ended { outcome, reason, .. } => eprintln!("{outcome}: {reason}"),
         Notice::Error(text) => eprintln!("{text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::base::id::TileId;
+
+    use super::*;
+
+    fn drawn(at: Instant, frame: u64) -> Presented {
+        Presented { tile: TileId(1), frame, at, marker: None }
+    }
+
+    #[test]
+    fn a_picture_is_seen_at_the_refresh_after_it_was_drawn() {
+        let start = now();
+        let mut beat = Beat::new(60, start);
+        let first = beat.next;
+        assert!(first > start && first <= start + Duration::from_micros(16_667), "{:?}", first - start);
+        beat.drawn = Some(drawn(start, 1));
+        beat.drawn = Some(drawn(start, 2));
+        assert!(beat.refresh(first - Duration::from_micros(1)).is_none());
+        // Looked at late: the screen was not.
+        let seen = beat.refresh(first + Duration::from_millis(3)).expect("drawn in time");
+        assert_eq!((seen.frame, seen.at), (2, first));
+        assert!(beat.refresh(first + Duration::from_millis(4)).is_none());
+        let second = beat.next - first;
+        assert!(second.abs_diff(Duration::from_micros(16_667)) <= Duration::from_micros(1), "{second:?}");
+    }
+
+    #[test]
+    fn refreshes_do_not_drift_and_two_screens_agree() {
+        let start = now();
+        let (mut one, hz) = (start, 60);
+        (0..600).for_each(|_| one = next_refresh(one, hz));
+        let other = next_refresh(one - Duration::from_millis(5), hz);
+        assert!((other.max(one) - other.min(one)) <= Duration::from_micros(1));
     }
 }

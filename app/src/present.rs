@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use engine::base::error::Result;
-use engine::base::pipe::PipeSender;
 use engine::base::time::now;
 use engine::layout::snapshot::{Party, Presented, ViewSnapshot};
 use engine::media::marker::{self, Marker};
@@ -40,22 +39,22 @@ impl Presenter {
         Ok(Self { gpu, target, rgba: Vec::new(), last: ViewSnapshot::default() })
     }
 
-    /// Draws `snapshot`'s remote tile and tells the engine what is on the screen now.
-    pub fn present(&mut self, snapshot: ViewSnapshot, told: &PipeSender<Presented>) -> Result<()> {
+    /// Draws `snapshot`'s remote tile. A picture that was not drawn before, with the moment at which it was drawn.
+    ///
+    /// # Errors
+    /// The graphics device is lost.
+    pub fn present(&mut self, snapshot: ViewSnapshot) -> Result<Option<Presented>> {
         let mut remote = ViewSnapshot { tiles: snapshot.tiles.clone(), ..Default::default() };
         remote.tiles.retain(|tile| tile.party == Party::Remote && tile.picture.is_some());
         self.last = snapshot;
         if remote.tiles.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let drawn = self.target.render(&remote).iter().find(|tile| tile.new).copied();
-        let Some(drawn) = drawn else { return Ok(()) };
+        let Some(drawn) = drawn else { return Ok(None) };
         let marker = self.read_marker(&drawn)?;
-        // Reading back waits until it is drawn: now it is on the screen.
-        let at = now();
-        // A full pipe: the engine is behind by hundreds of pictures and counts this one as not shown.
-        let _ = told.try_send(Presented { tile: drawn.id, frame: drawn.frame, at, marker });
-        Ok(())
+        // Reading back waits until it is drawn.
+        Ok(Some(Presented { tile: drawn.id, frame: drawn.frame, at: now(), marker }))
     }
 
     /// The marker lies in the upper third of the card, wherever the card lies on the screen.

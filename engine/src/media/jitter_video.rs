@@ -337,6 +337,8 @@ impl VideoJitter {
         }
         match self.look_at_front() {
             Front::Whole(count) => {
+                // The sender began before this end could listen: no retransmission brings what came before.
+                self.urgent |= !self.handed_out;
                 self.discard(count);
                 true
             }

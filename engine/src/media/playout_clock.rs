@@ -2,8 +2,9 @@
 //! its own time is still there for the next one's references.
 //!
 //! A frame's play time is its media time on the local clock, as the quickest of the last frames came through, plus a
-//! target delay: the 95th percentile of how much later than the quickest frames come. On an even path both vanish and
-//! a frame is due the moment it is decoded.
+//! target delay: the 95th percentile of how much longer than the quickest frames are on their way. What the encoder
+//! varies is left out: a keyframe takes it several times as long, and no frame after it should wait for that. On an
+//! even path the target vanishes and a frame is due the moment it is decoded.
 
 use std::collections::VecDeque;
 
@@ -20,8 +21,8 @@ const MOST: i64 = 500_000;
 #[derive(Clone, Debug)]
 pub struct PlayoutClock {
     start: Instant,
-    /// Decoding time minus media time of the last frames.
-    transits: VecDeque<i64>,
+    /// Of the last frames: arrival minus media time, and the same without the encoder's time.
+    transits: VecDeque<(i64, i64)>,
     sorted: Vec<i64>,
     base: i64,
     target: i64,
@@ -41,23 +42,26 @@ impl PlayoutClock {
         }
     }
 
-    /// A frame with this RTP timestamp (90 kHz, extended) left the decoder at `decoded`.
-    pub fn on_frame(&mut self, timestamp: u64, decoded: Instant) {
-        let transit = self.micros(decoded).saturating_sub(media_micros(timestamp));
+    /// A frame with this RTP timestamp (90 kHz, extended) was whole at `arrived`, after `encode` in its encoder (zero
+    /// where the sender does not say).
+    pub fn on_frame(&mut self, timestamp: u64, arrived: Instant, encode: Duration) {
+        let transit = self.micros(arrived).saturating_sub(media_micros(timestamp));
         // The sender's timestamps began anew: what was measured says nothing any more.
-        if self.transits.back().is_some_and(|last| last.abs_diff(transit) > 10_000_000) {
+        if self.transits.back().is_some_and(|last| last.0.abs_diff(transit) > 10_000_000) {
             self.transits.clear();
         }
         if self.transits.len() == WINDOW {
             self.transits.pop_front();
         }
-        self.transits.push_back(transit);
+        let encode = i64::try_from(encode.as_micros()).unwrap_or(i64::MAX);
+        self.transits.push_back((transit, transit.saturating_sub(encode)));
+        self.base = self.transits.iter().map(|transit| transit.0).min().unwrap_or_default();
         self.sorted.clear();
-        self.sorted.extend(&self.transits);
+        self.sorted.extend(self.transits.iter().map(|transit| transit.1));
         self.sorted.sort_unstable();
-        self.base = self.sorted.first().copied().unwrap_or_default();
         let rank = (self.sorted.len() * 95).div_ceil(100).saturating_sub(1);
-        let variation = self.sorted.get(rank).map_or(0, |transit| transit - self.base);
+        let quickest = self.sorted.first().copied().unwrap_or_default();
+        let variation = self.sorted.get(rank).map_or(0, |path| path - quickest);
         self.target = if variation < IGNORED { 0 } else { variation.min(MOST) };
     }
 
@@ -117,7 +121,7 @@ mod tests {
         let mut clock = PlayoutClock::new(start);
         for frame in 0..200 {
             let decoded = at(start, frame, frame * 7 % 13 * 100);
-            clock.on_frame(90_000 + frame * FRAME, decoded);
+            clock.on_frame(90_000 + frame * FRAME, decoded, Duration::ZERO);
             assert_eq!(clock.choose(std::iter::once(90_000 + frame * FRAME), decoded), Some(0), "frame {frame}");
         }
         assert_eq!(clock.target(), Duration::ZERO);
@@ -128,12 +132,25 @@ mod tests {
         let start = now();
         let mut clock = PlayoutClock::new(start);
         let late = |frame: u64| frame * 7919 % 41 * 1000;
-        (0..200).for_each(|frame| clock.on_frame(frame * FRAME, at(start, frame, late(frame))));
+        (0..200).for_each(|frame| clock.on_frame(frame * FRAME, at(start, frame, late(frame)), Duration::ZERO));
         assert!((34..=40).contains(&clock.target().as_millis()), "{:?}", clock.target());
         let gap = clock.play_time(201 * FRAME) - clock.play_time(200 * FRAME);
         assert!((33..=34).contains(&gap.as_millis()), "{gap:?}");
         // When the path becomes even again, the delay goes with it.
-        (200..330).for_each(|frame| clock.on_frame(frame * FRAME, at(start, frame, 0)));
+        (200..330).for_each(|frame| clock.on_frame(frame * FRAME, at(start, frame, 0), Duration::ZERO));
+        assert_eq!(clock.target(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_keyframe_that_took_long_to_encode_delays_no_frame_after_it() {
+        let start = now();
+        let mut clock = PlayoutClock::new(start);
+        let slow = |frame: u64| Duration::from_millis(if frame % 10 == 0 { 40 } else { 3 });
+        for frame in 0..60 {
+            let arrived = at(start, frame, slow(frame).as_micros() as u64);
+            clock.on_frame(frame * FRAME, arrived, slow(frame));
+            assert_eq!(clock.choose(std::iter::once(frame * FRAME), arrived), Some(0), "frame {frame}");
+        }
         assert_eq!(clock.target(), Duration::ZERO);
     }
 
@@ -141,7 +158,7 @@ mod tests {
     fn of_several_due_frames_the_newest_is_shown_and_the_others_counted() {
         let start = now();
         let mut clock = PlayoutClock::new(start);
-        (0..3).for_each(|frame| clock.on_frame(frame * FRAME, at(start, frame, 0)));
+        (0..3).for_each(|frame| clock.on_frame(frame * FRAME, at(start, frame, 0), Duration::ZERO));
         let waiting = || (0..4).map(|frame| frame * FRAME);
         assert_eq!(clock.choose(waiting(), at(start, 2, 900)), Some(2));
         assert_eq!(clock.skipped(), 2);

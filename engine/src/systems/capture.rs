@@ -17,10 +17,18 @@ pub fn take_pictures(
 ) {
     for (source, mut encoder, mut queue, mut rate, mut view, mut sent) in &mut outgoings {
         let Some(source) = &source.0 else { continue };
-        let Some(captured) = source.take() else { continue };
-        sent.captured += 1;
-        view.picture = Some(captured.picture.clone());
-        view.frame += 1;
+        let new = source.take();
+        if let Some(captured) = &new {
+            sent.captured += 1;
+            view.picture = Some(captured.picture.clone());
+            view.frame += 1;
+        }
+        if !queue.open {
+            sent.skipped += u64::from(new.is_some() && queue.first.is_some());
+            queue.first = new.or(queue.first.take());
+            continue;
+        }
+        let Some(captured) = new.or(queue.first.take()) else { continue };
         let largest = rate.0.target().bytes_in(Duration::from_millis(100)) as usize;
         let brake = queue.units.brake(rate.0.target(), largest, now.0);
         if brake == Brake::Cut {

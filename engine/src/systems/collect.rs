@@ -3,7 +3,7 @@
 use bevy_ecs::system::{Query, Res, ResMut};
 
 use crate::base::time::WallTime;
-use crate::media::ledger::millis_between;
+use crate::media::ledger::{Stamps, millis_between};
 use crate::world::outgoing::{Encoder, VideoQueue};
 use crate::world::shared::{AppEnd, Now};
 use crate::world::stats::{Stats, StreamStats};
@@ -28,8 +28,11 @@ pub fn take_frames(now: Res<Now>, mut streams: Query<(&mut Decoder, &mut Frames,
             if let (Some(captured), Some(decoded)) = (frame.stamps.captured, frame.stamps.decoded) {
                 stats.captured_to_decoded.push(millis_between(captured, decoded));
             }
-            // By its arrival: what the path varies is smoothed; what the decoder varies under load is not made longer.
-            frames.clock.on_frame(frame.timestamp, frame.stamps.complete.or(frame.stamps.decoded).unwrap_or(now.0));
+            // What the path varies is smoothed; what the codecs vary under load is not made longer.
+            let Stamps { captured, encoded, complete, decoded, .. } = frame.stamps;
+            let encode = captured.zip(encoded).map(|(from, to)| to.saturating_duration_since(from));
+            let arrived = complete.or(decoded).unwrap_or(now.0);
+            frames.clock.on_frame(frame.timestamp, arrived, encode.unwrap_or_default());
             if frames.waiting.len() >= Frames::BOUND {
                 frames.waiting.pop_front();
                 frames.skipped += 1;

@@ -5,13 +5,13 @@ use bevy_ecs::system::{Query, Res};
 use crate::media::rate::DelayReport;
 use crate::net::transport::TransportEvent;
 use crate::world::connection::{Exchange, LinkEstimate, Path, Tracks};
-use crate::world::outgoing::{Encoder, LocalView, TargetRate, VideoSent};
+use crate::world::outgoing::{Encoder, TargetRate, VideoQueue, VideoSent};
 use crate::world::shared::Now;
 
 pub fn note_transport_events(
     now: Res<Now>,
     mut connections: Query<(&mut Exchange, &mut Path, &mut LinkEstimate, &Tracks)>,
-    mut outgoings: Query<(&mut Encoder, &mut TargetRate, &mut LocalView, &VideoSent)>,
+    mut outgoings: Query<(&mut Encoder, &mut TargetRate, &VideoSent, &mut VideoQueue)>,
 ) {
     for (mut exchange, mut path, mut link, tracks) in &mut connections {
         for event in exchange.0.events.drain(..) {
@@ -19,6 +19,9 @@ pub fn note_transport_events(
                 TransportEvent::Connected => {
                     path.connected = true;
                     path.heard = Some(now.0);
+                    if let Ok((.., mut queue)) = outgoings.get_mut(tracks.video_out) {
+                        queue.open = true;
+                    }
                 }
                 TransportEvent::Disconnected => {}
                 TransportEvent::KeyframeRequest => {
@@ -38,7 +41,7 @@ pub fn note_transport_events(
                 }
                 TransportEvent::Feedback(bytes) => {
                     let Some(report) = DelayReport::parse(&bytes) else { continue };
-                    if let Ok((_, mut rate, _, sent)) = outgoings.get_mut(tracks.video_out) {
+                    if let Ok((_, mut rate, sent, _)) = outgoings.get_mut(tracks.video_out) {
                         rate.0.on_report(&report, sent.sent > 0, now.0);
                     }
                 }

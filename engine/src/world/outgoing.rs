@@ -11,7 +11,7 @@ use crate::codec::video_encoder::VideoEncoder;
 use crate::device::Microphone;
 use crate::media::level::Loudness;
 use crate::media::rate::{RateControl, UnitQueue};
-use crate::media::video::Picture;
+use crate::media::video::{CapturedPicture, Picture};
 use crate::proto::rtp_h264::Packets;
 use crate::source::VideoSource;
 
@@ -34,6 +34,10 @@ pub struct VideoQueue {
     pub packets: Packets,
     /// 90 kHz timestamps count from here.
     pub epoch: Instant,
+    /// There is a path. The stream begins with the newest picture of before, as a keyframe.
+    pub open: bool,
+    /// That picture, until then.
+    pub first: Option<CapturedPicture>,
 }
 
 /// The local picture, for our own tile.

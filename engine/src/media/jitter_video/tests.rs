@@ -146,6 +146,19 @@ fn a_keyframe_is_asked_for_after_patience_and_once_per_round_trip() {
 }
 
 #[test]
+fn a_stream_that_began_before_us_is_asked_for_a_keyframe_at_once() {
+    let start = now();
+    let mut jitter = VideoJitter::default();
+    stream(2, 2, &[]).iter().for_each(|packet| push(&mut jitter, packet, start));
+    assert_eq!(poll_all(&mut jitter, start), [0u16; 0]);
+    // Until then the keyframe may have been overtaken.
+    assert!(!jitter.keyframe_due(start, None));
+    assert_eq!(poll_all(&mut jitter, start + REORDERING), [0u16; 0]);
+    assert!(jitter.keyframe_due(start + REORDERING, None));
+    assert!(!jitter.keyframe_due(start + REORDERING + ms(299), None));
+}
+
+#[test]
 fn after_a_decoder_error_a_keyframe_is_asked_for_at_once() {
     let start = now();
     let mut jitter = VideoJitter::default();

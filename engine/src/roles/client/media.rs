@@ -167,7 +167,13 @@ pub fn spawn(
             Source(None),
             Encoder(encoder),
             TargetRate(RateControl::new(settings.most)),
-            VideoQueue { units: UnitQueue::default(), packets: Packets::default(), epoch: now },
+            VideoQueue {
+                units: UnitQueue::default(),
+                packets: Packets::default(),
+                epoch: now,
+                open: false,
+                first: None,
+            },
             LocalView::default(),
             VideoSent::default(),
         ))
