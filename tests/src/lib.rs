@@ -2,6 +2,7 @@
 
 pub mod attack;
 pub mod capture;
+pub mod display;
 pub mod party;
 pub mod ports;
 pub mod process;

@@ -145,7 +145,7 @@ mod tests {
     fn a_keyframe_that_took_long_to_encode_delays_no_frame_after_it() {
         let start = now();
         let mut clock = PlayoutClock::new(start);
-        let slow = |frame: u64| Duration::from_millis(if frame % 10 == 0 { 40 } else { 3 });
+        let slow = |frame: u64| Duration::from_millis(if frame.is_multiple_of(10) { 40 } else { 3 });
         for frame in 0..60 {
             let arrived = at(start, frame, slow(frame).as_micros() as u64);
             clock.on_frame(frame * FRAME, arrived, slow(frame));
