@@ -72,19 +72,22 @@ pub fn screen(table: &mut Table) -> Outcome<()> {
 /// How soon after the accept there is something to hear and to see.
 pub fn setup(table: &mut Table) -> Outcome<()> {
     const CALLS: usize = 20;
-    let (mut audio, mut video, mut connected) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut audio, mut video, mut connected, mut lines) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..CALLS {
         for report in whole_call(2.0, SILENT)? {
             // A side that never heard or saw anything is as late as can be.
             connected.push(report.setup_ms.connected.unwrap_or(f64::INFINITY));
             audio.push(report.setup_ms.first_audio.unwrap_or(f64::INFINITY));
             video.push(report.setup_ms.first_video.unwrap_or(f64::INFINITY));
+            lines.push(f64::from(report.video.height.unwrap_or(0)));
         }
     }
     let worst = |values: &[f64]| values.iter().copied().reduce(f64::max);
     table.goal("connected after the accept, worst of 20 calls", worst(&connected), "", "ms");
     table.at_most("first sound after the accept, worst of 20 calls", worst(&audio), 1000.0, "ms");
     table.at_most("first picture after the accept, worst of 20 calls", worst(&video), 1500.0, "ms");
+    let least = lines.into_iter().reduce(f64::min);
+    table.at_least("lines of the picture after two seconds, least of 20 calls", least, 720.0, "");
     Ok(())
 }
 
