@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use engine::base::rate::Bitrate;
 use engine::device::{MicrophoneSpec, SpeakerSpec};
+use engine::net::impair::Impairment;
 use engine::proto::target::DEFAULT_BASE;
 use engine::source::SourceSpec;
 use engine::world::config::Config;
@@ -88,6 +89,13 @@ pub struct Options {
     /// The first of our ports: call control on TCP, media on the first free UDP port from here on
     #[arg(long, global = true, value_name = "B", help_heading = "Network")]
     pub base_port: Option<u16>,
+    /// Make the path worse than it is, both ways: lan, home, bad, burst, thin, spiky, international, or KEY=VALUE,… with
+    /// delay, jitter (ms), loss, reorder, dup (%), burst (datagrams), rate (kbit/s), queue (ms)
+    #[arg(long, global = true, value_name = "PROFILE", help_heading = "Network")]
+    pub impair: Option<Impairment>,
+    /// Where the chances of --impair begin: the same number, the same chances
+    #[arg(long, global = true, value_name = "N", help_heading = "Network")]
+    pub seed: Option<u64>,
     /// Media in the clear, for looking into it on a network of your own. Both sides must have it
     #[arg(long, global = true, hide = true)]
     pub plain: bool,
@@ -125,6 +133,8 @@ impl Options {
         config.find_chirps = config.microphone == MicrophoneSpec::Chirp;
         config.plain = self.plain;
         config.record_video.clone_from(&self.record_video);
+        config.impair = self.impair;
+        config.seed = self.seed.unwrap_or(config.seed);
         config
     }
 }

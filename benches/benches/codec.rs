@@ -2,7 +2,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use engine::base::rate::Bitrate;
-use engine::base::time::now;
+use engine::base::time::{Duration, now};
 use engine::codec::VideoCodec;
 use engine::codec::opus::{FrameLength, OpusDecoder, OpusEncoder};
 use engine::codec::video_decoder::VideoDecoder;
@@ -21,23 +21,23 @@ fn codec(c: &mut Criterion) {
         frame_rate: 30.0,
         bitrate: Bitrate::from_kbps(2500),
     };
-    let (start, mut encoder, mut units) = (now(), VideoEncoder::inline(config), Vec::new());
+    let (start, mut encoder, mut units) = (now(), VideoEncoder::inline(config, Duration::ZERO), Vec::new());
     let pictures = pictures(start);
     let mut turn = pictures.iter().cycle();
     group.bench_function("H.264 encode, 720p test card", |b| {
         b.iter(|| {
             let picture = turn.next().expect("a cycle").clone();
             encoder.submit(picture, start).expect("inline");
-            units.extend(encoder.poll());
+            units.extend(encoder.poll(start));
         });
     });
-    let mut encoder = VideoEncoder::inline(config);
+    let mut encoder = VideoEncoder::inline(config, Duration::ZERO);
     units.clear();
     for picture in &pictures {
         encoder.submit(picture.clone(), start).expect("inline");
-        units.extend(encoder.poll());
+        units.extend(encoder.poll(start));
     }
-    let mut decoder = VideoDecoder::inline(VideoCodec::H264);
+    let mut decoder = VideoDecoder::inline(VideoCodec::H264, Duration::ZERO);
     let mut turn = units.iter().cycle();
     let mut timestamp = 0;
     group.bench_function("H.264 decode, 720p test card", |b| {
@@ -52,7 +52,7 @@ fn codec(c: &mut Criterion) {
                 stamps: Stamps::default(),
             };
             decoder.submit(received, start);
-            decoder.poll()
+            decoder.poll(start)
         });
     });
     let sound: Vec<f32> = (0..240).map(|n| (n as f32 * 0.05).sin() * 0.3).collect();

@@ -1,5 +1,7 @@
 //! The engine: one world, one schedule, one thread. `tick` moves it by an argument; `run` moves it by the clock.
 
+pub mod pace;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -11,10 +13,11 @@ use mio::{Events, Poll, Token};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::Wake;
 use crate::base::thread;
-use crate::base::time::{self, CELL, Cell, Duration, Instant};
+use crate::base::time::{self, CELL, Duration, Instant};
 use crate::handle::{Link, Redraw, link};
 use crate::media::chirp::ChirpFinder;
 use crate::net::control::{ControlDoor, DoorLimits, TokenRange};
+use crate::net::door::Door;
 use crate::net::timer::Timer;
 use crate::net::tls::TlsIdentity;
 use crate::net::udp::UdpPort;
@@ -30,6 +33,8 @@ use crate::world::shared::{
     AppEnd, Arriving, Demux, Due, EngineWake, MediaPort, Now, Quit, Recording, Settings, Showing, Sound,
 };
 use crate::world::stats::Stats;
+
+use pace::{Pace, Turn};
 
 const UDP: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -104,17 +109,21 @@ impl Engine {
         let wake = Wake::new(mio::Waker::new(poll.registry(), WAKER).map_err(failed)?);
         let (link, end) = link(wake.clone(), redraw);
         let (base, name) = (config.base_port, config.name.clone());
+        let (impair, seed) = (config.impair, config.seed);
         let mut engine = Self::new(config, wake.clone(), end, time::now())?;
         let quit = engine.world.resource::<Quit>().0.clone();
         let signer = engine.world.resource::<Signalling>().identity.device();
         let tls = TlsIdentity::new(signer)?;
         let door = ControlDoor::bind(base, poll.registry(), DOOR, tls, DoorLimits::default())?;
         let mut udp = UdpPort::open(base)?;
+        if let Some(impairment) = impair {
+            udp.impair(impairment, seed);
+        }
         udp.register(poll.registry(), UDP).map_err(failed)?;
         let timer = Timer::new(poll.registry(), TIMER).map_err(failed)?;
         let (base_port, media_port) = (door.port(), udp.port());
         engine.world.insert_resource(MediaPort { udp: Some(udp), port: media_port, sent: Default::default() });
-        engine.world.resource_mut::<Signalling>().door = Some(door);
+        engine.world.resource_mut::<Signalling>().door = Some(Door::Tcp(Box::new(door)));
         let notices = &engine.world.resource::<AppEnd>().notices;
         let _ = notices.try_send(Notice::Listening { base_port });
         let thread = std::thread::Builder::new()
@@ -150,24 +159,16 @@ impl Engine {
         &mut self.schedule
     }
 
-    /// The loop. An arrival runs a tick at once, unless an arrival already ran one in this cell: then at the next
-    /// boundary. A deadline runs at the first boundary at or after it. Ticks run by the timer do not use up the cell.
+    /// The loop on the clock: [`Pace`] says when a tick runs.
     fn run(mut self, mut poll: Poll, mut timer: Timer) {
         thread::sharpen_timers();
         self.world.resource_mut::<Stats>().priority = thread::raise_priority();
         let start = time::now();
         let mut events = Events::with_capacity(256);
-        let mut arrived_in: Option<Cell> = None;
-        let mut deferred = false;
-        let mut not_before = Cell(0);
+        let mut pace = Pace::new(start);
         self.tick(start);
         while !self.world.resource::<Quit>().0.load(Ordering::Relaxed) {
-            let cell = Cell::of(time::now(), start);
-            let boundary = deferred.then(|| Cell(cell.0 + 1).begins(start));
-            // After a tick run by the timer the next one is in another cell: a deadline that stays in the past
-            // through a fault must not become a loop that never sleeps.
-            let due = self.due().map(|at| Cell::ceil(at, start).max(not_before).begins(start));
-            let next = [boundary, due].into_iter().flatten().min();
+            let next = pace.next(time::now(), self.due());
             timer.arm(next);
             if let Err(error) = poll.poll(&mut events, timer.poll_timeout())
                 && error.kind() != std::io::ErrorKind::Interrupted
@@ -175,14 +176,13 @@ impl Engine {
                 break;
             }
             let woken = time::now();
-            let mut arrival = deferred;
+            let mut arrived = false;
             for event in &events {
                 match event.token() {
-                    UDP => arrival = true,
-                    WAKER => arrival = true,
                     TIMER => timer.fired(),
+                    UDP | WAKER => arrived = true,
                     _ => {
-                        arrival = true;
+                        arrived = true;
                         if let Some(door) = &mut self.world.resource_mut::<Signalling>().door {
                             door.handle_ready(event, woken);
                         }
@@ -190,19 +190,11 @@ impl Engine {
                 }
             }
             let more = self.receive();
-            let cell = Cell::of(woken, start);
-            let is_due = next.is_some_and(|at| at <= woken);
-            if arrival && arrived_in != Some(cell) {
-                arrived_in = Some(cell);
-                deferred = more;
-            } else if is_due {
-                deferred = more;
-                not_before = Cell(cell.0 + 1);
-            } else {
-                deferred = arrival || more;
-                continue;
+            match pace.turn(woken, arrived, more, next) {
+                Some(Turn::Arrival) => self.measured_tick(woken, None),
+                Some(Turn::Deadline) => self.measured_tick(woken, next),
+                None => {}
             }
-            self.measured_tick(woken, due.filter(|_| is_due && !arrival));
         }
         client::shut_down(&mut self.world);
     }

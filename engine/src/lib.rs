@@ -35,6 +35,7 @@
 //! Imports point down only.
 //!
 //! ```text
+//!  6  lab                               whole engines in virtual time
 //!  5  engine, handle                    run loop; the app's end of the channels
 //!  4  roles                             client; never import each other
 //!  3  systems                           one verb per file; never import each other
@@ -58,6 +59,8 @@ pub mod device;
 pub mod engine;
 #[cfg(feature = "client")]
 pub mod handle;
+#[cfg(feature = "client")]
+pub mod lab;
 pub mod layout;
 pub mod media;
 pub mod net;

@@ -11,7 +11,7 @@ use crate::base::error::Result;
 use crate::base::id::UnitNumber;
 use crate::base::pipe::Wake;
 use crate::base::pool::ArcPool;
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 use crate::media::encoded::ReceivedUnit;
 use crate::media::ledger::Stamps;
 use crate::media::video::Picture;
@@ -74,10 +74,10 @@ impl VideoDecoder {
         Ok(Self::with(Worker::spawn("video-decoder", BOUND, job, wake)?, shared))
     }
 
-    /// The same without a thread: `submit` decodes, and its `now` is the `decoded` stamp.
-    pub fn inline(codec: VideoCodec) -> Self {
+    /// The same without a thread: `submit` decodes, which takes `takes` of virtual time.
+    pub fn inline(codec: VideoCodec, takes: Duration) -> Self {
         let (job, shared) = DecodeJob::new(codec);
-        Self::with(Worker::inline(job), shared)
+        Self::with(Worker::inline(job, takes), shared)
     }
 
     /// Hands a unit over; `true` when it was taken. When the decoder is behind (or gone), this unit and all up to the
@@ -99,13 +99,18 @@ impl VideoDecoder {
     }
 
     /// The next frame, in the order of the units.
-    pub fn poll(&mut self) -> Option<DecodedFrame> {
-        self.worker.poll()
+    pub fn poll(&mut self, now: Instant) -> Option<DecodedFrame> {
+        self.worker.poll(now)
     }
 
     /// True once after the decoder lost its place: ask for a keyframe.
     pub fn wants_keyframe(&self) -> bool {
         self.shared.wants_keyframe.swap(false, Ordering::AcqRel)
+    }
+
+    /// When the next frame is ready, in virtual time.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.worker.next_due()
     }
 
     /// True when the decoder has ended by itself: make a new one and ask for a keyframe.

@@ -12,7 +12,7 @@ use crate::base::error::Result;
 use crate::base::id::UnitNumber;
 use crate::base::pipe::{Refusal, Wake};
 use crate::base::rate::Bitrate;
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 use crate::media::encoded::EncodedUnit;
 use crate::media::scale::Scaler;
 use crate::media::video::{CapturedPicture, Picture};
@@ -77,10 +77,10 @@ impl VideoEncoder {
         Ok(Self { worker, shared, submitted: 0, refused: 0 })
     }
 
-    /// The same without a thread: `submit` encodes, and its `now` is the `encoded` stamp.
-    pub fn inline(config: EncoderConfig) -> Self {
+    /// The same without a thread: `submit` encodes, which takes `takes` of virtual time.
+    pub fn inline(config: EncoderConfig, takes: Duration) -> Self {
         let (job, shared) = EncodeJob::new(config);
-        Self { worker: Worker::inline(job), shared, submitted: 0, refused: 0 }
+        Self { worker: Worker::inline(job, takes), shared, submitted: 0, refused: 0 }
     }
 
     /// Hands a picture over. `Full`: the encoder is busy; skip this picture (it has been counted).
@@ -94,8 +94,8 @@ impl VideoEncoder {
     }
 
     /// The next unit, in the order of the pictures.
-    pub fn poll(&mut self) -> Option<EncodedUnit> {
-        self.worker.poll()
+    pub fn poll(&mut self, now: Instant) -> Option<EncodedUnit> {
+        self.worker.poll(now)
     }
 
     /// Makes the next unit a keyframe. When the source stands still, submit its last picture again.
@@ -119,6 +119,11 @@ impl VideoEncoder {
 
     pub fn is_full(&self) -> bool {
         self.worker.is_full()
+    }
+
+    /// When the next unit is ready, in virtual time.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.worker.next_due()
     }
 
     /// True when the encoder has ended by itself: make a new one.

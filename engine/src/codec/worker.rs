@@ -8,7 +8,17 @@ use std::thread::JoinHandle;
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::{PipeReceiver, PipeSender, Refusal, Wake, pipe};
-use crate::base::time::{Instant, now};
+use crate::base::time::{Duration, Instant, now};
+
+/// How the work is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Work {
+    /// On threads of their own, as long as it takes.
+    #[default]
+    Threads,
+    /// Inside the tick, in virtual time: encoding and decoding a picture take so long.
+    Inline { encode: Duration, decode: Duration },
+}
 
 /// What a worker does with each item.
 pub trait Job: Send + 'static {
@@ -44,7 +54,18 @@ impl Clock {
 #[derive(Debug)]
 pub enum Worker<J: Job> {
     Thread(Thread<J::In, J::Out>),
-    Inline { job: Option<J>, out: VecDeque<J::Out> },
+    Inline(Inline<J>),
+}
+
+/// A job that is done inside [`Worker::submit`] and takes a stated time: for virtual time.
+#[derive(Debug)]
+pub struct Inline<J: Job> {
+    job: Option<J>,
+    /// As long as each item takes.
+    takes: Duration,
+    /// What was made, and when it is ready.
+    out: VecDeque<(Instant, J::Out)>,
+    busy_until: Option<Instant>,
 }
 
 /// A job on its thread. Dropping it closes both pipes, so that the thread ends after the item it works on, and joins.
@@ -101,21 +122,23 @@ impl<J: Job> Worker<J> {
         Ok(Self::Thread(Thread { pipes: Some((to, from)), gone, thread: Some(thread) }))
     }
 
-    /// The same job without a thread: it is done inside [`Self::submit`].
-    pub const fn inline(job: J) -> Self {
-        Self::Inline { job: Some(job), out: VecDeque::new() }
+    /// The same job without a thread: it is done inside [`Self::submit`], and each item takes `takes` of virtual time.
+    pub const fn inline(job: J, takes: Duration) -> Self {
+        Self::Inline(Inline { job: Some(job), takes, out: VecDeque::new(), busy_until: None })
     }
 
-    /// Hands an item over. Inline the work is done here, at `now`.
+    /// Hands an item over. Inline the work is done here; its result is ready when the time it takes is over.
     pub fn submit(&mut self, item: J::In, now: Instant) -> Result<(), Refusal<J::In>> {
         match self {
             Self::Thread(Thread { pipes: Some((to, _)), .. }) => to.try_send(item),
-            Self::Inline { job: Some(running), out } => {
-                match running.run(item, Clock::At(now)) {
-                    Ok(result) => out.extend(result),
+            Self::Inline(Inline { job: Some(running), takes, out, busy_until }) => {
+                let ready = busy_until.map_or(now, |busy| busy.max(now)) + *takes;
+                *busy_until = Some(ready);
+                match running.run(item, Clock::At(ready)) {
+                    Ok(result) => out.extend(result.map(|result| (ready, result))),
                     Err(_) => {
-                        if let Self::Inline { job, .. } = self {
-                            *job = None;
+                        if let Self::Inline(inline) = self {
+                            inline.job = None;
                         }
                     }
                 }
@@ -125,11 +148,19 @@ impl<J: Job> Worker<J> {
         }
     }
 
-    /// The next result, in the order of the items.
-    pub fn poll(&mut self) -> Option<J::Out> {
+    /// The next result that is ready at `now`, in the order of the items.
+    pub fn poll(&mut self, now: Instant) -> Option<J::Out> {
         match self {
             Self::Thread(thread) => thread.pipes.as_ref()?.1.try_recv(),
-            Self::Inline { out, .. } => out.pop_front(),
+            Self::Inline(inline) => inline.out.pop_front_if(|(ready, _)| *ready <= now).map(|(_, result)| result),
+        }
+    }
+
+    /// When the next result is ready; `None` where a thread's wake says so.
+    pub fn next_due(&self) -> Option<Instant> {
+        match self {
+            Self::Thread(_) => None,
+            Self::Inline(inline) => inline.out.front().map(|(ready, _)| *ready),
         }
     }
 
@@ -137,7 +168,7 @@ impl<J: Job> Worker<J> {
     pub fn is_full(&self) -> bool {
         match self {
             Self::Thread(thread) => thread.pipes.as_ref().is_some_and(|(to, _)| to.is_full()),
-            Self::Inline { .. } => false,
+            Self::Inline(_) => false,
         }
     }
 
@@ -145,7 +176,7 @@ impl<J: Job> Worker<J> {
     pub fn is_gone(&self) -> bool {
         match self {
             Self::Thread(thread) => thread.gone.load(Ordering::Acquire),
-            Self::Inline { job, .. } => job.is_none(),
+            Self::Inline(inline) => inline.job.is_none(),
         }
     }
 }
@@ -163,7 +194,6 @@ impl<I, O> Drop for Thread<I, O> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::time::Duration;
 
     struct Half;
 
@@ -191,10 +221,22 @@ mod tests {
         (0..4).for_each(|item| worker.submit(item, now()).expect("room"));
         let mut results = Vec::new();
         wait_until(|| {
-            results.extend(worker.poll());
+            results.extend(worker.poll(now()));
             results.len() == 2
         });
         assert_eq!(results, [0, 1]);
+    }
+
+    #[test]
+    fn inline_work_takes_its_time_one_item_after_another() {
+        let start = now();
+        let ms = Duration::from_millis;
+        let mut worker = Worker::inline(Half, ms(3));
+        worker.submit(2, start).expect("room");
+        worker.submit(4, start + ms(1)).expect("room");
+        assert_eq!((worker.poll(start + ms(2)), worker.next_due()), (None, Some(start + ms(3))));
+        assert_eq!((worker.poll(start + ms(3)), worker.next_due()), (Some(1), Some(start + ms(6))));
+        assert_eq!((worker.poll(start + ms(6)), worker.next_due()), (Some(2), None));
     }
 
     #[test]

@@ -66,6 +66,13 @@ pub struct LinkId {
     generation: u32,
 }
 
+impl LinkId {
+    /// The id of a link that no slot holds.
+    pub(super) const fn numbered(number: u32) -> Self {
+        Self { slot: number, generation: u32::MAX }
+    }
+}
+
 /// What happened at the door.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ControlEvent {

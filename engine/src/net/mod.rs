@@ -3,6 +3,8 @@
 pub mod bucket;
 pub mod control;
 pub mod datagram;
+pub mod door;
+pub mod impair;
 pub mod interfaces;
 pub mod link;
 pub mod tcp;

@@ -8,8 +8,10 @@ use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::datagram::{Class, Inbox, Outbox};
+use super::impair::Impairment;
+use super::impair::port::ImpairedPort;
 use crate::base::error::{Error, Kind, Result};
-use crate::base::time;
+use crate::base::time::{self, Instant};
 
 /// Ports in a media range: base … base + 100.
 pub const SPAN: u16 = 100;
@@ -30,6 +32,7 @@ pub struct UdpPort {
     class: Class,
     buffers: Vec<u8>,
     drops: u64,
+    impaired: Option<Box<ImpairedPort>>,
 }
 
 impl UdpPort {
@@ -67,7 +70,7 @@ impl UdpPort {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         let port = socket.local_addr()?.port();
         let buffers = vec![0; RECEIVE_BYTES * BATCH_SIZE];
-        let mut udp = Self { socket, state, port, dual_stack, class: Class::Audio, buffers, drops: 0 };
+        let mut udp = Self { socket, state, port, dual_stack, class: Class::Audio, buffers, drops: 0, impaired: None };
         udp.set_class(Class::Video);
         Ok(udp)
     }
@@ -85,8 +88,26 @@ impl UdpPort {
         self.drops
     }
 
+    /// From now on the path is as `impairment` says, both ways, with chances drawn from `seed`.
+    pub fn impair(&mut self, impairment: Impairment, seed: u64) {
+        self.impaired = Some(Box::new(ImpairedPort::new(impairment, seed)));
+    }
+
+    /// When a datagram that an impaired path holds is through; `None` where none is held.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.impaired.as_ref().and_then(|impaired| impaired.next_due())
+    }
+
     /// Moves what has arrived into `inbox`, stamped. True when more may be waiting: call again after the tick.
     pub fn receive(&mut self, inbox: &mut Inbox) -> bool {
+        let more = self.receive_from_socket(inbox);
+        if let Some(impaired) = &mut self.impaired {
+            impaired.deliver(inbox, time::now());
+        }
+        more
+    }
+
+    fn receive_from_socket(&mut self, inbox: &mut Inbox) -> bool {
         let mut metas = [RecvMeta::default(); BATCH_SIZE];
         for _ in 0..RECEIVES_PER_WAKE {
             let mut chunks = self.buffers.chunks_exact_mut(RECEIVE_BYTES);
@@ -105,16 +126,27 @@ impl UdpPort {
                 let from = SocketAddr::new(canonical(meta.addr.ip()), meta.addr.port());
                 let Some(bytes) = buffer.get(..meta.len) else { continue };
                 for datagram in bytes.chunks(meta.stride.max(1)) {
-                    inbox.push(from, to, at, datagram);
+                    match &mut self.impaired {
+                        None => inbox.push(from, to, at, datagram),
+                        Some(impaired) => impaired.arrive(from, to, datagram, at),
+                    }
                 }
             }
         }
         true
     }
 
-    /// Sends everything in `outbox`, runs of equal destination and size as one segmented call. What the kernel
-    /// does not take is counted and lost.
-    pub fn send(&mut self, outbox: &Outbox) {
+    /// Sends everything in `outbox`, or what an impaired path has let through by `now`. What the kernel does not take is
+    /// counted and lost.
+    pub fn send(&mut self, outbox: &Outbox, now: Instant) {
+        let Some(mut impaired) = self.impaired.take() else { return self.put(outbox) };
+        impaired.leave(outbox, now);
+        self.put(impaired.through(now));
+        self.impaired = Some(impaired);
+    }
+
+    /// Runs of equal destination and size go as one segmented call.
+    fn put(&mut self, outbox: &Outbox) {
         let mut rest = outbox.datagrams.as_slice();
         while let Some(first) = rest.first() {
             let size = first.range.len();
@@ -261,7 +293,7 @@ mod tests {
             outbox.push(from, to, Class::Video, &vec![n; if n == 19 { 300 } else { 1200 }]);
         }
         outbox.push(from, to, Class::Audio, &[99; 80]);
-        sender.send(&outbox);
+        sender.send(&outbox, time::now());
         assert_eq!(sender.drops(), 0);
         let inbox = receive_all(&mut receiver, &mut poll, 21);
         assert_eq!(inbox.datagrams().len(), 21);

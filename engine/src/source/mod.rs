@@ -28,15 +28,28 @@ pub enum SourceSpec {
     File(PathBuf),
 }
 
-/// A source of pictures on its own thread. Dropping it ends and joins the thread.
+/// A source of pictures, on its own thread or asked in virtual time. Dropping it ends and joins the thread.
 #[derive(Debug)]
 pub struct VideoSource {
-    shared: Arc<Shared>,
-    /// Closed to end the thread.
-    stop: Option<PipeSender<()>>,
-    thread: Option<JoinHandle<()>>,
+    running: Running,
     size: (u32, u32),
     frame_rate: f32,
+}
+
+#[derive(Debug)]
+enum Running {
+    Thread {
+        shared: Arc<Shared>,
+        /// Closed to end the thread.
+        stop: Option<PipeSender<()>>,
+        thread: Option<JoinHandle<()>>,
+    },
+    Inline {
+        feed: Feed,
+        pace: Pace,
+        captured: u64,
+        failure: Option<Error>,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -53,26 +66,40 @@ enum Feed {
     File(Box<FileSource>),
 }
 
+impl Feed {
+    /// The feed, its size and its rate, which is the file's where there is one.
+    fn open(spec: SourceSpec) -> Result<(Self, (u32, u32), f32)> {
+        let (feed, size, frame_rate) = match spec {
+            SourceSpec::TestCard { width, height, frame_rate } => {
+                let card = TestCard::new(width, height, frame_rate);
+                let size = card.size();
+                (Self::TestCard(Box::new(card)), size, frame_rate)
+            }
+            SourceSpec::File(path) => {
+                let file = FileSource::open(&path)?;
+                let (size, frame_rate) = (file.size(), file.frame_rate());
+                (Self::File(Box::new(file)), size, frame_rate)
+            }
+        };
+        // A rate outside of this is a broken file or a slip of the hand, and would spin or never draw.
+        Ok((feed, size, frame_rate.clamp(1.0, 120.0)))
+    }
+
+    fn capture(&mut self, at: Instant) -> Result<CapturedPicture> {
+        match self {
+            Self::TestCard(card) => Ok(card.draw(at)),
+            Self::File(file) => file.next(at),
+        }
+    }
+}
+
 impl VideoSource {
     /// Opens the source and starts its thread; `wake` is called after each picture.
     ///
     /// # Errors
     /// The file cannot be opened (`Kind::Gone`) or read (`Kind::Malformed`), in one line for a person.
     pub fn spawn(spec: SourceSpec, wake: Wake) -> Result<Self> {
-        let (feed, size, frame_rate) = match spec {
-            SourceSpec::TestCard { width, height, frame_rate } => {
-                let card = TestCard::new(width, height, frame_rate);
-                let size = card.size();
-                (Feed::TestCard(Box::new(card)), size, frame_rate)
-            }
-            SourceSpec::File(path) => {
-                let file = FileSource::open(&path)?;
-                let (size, frame_rate) = (file.size(), file.frame_rate());
-                (Feed::File(Box::new(file)), size, frame_rate)
-            }
-        };
-        // A rate outside of this is a broken file or a slip of the hand, and would spin or never draw.
-        let frame_rate = frame_rate.clamp(1.0, 120.0);
+        let (feed, size, frame_rate) = Feed::open(spec)?;
         let shared = Arc::new(Shared::default());
         let (stop, stopped) = pipe::<()>(1);
         let (ours, pace) = (shared.clone(), Pace { start: now(), frame_rate, number: 0 });
@@ -80,7 +107,17 @@ impl VideoSource {
             .name("video-source".to_owned())
             .spawn(move || run(feed, pace, &ours, &stopped, &wake))
             .map_err(|error| Error::new(Kind::Retry, format!("cannot start the thread video-source: {error}")))?;
-        Ok(Self { shared, stop: Some(stop), thread: Some(thread), size, frame_rate })
+        Ok(Self { running: Running::Thread { shared, stop: Some(stop), thread: Some(thread) }, size, frame_rate })
+    }
+
+    /// The same without a thread: [`Self::take`] captures what is due.
+    ///
+    /// # Errors
+    /// As [`Self::spawn`].
+    pub fn inline(spec: SourceSpec, now: Instant) -> Result<Self> {
+        let (feed, size, frame_rate) = Feed::open(spec)?;
+        let pace = Pace { start: now, frame_rate, number: 0 };
+        Ok(Self { running: Running::Inline { feed, pace, captured: 0, failure: None }, size, frame_rate })
     }
 
     /// The names of the sources there are, as a person gives them.
@@ -89,23 +126,43 @@ impl VideoSource {
     }
 
     /// The newest picture that was not taken yet.
-    pub fn take(&self) -> Option<CapturedPicture> {
-        self.shared.latest.take()
+    pub fn take(&mut self, now: Instant) -> Option<CapturedPicture> {
+        match &mut self.running {
+            Running::Thread { shared, .. } => shared.latest.take(),
+            Running::Inline { feed, pace, captured, failure } => {
+                if failure.is_some() || now < pace.due() {
+                    return None;
+                }
+                let picture = feed.capture(now).map_err(|error| *failure = Some(error)).ok()?;
+                *captured += 1;
+                pace.advance(now);
+                Some(picture)
+            }
+        }
+    }
+
+    /// When the next picture is due, in virtual time; `None` where a thread's wake says so.
+    pub fn next_due(&self) -> Option<Instant> {
+        match &self.running {
+            Running::Thread { .. } => None,
+            Running::Inline { pace, failure, .. } => failure.is_none().then(|| pace.due()),
+        }
     }
 
     /// Pictures captured so far.
     pub fn captured_count(&self) -> u64 {
-        self.shared.captured.load(Ordering::Relaxed)
-    }
-
-    /// Pictures that a newer one replaced before anybody took them.
-    pub fn replaced_count(&self) -> u64 {
-        self.shared.latest.replaced()
+        match &self.running {
+            Running::Thread { shared, .. } => shared.captured.load(Ordering::Relaxed),
+            Running::Inline { captured, .. } => *captured,
+        }
     }
 
     /// Why the source ended by itself; `None` while it runs.
     pub fn failure(&self) -> Option<&Error> {
-        self.shared.failure.get()
+        match &self.running {
+            Running::Thread { shared, .. } => shared.failure.get(),
+            Running::Inline { failure, .. } => failure.as_ref(),
+        }
     }
 
     pub const fn size(&self) -> (u32, u32) {
@@ -119,8 +176,9 @@ impl VideoSource {
 
 impl Drop for VideoSource {
     fn drop(&mut self) {
-        self.stop = None;
-        if let Some(thread) = self.thread.take() {
+        let Running::Thread { stop, thread, .. } = &mut self.running else { return };
+        *stop = None;
+        if let Some(thread) = thread.take() {
             // A panic in there has been reported by the hook; the source is gone either way.
             let _ = thread.join();
         }
@@ -158,11 +216,7 @@ fn run(mut feed: Feed, mut pace: Pace, shared: &Shared, stopped: &PipeReceiver<(
         if at < pace.due() {
             continue;
         }
-        let captured = match &mut feed {
-            Feed::TestCard(card) => Ok(card.draw(at)),
-            Feed::File(file) => file.next(at),
-        };
-        match captured {
+        match feed.capture(at) {
             Ok(picture) => {
                 shared.latest.put(picture);
                 shared.captured.fetch_add(1, Ordering::Relaxed);
@@ -186,12 +240,12 @@ mod tests {
     #[test]
     fn cards_come_at_their_rate_stamped_as_painted() {
         let card = SourceSpec::TestCard { width: 320, height: 180, frame_rate: 100.0 };
-        let source = VideoSource::spawn(card, Wake::none()).expect("a card");
+        let mut source = VideoSource::spawn(card, Wake::none()).expect("a card");
         let deadline = now() + Duration::from_secs(20);
         let mut taken: Vec<CapturedPicture> = Vec::new();
         while taken.len() < 10 {
             assert!(now() < deadline, "{} pictures", taken.len());
-            match source.take() {
+            match source.take(now()) {
                 Some(picture) => taken.push(picture),
                 None => std::thread::yield_now(),
             }
@@ -216,6 +270,21 @@ mod tests {
         assert!((pace.due() - start).abs_diff(Duration::from_secs(100)) < Duration::from_micros(1));
         pace.advance(start + Duration::from_millis(101_020));
         assert_eq!(pace.number, 3030);
+    }
+
+    #[test]
+    fn in_virtual_time_a_picture_comes_when_it_is_due() {
+        let start = now();
+        let card = SourceSpec::TestCard { width: 320, height: 180, frame_rate: 50.0 };
+        let mut source = VideoSource::inline(card, start).expect("a card");
+        assert_eq!(source.next_due(), Some(start));
+        assert_eq!(source.take(start).map(|picture| picture.captured), Some(start));
+        assert!(source.take(start).is_none());
+        let due = source.next_due().expect("another one");
+        assert!((due - start).abs_diff(Duration::from_millis(20)) < Duration::from_micros(1));
+        assert!(source.take(due - Duration::from_micros(1)).is_none());
+        assert!(source.take(due).is_some());
+        assert_eq!(source.captured_count(), 2);
     }
 
     #[test]

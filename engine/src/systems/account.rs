@@ -4,12 +4,14 @@ use bevy_ecs::system::{Query, Res, ResMut};
 use bevy_platform::cell::SyncCell;
 
 use crate::base::time::Duration;
+use crate::net::udp::UdpPort;
+use crate::source::VideoSource;
 use crate::world::call::{CallState, Signalling};
 use crate::world::connection::{Connection, LinkEstimate, Path};
-use crate::world::outgoing::{TargetRate, VideoQueue, VideoSent, Voice};
-use crate::world::shared::{Arriving, Due, Now, Sound};
+use crate::world::outgoing::{Encoder, Source, TargetRate, VideoQueue, VideoSent, Voice};
+use crate::world::shared::{Arriving, Due, MediaPort, Now, Sound};
 use crate::world::stats::{Stats, StreamStats};
-use crate::world::stream::{Frames, VideoJitterBuffer};
+use crate::world::stream::{Decoder, Frames, VideoJitterBuffer};
 
 /// While an audio device is open the ring and the microphone must be looked at this often.
 const WITH_SOUND: Duration = Duration::from_micros(2500);
@@ -22,15 +24,19 @@ pub fn gather_due(
     mut due: ResMut<Due>,
     mut sound: ResMut<Sound>,
     signalling: Res<Signalling>,
+    port: Res<MediaPort>,
     calls: Query<&CallState>,
     connections: Query<&Connection>,
-    streams: Query<(&Frames, &VideoJitterBuffer)>,
-    outgoings: Query<(&VideoQueue, &TargetRate)>,
+    streams: Query<(&Frames, &VideoJitterBuffer, &Decoder)>,
+    outgoings: Query<(&VideoQueue, &TargetRate, &Encoder, &Source)>,
     mut voices: Query<&mut Voice>,
 ) {
     due.0 = None;
     if let Some(deadline) = signalling.door.as_ref().and_then(|door| door.deadline()) {
         due.at(deadline);
+    }
+    if let Some(at) = port.udp.as_ref().and_then(UdpPort::next_due) {
+        due.at(at);
     }
     for call in &calls {
         if let Some(deadline) = call.machine.deadline() {
@@ -41,18 +47,14 @@ pub fn gather_due(
     for connection in &connections {
         due.at(connection.transport.deadline());
     }
-    for (frames, jitter) in &streams {
-        if let Some(at) = frames.clock.next_due(frames.waiting.iter().map(|frame| frame.timestamp)) {
-            due.at(at);
-        }
-        if let Some(at) = jitter.0.next_due() {
-            due.at(at);
-        }
+    for (frames, jitter, decoder) in &streams {
+        let frame = frames.clock.next_due(frames.waiting.iter().map(|frame| frame.timestamp));
+        [frame, jitter.0.next_due(), decoder.0.next_due()].into_iter().flatten().for_each(|at| due.at(at));
     }
-    for (queue, rate) in &outgoings {
-        if let Some(at) = queue.units.next_due(rate.0.target(), now.0) {
-            due.at(at);
-        }
+    for (queue, rate, encoder, source) in &outgoings {
+        let unit = queue.units.next_due(rate.0.pace(), now.0);
+        let picture = source.0.as_ref().and_then(VideoSource::next_due);
+        [unit, encoder.0.next_due(), picture].into_iter().flatten().for_each(|at| due.at(at));
     }
     let mut sounding = false;
     if let Some(speaker) = sound.speaker.as_mut().map(SyncCell::get) {

@@ -13,11 +13,11 @@ use crate::world::shared::Now;
 /// The newest picture of each source goes to its encoder, in the size that the target rate is good for.
 pub fn take_pictures(
     now: Res<Now>,
-    mut outgoings: Query<(&Source, &mut Encoder, &mut VideoQueue, &mut TargetRate, &mut LocalView, &mut VideoSent)>,
+    mut outgoings: Query<(&mut Source, &mut Encoder, &mut VideoQueue, &mut TargetRate, &mut LocalView, &mut VideoSent)>,
 ) {
-    for (source, mut encoder, mut queue, mut rate, mut view, mut sent) in &mut outgoings {
-        let Some(source) = &source.0 else { continue };
-        let new = source.take();
+    for (mut source, mut encoder, mut queue, mut rate, mut view, mut sent) in &mut outgoings {
+        let Some(source) = &mut source.0 else { continue };
+        let new = source.take(now.0);
         if let Some(captured) = &new {
             sent.captured += 1;
             view.picture = Some(captured.picture.clone());

@@ -10,9 +10,9 @@ use crate::world::stats::{Stats, StreamStats};
 use crate::world::stream::{Decoder, Frames, Ledger};
 
 /// Encoded units from the encoder workers.
-pub fn take_units(mut outgoings: Query<(&mut Encoder, &mut VideoQueue)>) {
+pub fn take_units(now: Res<Now>, mut outgoings: Query<(&mut Encoder, &mut VideoQueue)>) {
     for (mut encoder, mut queue) in &mut outgoings {
-        while let Some(unit) = encoder.0.poll() {
+        while let Some(unit) = encoder.0.poll(now.0) {
             if queue.units.push(unit) {
                 encoder.0.request_keyframe();
             }
@@ -23,7 +23,7 @@ pub fn take_units(mut outgoings: Query<(&mut Encoder, &mut VideoQueue)>) {
 /// Decoded frames from the decoder workers.
 pub fn take_frames(now: Res<Now>, mut streams: Query<(&mut Decoder, &mut Frames, &mut StreamStats)>) {
     for (mut decoder, mut frames, mut stats) in &mut streams {
-        while let Some(frame) = decoder.0.poll() {
+        while let Some(frame) = decoder.0.poll(now.0) {
             stats.decoded += 1;
             if let (Some(captured), Some(decoded)) = (frame.stamps.captured, frame.stamps.decoded) {
                 stats.captured_to_decoded.push(millis_between(captured, decoded));

@@ -14,13 +14,13 @@ pub fn run_timeouts(now: Res<Now>, mut connections: Query<(&mut Connection, &mut
     }
 }
 
-pub fn send_datagrams(mut port: ResMut<MediaPort>, mut connections: Query<&mut Exchange>) {
+pub fn send_datagrams(now: Res<Now>, mut port: ResMut<MediaPort>, mut connections: Query<&mut Exchange>) {
     for mut exchange in &mut connections {
         if exchange.0.outbox.is_empty() {
             continue;
         }
         match &mut port.udp {
-            Some(udp) => udp.send(&exchange.0.outbox),
+            Some(udp) => udp.send(&exchange.0.outbox, now.0),
             None => {
                 for (sending, bytes) in exchange.0.outbox.iter() {
                     port.sent.push(sending.from, sending.to, sending.class, bytes);
@@ -28,5 +28,10 @@ pub fn send_datagrams(mut port: ResMut<MediaPort>, mut connections: Query<&mut E
             }
         }
         exchange.0.outbox.clear();
+    }
+    if let Some(udp) = &mut port.udp
+        && udp.next_due().is_some_and(|at| at <= now.0)
+    {
+        udp.send(&Default::default(), now.0);
     }
 }

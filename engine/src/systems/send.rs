@@ -55,7 +55,7 @@ pub fn send_pictures(
     for (mut connection, path, tracks) in &mut connections {
         let Ok((mut queue, rate, mut sent)) = outgoings.get_mut(tracks.video_out) else { continue };
         let queue = &mut *queue;
-        while let Some(unit) = queue.units.release(rate.0.target(), BURST, now.0) {
+        while let Some(unit) = queue.units.release(rate.0.pace(), BURST, now.0) {
             if path.connected {
                 send_unit(&unit, queue.epoch, now.0, &mut queue.packets, &mut connection.transport, &mut sent);
             }

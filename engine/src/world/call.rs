@@ -9,7 +9,8 @@ use bevy_ecs::resource::Resource;
 
 use crate::base::id::CallId;
 use crate::base::time::Instant;
-use crate::net::control::{ControlDoor, LinkId};
+use crate::net::control::LinkId;
+use crate::net::door::Door;
 use crate::net::transport::Transport;
 use crate::proto::dedup::Dedup;
 use crate::proto::keys::PublicKey;
@@ -63,7 +64,7 @@ pub struct Times {
 /// Who we are, whom we know, and the door that calls come through.
 #[derive(Resource)]
 pub struct Signalling {
-    pub door: Option<ControlDoor>,
+    pub door: Option<Door>,
     pub identity: Identity,
     pub known: KnownPeers,
     /// Open links: the address and the device key at the other end.

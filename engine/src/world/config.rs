@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use crate::base::rate::Bitrate;
+use crate::codec::VideoCodec;
 use crate::codec::opus::FrameLength;
+use crate::codec::worker::Work;
 use crate::device::{MicrophoneSpec, SpeakerSpec};
+use crate::net::impair::Impairment;
 use crate::source::SourceSpec;
 
 /// Settings of one engine.
@@ -29,6 +32,13 @@ pub struct Config {
     pub plain: bool,
     /// Give every shown remote frame to this file.
     pub record_video: Option<PathBuf>,
+    /// Makes the path worse than it is, both ways, with chances drawn from `seed`.
+    pub impair: Option<Impairment>,
+    pub seed: u64,
+    /// How codecs, sources and devices run.
+    pub work: Work,
+    /// The picture's codec; both sides must have the same one.
+    pub codec: VideoCodec,
 }
 
 impl Config {
@@ -49,6 +59,10 @@ impl Config {
             find_chirps: false,
             plain: false,
             record_video: None,
+            impair: None,
+            seed: 1,
+            work: Work::Threads,
+            codec: VideoCodec::H264,
         }
     }
 }

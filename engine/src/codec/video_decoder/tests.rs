@@ -32,7 +32,7 @@ fn marker_of(turn: u32) -> Marker {
 fn encode(encoder: &mut VideoEncoder, turn: u32, size: (u32, u32), start: Instant) -> Option<EncodedUnit> {
     let at = start + Duration::from_micros(u64::from(turn) * 33_333);
     encoder.submit(CapturedPicture { picture: picture(turn, size), captured: at }, at).expect("inline takes all");
-    encoder.poll()
+    encoder.poll(at)
 }
 
 fn received(unit: &EncodedUnit) -> ReceivedUnit {
@@ -50,8 +50,8 @@ fn one_unit_in_is_one_frame_out_and_the_marker_survives_300_kbps() {
     let start = now();
     for codec in [VideoCodec::H264, VideoCodec::Plain] {
         // Scaled from 1280 × 720 by the encoder.
-        let mut encoder = VideoEncoder::inline(config(codec, 300));
-        let mut decoder = VideoDecoder::inline(codec);
+        let mut encoder = VideoEncoder::inline(config(codec, 300), Duration::ZERO);
+        let mut decoder = VideoDecoder::inline(codec, Duration::ZERO);
         let (mut bytes, mut units) = (0, 0);
         for turn in 0..90 {
             let Some(unit) = encode(&mut encoder, turn, (1280, 720), start) else { continue };
@@ -59,7 +59,7 @@ fn one_unit_in_is_one_frame_out_and_the_marker_survives_300_kbps() {
             assert_eq!(info.is_keyframe, unit.keyframe);
             assert_eq!(unit.keyframe, turn == 0, "IDR only when asked for: {turn}");
             assert!(decoder.submit(received(&unit), start), "inline takes all");
-            let frame = decoder.poll().expect("at once");
+            let frame = decoder.poll(start).expect("at once");
             assert_eq!((frame.number, frame.picture.width, frame.picture.height), (unit.number, 640, 360));
             assert_eq!(read(&frame.picture), Some(marker_of(turn)), "{codec:?} {turn}");
             assert_eq!(frame.stamps.decoded, Some(start));
@@ -76,8 +76,8 @@ fn one_unit_in_is_one_frame_out_and_the_marker_survives_300_kbps() {
 #[test]
 fn a_new_size_begins_with_a_keyframe_and_keeps_the_bitrate() {
     let start = now();
-    let mut encoder = VideoEncoder::inline(config(VideoCodec::H264, 2000));
-    let mut decoder = VideoDecoder::inline(VideoCodec::H264);
+    let mut encoder = VideoEncoder::inline(config(VideoCodec::H264, 2000), Duration::ZERO);
+    let mut decoder = VideoDecoder::inline(VideoCodec::H264, Duration::ZERO);
     let mut late_bytes = 0;
     encoder.set_bitrate(Bitrate::from_kbps(400));
     for turn in 0..150 {
@@ -88,7 +88,7 @@ fn a_new_size_begins_with_a_keyframe_and_keeps_the_bitrate() {
         assert_eq!(unit.keyframe, turn == 0 || turn == 60, "{turn}");
         assert_eq!((unit.width, unit.height), if turn < 60 { SIZE } else { (320, 180) });
         assert!(decoder.submit(received(&unit), start), "inline takes all");
-        let frame = decoder.poll().expect("at once");
+        let frame = decoder.poll(start).expect("at once");
         assert_eq!((frame.picture.width, frame.picture.height), (unit.width, unit.height));
         if turn >= 90 {
             late_bytes += unit.data.len();
@@ -104,20 +104,20 @@ fn the_colour_travels_in_the_stream() {
     for (matrix, range) in [(Matrix::Bt601, Range::Full), (Matrix::Bt709, Range::Limited)] {
         let mut source = (*picture(0, SIZE)).clone();
         source.colour = Colour { matrix, range };
-        let mut encoder = VideoEncoder::inline(config(VideoCodec::H264, 1000));
-        let mut decoder = VideoDecoder::inline(VideoCodec::H264);
+        let mut encoder = VideoEncoder::inline(config(VideoCodec::H264, 1000), Duration::ZERO);
+        let mut decoder = VideoDecoder::inline(VideoCodec::H264, Duration::ZERO);
         let captured = CapturedPicture { picture: Arc::new(source), captured: start };
         encoder.submit(captured, start).expect("inline takes all");
-        let unit = encoder.poll().expect("the first");
+        let unit = encoder.poll(start).expect("the first");
         assert!(decoder.submit(received(&unit), start), "inline takes all");
-        assert_eq!(decoder.poll().expect("at once").picture.colour, Colour { matrix, range });
+        assert_eq!(decoder.poll(start).expect("at once").picture.colour, Colour { matrix, range });
     }
 }
 
 #[test]
 fn after_a_missing_or_broken_unit_nothing_is_shown_before_a_keyframe() {
     let start = now();
-    let mut encoder = VideoEncoder::inline(config(VideoCodec::H264, 1000));
+    let mut encoder = VideoEncoder::inline(config(VideoCodec::H264, 1000), Duration::ZERO);
     let mut units = Vec::new();
     for turn in 0..8 {
         if turn == 6 {
@@ -127,14 +127,14 @@ fn after_a_missing_or_broken_unit_nothing_is_shown_before_a_keyframe() {
     }
     assert_eq!(units.len(), 8);
     assert!(units[6].keyframe);
-    let mut decoder = VideoDecoder::inline(VideoCodec::H264);
+    let mut decoder = VideoDecoder::inline(VideoCodec::H264, Duration::ZERO);
     let mut shown = Vec::new();
     let half = units[2].data.len() / 2;
     units[2].data.truncate(half);
     units[3].data[4] |= 0x80;
     for unit in &units {
         assert!(decoder.submit(received(unit), start), "inline takes all");
-        shown.extend(decoder.poll().map(|frame| frame.number.0));
+        shown.extend(decoder.poll(start).map(|frame| frame.number.0));
     }
     assert!(decoder.wants_keyframe());
     assert!(!decoder.wants_keyframe(), "it is said once");
@@ -146,7 +146,7 @@ fn after_a_missing_or_broken_unit_nothing_is_shown_before_a_keyframe() {
 #[test]
 fn a_decoder_that_is_behind_drops_to_the_next_keyframe() {
     let start = now();
-    let mut encoder = VideoEncoder::inline(config(VideoCodec::H264, 1000));
+    let mut encoder = VideoEncoder::inline(config(VideoCodec::H264, 1000), Duration::ZERO);
     let units: Vec<EncodedUnit> = (0..2).filter_map(|turn| encode(&mut encoder, turn, SIZE, start)).collect();
     let mut decoder = VideoDecoder::spawn(VideoCodec::H264, Wake::none()).expect("a thread");
     // Nobody collects: both pipes fill.
@@ -163,16 +163,16 @@ fn a_decoder_that_is_behind_drops_to_the_next_keyframe() {
         assert!(in_time(), "no frame");
         std::thread::yield_now();
     }
-    while decoder.poll().is_some() {}
+    while decoder.poll(start).is_some() {}
     assert!(!decoder.submit(received(&units[1]), start), "no keyframe, not taken");
     while !decoder.submit(received(&units[0]), start) {
-        while decoder.poll().is_some() {}
+        while decoder.poll(start).is_some() {}
         assert!(in_time(), "the keyframe was never taken");
         std::thread::yield_now();
     }
     while !decoder.submit(received(&units[1]), start) {
         // The pipe was full again: only a keyframe is taken after that.
-        while decoder.poll().is_some() {}
+        while decoder.poll(start).is_some() {}
         decoder.submit(received(&units[0]), start);
         assert!(in_time(), "the stream never went on");
         std::thread::yield_now();

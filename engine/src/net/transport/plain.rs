@@ -129,7 +129,7 @@ impl Plain {
     }
 
     pub fn run_timeouts(&mut self, now: Instant, out: &mut Drained) {
-        if self.started && now >= self.alive_at {
+        if now >= self.deadline() {
             self.alive_at = now + ALIVE_EVERY;
             self.send(ALIVE, &[]);
         }
@@ -140,7 +140,9 @@ impl Plain {
     }
 
     pub fn deadline(&self) -> Instant {
-        self.alive_at
+        // Nothing can be said before there is somebody to say it to; the first word then goes out at once.
+        let can_speak = self.started && self.local.is_some() && self.remote.is_some();
+        if can_speak { self.alive_at } else { self.alive_at + IDLE }
     }
 
     pub fn is_written(&self) -> bool {

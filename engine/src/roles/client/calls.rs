@@ -13,6 +13,7 @@ use crate::base::time::{Instant, WallTime};
 use crate::layout::snapshot;
 use crate::media::report::Report;
 use crate::net::control::{CloseReason, ControlEvent, LinkId};
+use crate::net::door::Door;
 use crate::net::{interfaces, tcp};
 use crate::proto::envelope::{Envelope, Party, Verified};
 use crate::proto::keys;
@@ -362,7 +363,8 @@ fn gather(world: &mut World, entity: Entity) {
     let signalling = world.resource::<Signalling>();
     let link = world.get::<CallState>(entity).and_then(|state| state.link);
     let peer = link.and_then(|link| signalling.links.get(&link)).map(|(peer, _)| peer.ip().to_canonical());
-    let ours = peer.and_then(interfaces::address_towards);
+    let own = signalling.door.as_ref().and_then(Door::own_ip);
+    let ours = own.or_else(|| peer.and_then(interfaces::address_towards));
     let addresses: Vec<SocketAddr> = ours.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
     media::add_local(world, entity, &addresses);
     let candidates = addresses

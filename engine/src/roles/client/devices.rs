@@ -9,6 +9,7 @@ use super::{calls, media};
 use crate::base::error::Result;
 use crate::base::pipe::{PipeReceiver, pipe};
 use crate::base::time::Instant;
+use crate::codec::worker::Work;
 use crate::device::{AudioDevices, Loudspeaker, Microphone, MicrophoneSpec, SpeakerSpec};
 use crate::proto::signal::body::Mute;
 use crate::proto::signal::event::Event;
@@ -153,6 +154,10 @@ fn opening<T: Send + 'static>(
     at: Instant,
 ) -> Option<PipeReceiver<Result<T>>> {
     let (sender, receiver) = pipe(1);
+    if matches!(world.resource::<Settings>().0.work, Work::Inline { .. }) {
+        let _ = sender.try_send(open(at));
+        return Some(receiver);
+    }
     let wake = world.resource::<EngineWake>().0.clone();
     let work = move || {
         // Refused only when the call is over: then the device closes again.
@@ -226,7 +231,11 @@ fn open_camera(world: &mut World, call: Entity) {
     let Some(spec) = world.resource::<Settings>().0.camera.clone() else { return };
     let wake = world.resource::<EngineWake>().0.clone();
     let Some(tracks) = media::tracks_of(world, call) else { return };
-    match VideoSource::spawn(spec, wake) {
+    let opened = match world.resource::<Settings>().0.work {
+        Work::Threads => VideoSource::spawn(spec, wake),
+        Work::Inline { .. } => VideoSource::inline(spec, world.resource::<Now>().0),
+    };
+    match opened {
         Ok(opened) => {
             if let Some(mut source) = world.get_mut::<Source>(tracks.video_out) {
                 source.0 = Some(opened);

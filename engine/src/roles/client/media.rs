@@ -12,10 +12,10 @@ use crate::base::error::Result;
 use crate::base::id::{Ssrc, TileId};
 use crate::base::thread;
 use crate::base::time::{Duration, Instant};
-use crate::codec::VideoCodec;
 use crate::codec::opus::{FrameLength, OpusDecoder, OpusEncoder};
 use crate::codec::video_decoder::VideoDecoder;
 use crate::codec::video_encoder::{EncoderConfig, VideoEncoder};
+use crate::codec::worker::Work;
 use crate::media::rate::{RateControl, UnitQueue};
 use crate::net::transport::plain::Plain;
 use crate::net::transport::webrtc::Webrtc;
@@ -131,14 +131,18 @@ pub fn spawn(
 ) -> Result<Entity> {
     let wake = world.resource::<EngineWake>().0.clone();
     let config = EncoderConfig {
-        codec: VideoCodec::H264,
+        codec: settings.codec,
         width: FIRST_SIZE.0,
         height: FIRST_SIZE.1,
         frame_rate: 30.0,
         bitrate: RateControl::START.min(settings.most),
     };
-    let encoder = VideoEncoder::spawn(config, wake.clone())?;
-    let decoder = VideoDecoder::spawn(VideoCodec::H264, wake)?;
+    let (encoder, decoder) = match settings.work {
+        Work::Threads => (VideoEncoder::spawn(config, wake.clone())?, VideoDecoder::spawn(settings.codec, wake)?),
+        Work::Inline { encode, decode } => {
+            (VideoEncoder::inline(config, encode), VideoDecoder::inline(settings.codec, decode))
+        }
+    };
     let voice = Voice {
         microphone: None,
         encoder: SyncCell::new(OpusEncoder::new(settings.audio_frame, settings.audio_rate)?),

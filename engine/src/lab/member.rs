@@ -1,0 +1,150 @@
+//! One engine of a laboratory, and what stands in for the app, the door and the socket around it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::decisions::Decisions;
+use crate::base::error::Result;
+use crate::base::pipe::Wake;
+use crate::base::time::Instant;
+use crate::engine::Engine;
+use crate::engine::pace::Pace;
+use crate::handle::{Command, Link, Notice, link};
+use crate::layout::snapshot::{Party, Presented};
+use crate::media::marker;
+use crate::media::report::{ProcessReport, Report};
+use crate::net::door::{Door, WireDoor, WireMessage};
+use crate::net::impair::port::Held;
+use crate::world::call::Signalling;
+use crate::world::config::Config;
+use crate::world::shared::{Arriving, MediaPort};
+
+pub(super) struct Member {
+    engine: Engine,
+    link: Link,
+    pace: Pace,
+    next: Option<Instant>,
+    arrived: bool,
+    shown: u64,
+    decisions: Decisions,
+    pub(super) decided: u64,
+    pub(super) ticks: u64,
+    pub(super) report: Option<Report>,
+}
+
+impl Member {
+    pub(super) fn new(config: Config, address: SocketAddr, now: Instant) -> Result<Self> {
+        let (link, end) = link(Wake::none(), Arc::new(|| {}));
+        let mut engine = Engine::new(config, Wake::none(), end, now)?;
+        let world = engine.world_mut();
+        let mut signalling = world.resource_mut::<Signalling>();
+        let key = signalling.identity.device().public();
+        signalling.door = Some(Door::Wire(WireDoor::new(address, key)));
+        world.resource_mut::<MediaPort>().port = address.port();
+        let decisions = Decisions::new(engine.world_mut(), now);
+        Ok(Self {
+            engine,
+            link,
+            pace: Pace::new(now),
+            next: None,
+            // The first tick runs at once.
+            arrived: true,
+            shown: 0,
+            decisions,
+            decided: 0,
+            ticks: 0,
+            report: None,
+        })
+    }
+
+    pub(super) fn command(&mut self, command: Command) {
+        // 256 may wait, and each tick takes them all.
+        let _ = self.link.commands.try_send(command);
+        self.arrived = true;
+    }
+
+    pub(super) fn arrive(&mut self, held: &Held, at: Instant) {
+        self.engine.world_mut().resource_mut::<Arriving>().0.push(held.from, held.to, at, &held.bytes);
+        self.arrived = true;
+    }
+
+    pub(super) fn take_message(&mut self, message: WireMessage) {
+        if let Some(door) = self.door() {
+            door.take(message);
+        }
+        self.arrived = true;
+    }
+
+    pub(super) fn undeliverable(&mut self, message: WireMessage) {
+        if let Some(door) = self.door() {
+            door.undeliverable(message);
+        }
+        self.arrived = true;
+    }
+
+    pub(super) fn poll_message(&mut self) -> Option<WireMessage> {
+        self.door()?.poll_message()
+    }
+
+    /// What the last tick gave to the socket.
+    pub(super) fn take_sent(&mut self) -> Vec<Held> {
+        let mut port = self.engine.world_mut().resource_mut::<MediaPort>();
+        let held = |(sending, bytes): (&crate::net::datagram::Sending, &[u8])| Held {
+            from: sending.from,
+            to: sending.to,
+            class: sending.class,
+            bytes: bytes.to_vec(),
+        };
+        let sent = port.sent.iter().map(held).collect();
+        port.sent.clear();
+        sent
+    }
+
+    /// When to look at this member again.
+    pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
+        if self.arrived { Some(now) } else { self.next }
+    }
+
+    /// Runs a tick if it is time for one. Whether it was.
+    pub(super) fn turn(&mut self, at: Instant) -> bool {
+        let arrived = std::mem::take(&mut self.arrived);
+        let ran = self.pace.turn(at, arrived, false, self.next).is_some();
+        if ran {
+            self.engine.tick(at);
+            self.ticks += 1;
+            self.decided = self.decisions.after_tick(self.engine.world_mut(), self.decided);
+            self.present(at);
+            self.read_notices();
+        }
+        self.next = self.pace.next(at, self.engine.due());
+        ran
+    }
+
+    /// A screen that shows what is published at once. The picture's own pixels are what is read.
+    fn present(&mut self, at: Instant) {
+        let Some(snapshot) = self.link.view.take() else { return };
+        for tile in snapshot.tiles.iter().filter(|tile| tile.party == Party::Remote) {
+            let Some(picture) = tile.picture.as_ref().filter(|_| tile.frame != self.shown) else { continue };
+            self.shown = tile.frame;
+            let marker = marker::read(&picture.y, picture.width as usize, picture.width, picture.height);
+            // Taken by the next tick, long before the pipe is full.
+            let _ = self.link.presented.try_send(Presented { tile: tile.id, frame: tile.frame, at, marker });
+            self.arrived = true;
+        }
+    }
+
+    fn read_notices(&mut self) {
+        while let Some(notice) = self.link.notices.try_recv() {
+            if let Notice::Ended { report, .. } = notice {
+                self.report = Some(Report { process: ProcessReport::default(), ..*report });
+            }
+        }
+    }
+
+    fn door(&mut self) -> Option<&mut WireDoor> {
+        match &mut self.engine.world_mut().resource_mut::<Signalling>().into_inner().door {
+            Some(Door::Wire(door)) => Some(door),
+            _ => None,
+        }
+    }
+}

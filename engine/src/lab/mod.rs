@@ -1,0 +1,210 @@
+//! Whole engines in virtual time: driven by an argument instead of a clock, joined by seeded paths. The same seed gives
+//! the same calls; ten minutes pass in seconds.
+//!
+//! The engines are those that people run, signalling included. What is another is outside of them: doors are carried
+//! envelopes ([`crate::net::door::WireDoor`]), sockets are [`ImpairedPath`]s, codecs and sources work inline, and each
+//! picture is presented as soon as it is published. Over the plain transport with the size-model codec a run is the same to
+//! the bit, on every machine; over WebRTC it is as far as that library's own random numbers let it.
+
+pub mod decisions;
+mod member;
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use crate::base::error::Result;
+use crate::base::time::{Duration, Instant, WallTime, now};
+use crate::handle::Command;
+use crate::media::report::Report;
+use crate::net::door::WireMessage;
+use crate::net::impair::Impairment;
+use crate::net::impair::path::ImpairedPath;
+use crate::net::impair::port::Held;
+use crate::world::config::Config;
+use member::Member;
+
+/// One of a laboratory's engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemberId(usize);
+
+/// Some engines, the paths between them, and their time.
+pub struct Lab {
+    folder: PathBuf,
+    seed: u64,
+    impairment: Impairment,
+    start: Instant,
+    now: Instant,
+    members: Vec<Member>,
+    ways: Vec<Way>,
+    messages: VecDeque<(Instant, WireMessage)>,
+    schedule: DefaultHasher,
+    datagrams: u64,
+}
+
+/// One direction between two members.
+struct Way {
+    from: usize,
+    to: usize,
+    path: ImpairedPath<Held>,
+}
+
+/// In microseconds since 1970: a fixed moment that no real clock will come near, so that a run shows nothing of when it
+/// ran.
+const BEGINNING: u64 = 4_000_000_000_000_000;
+
+/// The base port of every member; their addresses differ.
+const BASE: u16 = 2000;
+
+impl Lab {
+    /// A laboratory without engines. Identities are kept in `folder`; all paths are as `impairment` says.
+    pub fn new(folder: &Path, impairment: Impairment, seed: u64) -> Self {
+        let start = WallTime::from_micros(BEGINNING).to_instant().unwrap_or_else(now);
+        Self {
+            folder: folder.to_owned(),
+            seed,
+            impairment,
+            start,
+            now: start,
+            members: Vec::new(),
+            ways: Vec::new(),
+            messages: VecDeque::new(),
+            schedule: DefaultHasher::new(),
+            datagrams: 0,
+        }
+    }
+
+    /// Adds an engine called `name`, set up by `change`.
+    ///
+    /// # Errors
+    /// Its identity cannot be made in the folder.
+    pub fn add(&mut self, name: &str, change: impl FnOnce(&mut Config)) -> Result<MemberId> {
+        let number = self.members.len();
+        let mut config = Config::new(name, self.folder.join(format!("{number}-{name}")), BASE);
+        change(&mut config);
+        self.members.push(Member::new(config, address(number), self.now)?);
+        Ok(MemberId(number))
+    }
+
+    /// Under which target others call `member`.
+    pub fn target(&self, member: MemberId) -> String {
+        address(member.0).to_string()
+    }
+
+    pub fn command(&mut self, member: MemberId, command: Command) {
+        self.members[member.0].command(command);
+    }
+
+    /// Lets `time` pass.
+    pub fn run_for(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(at) = self.next().filter(|at| *at <= until) {
+            self.step(at);
+        }
+        self.now = until;
+    }
+
+    /// Lets time pass, at most `patience`, until `is_over` of the members' reports. Whether it was.
+    pub fn run_until_ended(&mut self, patience: Duration) -> bool {
+        let until = self.now + patience;
+        let is_over = |lab: &Self| lab.members.iter().all(|member| member.report.is_some());
+        while !is_over(self) {
+            match self.next().filter(|at| *at <= until) {
+                Some(at) => self.step(at),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// The report of the last call of `member` that ended. Figures of the machine are left out: they are not of this time.
+    pub fn report(&self, member: MemberId) -> Option<&Report> {
+        self.members[member.0].report.as_ref()
+    }
+
+    /// How much time has passed.
+    pub fn elapsed(&self) -> Duration {
+        self.now - self.start
+    }
+
+    /// What `member` has decided so far, tick by tick, as one number.
+    pub fn decisions(&self, member: MemberId) -> u64 {
+        self.members[member.0].decided
+    }
+
+    /// Ticks of `member` so far.
+    pub fn ticks(&self, member: MemberId) -> u64 {
+        self.members[member.0].ticks
+    }
+
+    /// All datagrams that were sent, when, between whom and of what length, as one number; and how many there were.
+    pub fn schedule(&self) -> (u64, u64) {
+        (self.schedule.finish(), self.datagrams)
+    }
+
+    /// The next moment at which something happens.
+    fn next(&self) -> Option<Instant> {
+        let ways = self.ways.iter().filter_map(|way| way.path.next_due());
+        let members = self.members.iter().filter_map(|member| member.next_due(self.now));
+        let message = self.messages.front().map(|(at, _)| *at);
+        ways.chain(members).chain(message).min().map(|at| at.max(self.now))
+    }
+
+    fn step(&mut self, at: Instant) {
+        self.now = at;
+        for way in &mut self.ways {
+            while let Some(held) = way.path.pop(at) {
+                self.members[way.to].arrive(&held, at);
+            }
+        }
+        while let Some((_, message)) = self.messages.pop_front_if(|(due, _)| *due <= at) {
+            self.deliver(message);
+        }
+        for from in 0..self.members.len() {
+            if !self.members[from].turn(at) {
+                continue;
+            }
+            while let Some(message) = self.members[from].poll_message() {
+                // Reliable and in order, as TCP is; as late as the path.
+                self.messages.push_back((at + self.impairment.delay, message));
+            }
+            for held in self.members[from].take_sent() {
+                self.send(from, held, at);
+            }
+        }
+    }
+
+    fn deliver(&mut self, message: WireMessage) {
+        let to = (0..self.members.len()).find(|number| address(*number) == message.to);
+        let from = (0..self.members.len()).find(|number| address(*number) == message.from);
+        match (to, from) {
+            (Some(to), _) => self.members[to].take_message(message),
+            (None, Some(from)) => self.members[from].undeliverable(message),
+            (None, None) => {}
+        }
+    }
+
+    fn send(&mut self, from: usize, held: Held, at: Instant) {
+        let Some(to) = (0..self.members.len()).find(|number| address(*number) == held.to) else { return };
+        ((at - self.start).as_nanos(), from, to, held.bytes.len()).hash(&mut self.schedule);
+        self.datagrams += 1;
+        let way = match self.ways.iter().position(|way| way.from == from && way.to == to) {
+            Some(way) => way,
+            None => {
+                let seed = self.seed.wrapping_mul(0x0100_0000_01b3) ^ ((from as u64) << 32 | to as u64);
+                self.ways.push(Way { from, to, path: ImpairedPath::new(self.impairment, seed) });
+                self.ways.len() - 1
+            }
+        };
+        self.ways[way].path.push(held, at);
+    }
+}
+
+/// Members live side by side in one network.
+fn address(number: usize) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, (number / 250) as u8, (number % 250) as u8 + 1)), BASE)
+}
+
+#[cfg(test)]
+mod tests;

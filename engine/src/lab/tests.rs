@@ -1,0 +1,88 @@
+use super::*;
+use crate::codec::VideoCodec;
+use crate::codec::worker::Work;
+use crate::device::{MicrophoneSpec, SpeakerSpec};
+use crate::source::SourceSpec;
+
+const CARD: SourceSpec = SourceSpec::TestCard { width: 640, height: 360, frame_rate: 30.0 };
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Sizes instead of codecs, everything in the clear.
+fn model(config: &mut Config) {
+    real(config);
+    (config.plain, config.codec) = (true, VideoCodec::Plain);
+}
+
+/// The real transport and codecs.
+fn real(config: &mut Config) {
+    config.camera = Some(CARD);
+    (config.microphone, config.speaker) = (MicrophoneSpec::Chirp, SpeakerSpec::None);
+    config.find_chirps = true;
+    config.auto_answer = true;
+    config.work = Work::Inline { encode: ms(3), decode: ms(2) };
+}
+
+struct Ran {
+    reports: [Report; 2],
+    decisions: [u64; 2],
+    schedule: (u64, u64),
+}
+
+/// A call of `time` between two.
+fn call(profile: &str, seed: u64, time: Duration, setup: fn(&mut Config)) -> Ran {
+    let folder = tempfile::tempdir().expect("a folder");
+    let impairment = if profile.is_empty() { Impairment::NONE } else { profile.parse().expect("known") };
+    let mut lab = Lab::new(folder.path(), impairment, seed);
+    let ada = lab.add("Ada", setup).expect("an engine");
+    let ben = lab.add("Ben", setup).expect("an engine");
+    lab.command(ada, Command::Call(lab.target(ben)));
+    lab.run_for(time);
+    lab.command(ada, Command::HangUp);
+    assert!(lab.run_until_ended(Duration::from_secs(10)), "the call did not end");
+    let report = |member| lab.report(member).expect("ended").clone();
+    Ran {
+        reports: [report(ada), report(ben)],
+        decisions: [lab.decisions(ada), lab.decisions(ben)],
+        schedule: lab.schedule(),
+    }
+}
+
+#[test]
+fn two_engines_hold_a_call_without_a_clock() {
+    let ran = call("lan", 1, Duration::from_secs(5), model);
+    for report in &ran.reports {
+        assert_eq!(report.outcome, "ended", "{report:?}");
+        assert!((145..=152).contains(&report.video.frames_captured), "{:?}", report.video);
+        assert!(report.video.frames_presented + 2 >= report.video.frames_captured, "{:?}", report.video);
+        let glass = report.video.glass_to_glass_ms.expect("markers were read");
+        // Encode 3, path 1, decode 2, and what the grid rounds.
+        assert!((6.0..7.0).contains(&glass.p50), "{glass:?}");
+        let ear = report.audio.mouth_to_ear_ms.expect("chirps were found");
+        assert!(ear.n >= 5 && (5.0..25.0).contains(&ear.p50), "{ear:?}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_call_to_the_bit_and_another_does_not() {
+    let [one, same, other] = [7, 7, 8].map(|seed| call("bad", seed, Duration::from_secs(8), model));
+    assert_eq!(one.schedule, same.schedule);
+    assert_eq!(one.decisions, same.decisions);
+    let text = |ran: &Ran| serde_json::to_string(&ran.reports).expect("a report");
+    assert_eq!(text(&one), text(&same));
+    assert_ne!(one.schedule, other.schedule);
+    assert_ne!(one.decisions, other.decisions);
+}
+
+#[test]
+fn the_real_transport_and_codecs_agree_with_the_model_on_a_short_path() {
+    let ran = call("lan", 3, Duration::from_secs(4), real);
+    for report in &ran.reports {
+        assert_eq!(report.outcome, "ended", "{report:?}");
+        let glass = report.video.glass_to_glass_ms.expect("markers were read");
+        assert!((6.0..8.0).contains(&glass.p50), "{glass:?}");
+        assert!(report.audio.concealed_ratio.is_some_and(|ratio| ratio < 0.01), "{:?}", report.audio);
+    }
+}
