@@ -1,12 +1,16 @@
 //! One engine of a laboratory, and what stands in for the app, the door and the socket around it.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bevy_ecs::query::QueryState;
+
+use super::case::Moment;
 use super::decisions::Decisions;
 use crate::base::error::Result;
 use crate::base::pipe::Wake;
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant, WallTime};
 use crate::engine::Engine;
 use crate::engine::pace::Pace;
 use crate::handle::{Command, Link, Notice, link};
@@ -18,6 +22,8 @@ use crate::net::impair::port::Held;
 use crate::world::call::Signalling;
 use crate::world::config::Config;
 use crate::world::shared::{Arriving, MediaPort};
+use crate::world::stats::Stats;
+use crate::world::stream::AudioStream;
 
 pub(super) struct Member {
     engine: Engine,
@@ -26,6 +32,13 @@ pub(super) struct Member {
     next: Option<Instant>,
     arrived: bool,
     shown: u64,
+    /// How late the screen is, and what is on its way to it.
+    present: Duration,
+    drawing: VecDeque<Presented>,
+    pub(super) glass_ms: Vec<f32>,
+    /// Concealed and all samples at the last look.
+    looked: (u64, u64),
+    audios: QueryState<&'static AudioStream>,
     decisions: Decisions,
     pub(super) decided: u64,
     pub(super) ticks: u64,
@@ -33,7 +46,7 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(config: Config, address: SocketAddr, now: Instant) -> Result<Self> {
+    pub(super) fn new(config: Config, address: SocketAddr, now: Instant, present: Duration) -> Result<Self> {
         let (link, end) = link(Wake::none(), Arc::new(|| {}));
         let mut engine = Engine::new(config, Wake::none(), end, now)?;
         let world = engine.world_mut();
@@ -42,8 +55,14 @@ impl Member {
         signalling.door = Some(Door::Wire(WireDoor::new(address, key)));
         world.resource_mut::<MediaPort>().port = address.port();
         let decisions = Decisions::new(engine.world_mut(), now);
+        let audios = engine.world_mut().query();
         Ok(Self {
             engine,
+            present,
+            drawing: VecDeque::new(),
+            glass_ms: Vec::new(),
+            looked: (0, 0),
+            audios,
             link,
             pace: Pace::new(now),
             next: None,
@@ -100,35 +119,73 @@ impl Member {
         sent
     }
 
-    /// When to look at this member again.
+    /// When to do something about this member again.
     pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
-        if self.arrived { Some(now) } else { self.next }
+        if self.arrived {
+            return Some(now);
+        }
+        let drawn = self.drawing.front().map(|shown| shown.at);
+        [self.next, drawn].into_iter().flatten().min()
     }
 
     /// Runs a tick if it is time for one. Whether it was.
     pub(super) fn turn(&mut self, at: Instant) -> bool {
+        self.show_drawn(at);
         let arrived = std::mem::take(&mut self.arrived);
         let ran = self.pace.turn(at, arrived, false, self.next).is_some();
         if ran {
             self.engine.tick(at);
             self.ticks += 1;
             self.decided = self.decisions.after_tick(self.engine.world_mut(), self.decided);
-            self.present(at);
+            self.draw(at);
+            self.show_drawn(at);
             self.read_notices();
         }
         self.next = self.pace.next(at, self.engine.due());
         ran
     }
 
-    /// A screen that shows what is published at once. The picture's own pixels are what is read.
-    fn present(&mut self, at: Instant) {
+    /// The call as it runs, for a curve over time.
+    pub(super) fn look(&mut self, at: f64) -> Moment {
+        let world = self.engine.world_mut();
+        let counters = self.audios.iter(world).next().map(|stream| stream.jitter.counters());
+        let recent = &world.resource::<Stats>().recent;
+        let sound = [&recent.audio_network, &recent.audio_hold, &recent.audio_ring].map(|window| window.median());
+        let mut moment = Moment {
+            at,
+            glass_ms: recent.glass_to_glass.median(),
+            sound_ms: sound.into_iter().sum(),
+            concealed: None,
+            receiving_bps: recent.receiving_bps,
+        };
+        if let Some(counters) = counters {
+            let (concealed, total) = (counters.concealed_samples, counters.total_samples);
+            let made = total.saturating_sub(self.looked.1);
+            moment.concealed = (made > 0).then(|| concealed.saturating_sub(self.looked.0) as f64 / made as f64);
+            self.looked = (concealed, total);
+        }
+        moment
+    }
+
+    /// The picture's own pixels are what is read.
+    fn draw(&mut self, at: Instant) {
         let Some(snapshot) = self.link.view.take() else { return };
         for tile in snapshot.tiles.iter().filter(|tile| tile.party == Party::Remote) {
             let Some(picture) = tile.picture.as_ref().filter(|_| tile.frame != self.shown) else { continue };
             self.shown = tile.frame;
             let marker = marker::read(&picture.y, picture.width as usize, picture.width, picture.height);
+            let shown = Presented { tile: tile.id, frame: tile.frame, at: at + self.present, marker };
+            self.drawing.push_back(shown);
+        }
+    }
+
+    fn show_drawn(&mut self, now: Instant) {
+        while let Some(shown) = self.drawing.pop_front_if(|shown| shown.at <= now) {
+            if let Some(marker) = shown.marker {
+                self.glass_ms.push(WallTime::of(shown.at).micros_since(marker.drawn) as f32 / 1e3);
+            }
             // Taken by the next tick, long before the pipe is full.
-            let _ = self.link.presented.try_send(Presented { tile: tile.id, frame: tile.frame, at, marker });
+            let _ = self.link.presented.try_send(shown);
             self.arrived = true;
         }
     }

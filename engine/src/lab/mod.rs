@@ -6,6 +6,7 @@
 //! picture is presented as soon as it is published. Over the plain transport with the size-model codec a run is the same to
 //! the bit, on every machine; over WebRTC it is as far as that library's own random numbers let it.
 
+pub mod case;
 pub mod decisions;
 mod member;
 
@@ -22,7 +23,9 @@ use crate::net::door::WireMessage;
 use crate::net::impair::Impairment;
 use crate::net::impair::path::ImpairedPath;
 use crate::net::impair::port::Held;
+use crate::net::transport::plain;
 use crate::world::config::Config;
+use case::Moment;
 use member::Member;
 
 /// One of a laboratory's engines.
@@ -39,6 +42,10 @@ pub struct Lab {
     members: Vec<Member>,
     ways: Vec<Way>,
     messages: VecDeque<(Instant, WireMessage)>,
+    /// Last packets of pictures that are held back, and from whom: see [`Lab::plant`].
+    late: VecDeque<(Instant, usize, Held)>,
+    assemble: Duration,
+    present: Duration,
     schedule: DefaultHasher,
     datagrams: u64,
 }
@@ -70,9 +77,18 @@ impl Lab {
             members: Vec::new(),
             ways: Vec::new(),
             messages: VecDeque::new(),
+            late: VecDeque::new(),
+            assemble: Duration::ZERO,
+            present: Duration::ZERO,
             schedule: DefaultHasher::new(),
             datagrams: 0,
         }
+    }
+
+    /// For engines added from now on: the last packet of every picture leaves `assemble` later, over the plain transport;
+    /// screens show `present` later.
+    pub const fn plant(&mut self, assemble: Duration, present: Duration) {
+        (self.assemble, self.present) = (assemble, present);
     }
 
     /// Adds an engine called `name`, set up by `change`.
@@ -83,7 +99,7 @@ impl Lab {
         let number = self.members.len();
         let mut config = Config::new(name, self.folder.join(format!("{number}-{name}")), BASE);
         change(&mut config);
-        self.members.push(Member::new(config, address(number), self.now)?);
+        self.members.push(Member::new(config, address(number), self.now, self.present)?);
         Ok(MemberId(number))
     }
 
@@ -123,6 +139,17 @@ impl Lab {
         self.members[member.0].report.as_ref()
     }
 
+    /// A look at the call of `member` as it runs.
+    pub fn look(&mut self, member: MemberId) -> Moment {
+        let at = self.elapsed().as_secs_f64();
+        self.members[member.0].look(at)
+    }
+
+    /// Of each picture that `member` was shown, in order, from the marker's time to its presentation, milliseconds.
+    pub fn glass_ms(&self, member: MemberId) -> &[f32] {
+        &self.members[member.0].glass_ms
+    }
+
     /// How much time has passed.
     pub fn elapsed(&self) -> Duration {
         self.now - self.start
@@ -148,7 +175,8 @@ impl Lab {
         let ways = self.ways.iter().filter_map(|way| way.path.next_due());
         let members = self.members.iter().filter_map(|member| member.next_due(self.now));
         let message = self.messages.front().map(|(at, _)| *at);
-        ways.chain(members).chain(message).min().map(|at| at.max(self.now))
+        let late = self.late.front().map(|(at, ..)| *at);
+        ways.chain(members).chain(message).chain(late).min().map(|at| at.max(self.now))
     }
 
     fn step(&mut self, at: Instant) {
@@ -161,6 +189,9 @@ impl Lab {
         while let Some((_, message)) = self.messages.pop_front_if(|(due, _)| *due <= at) {
             self.deliver(message);
         }
+        while let Some((_, from, held)) = self.late.pop_front_if(|(due, ..)| *due <= at) {
+            self.send(from, held, at);
+        }
         for from in 0..self.members.len() {
             if !self.members[from].turn(at) {
                 continue;
@@ -170,7 +201,11 @@ impl Lab {
                 self.messages.push_back((at + self.impairment.delay, message));
             }
             for held in self.members[from].take_sent() {
-                self.send(from, held, at);
+                if !self.assemble.is_zero() && plain::ends_picture(&held.bytes) {
+                    self.late.push_back((at + self.assemble, from, held));
+                } else {
+                    self.send(from, held, at);
+                }
             }
         }
     }

@@ -86,3 +86,32 @@ fn the_real_transport_and_codecs_agree_with_the_model_on_a_short_path() {
         assert!(report.audio.concealed_ratio.is_some_and(|ratio| ratio < 0.01), "{:?}", report.audio);
     }
 }
+
+#[test]
+fn what_is_planted_in_a_stage_is_found_in_that_stage_and_nowhere_else() {
+    use super::case::{Case, Media};
+    use crate::media::ledger::STAGES;
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let stages = |planted: Option<&str>| {
+        let case = Case {
+            impairment: Impairment::profile("lan").expect("known"),
+            media: Media::Small,
+            real: false,
+            time: Duration::from_secs(4),
+            seed: 5,
+            planted: planted.map(|stage| format!("{stage}=20").parse().expect("a stage")),
+        };
+        let measured = case.run(folder.path()).expect("a call");
+        let stages = measured.reports[0].video.stages_ms.clone();
+        STAGES.map(|stage| stages[stage].expect("measured").p50)
+    };
+    let without = stages(None);
+    for (at, planted) in STAGES.iter().enumerate() {
+        let with = stages(Some(planted));
+        for (other, name) in STAGES.iter().enumerate() {
+            let (found, expected) = (with[other] - without[other], if other == at { 20.0 } else { 0.0 });
+            assert!((found - expected).abs() <= 2.0, "20 ms in {planted}: {name} has {found:+.2} ms");
+        }
+    }
+}

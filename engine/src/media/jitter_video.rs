@@ -104,6 +104,8 @@ pub struct VideoJitter {
     /// No retransmission can help: a keyframe is asked for without patience.
     urgent: bool,
     wait: Duration,
+    /// Every unit is kept at least so long after it was whole: the laboratory's plant.
+    hold: Duration,
     handed_out: bool,
     last_number: Option<UnitNumber>,
     last_timestamp: Option<u64>,
@@ -124,6 +126,7 @@ impl Default for VideoJitter {
             requested: None,
             urgent: false,
             wait: retransmission_wait(None),
+            hold: Duration::ZERO,
             handed_out: false,
             last_number: None,
             last_timestamp: None,
@@ -135,6 +138,11 @@ impl Default for VideoJitter {
 }
 
 impl VideoJitter {
+    /// A buffer that keeps every unit at least `hold`.
+    pub fn with_hold(hold: Duration) -> Self {
+        Self { hold, ..Self::default() }
+    }
+
     /// Files one packet. Duplicates and late ones are counted and dropped; when a bound is reached, or the sequence
     /// jumps by more than the buffer holds, everything is dropped up to the next keyframe.
     pub fn push(&mut self, packet: &PacketIn<'_>) {
@@ -184,6 +192,9 @@ impl VideoJitter {
             if self.needs_keyframe {
                 match self.find_keyframe(0) {
                     Some((start, count)) => {
+                        if now < self.ready(start, count) {
+                            return None;
+                        }
                         self.discard(start);
                         if let Some(unit) = self.hand_out(count, now) {
                             return Some(unit);
@@ -198,6 +209,7 @@ impl VideoJitter {
                 continue;
             }
             match self.look_at_front() {
+                Front::Whole(count) if now < self.ready(0, count) => return None,
                 Front::Whole(count) => {
                     if let Some(unit) = self.hand_out(count, now) {
                         return Some(unit);
@@ -248,6 +260,15 @@ impl VideoJitter {
 
     /// When [`Self::poll_unit`] would do something that no packet triggers: a gap's deadline.
     pub fn next_due(&self) -> Option<Instant> {
+        if !self.hold.is_zero() {
+            let keyframe = self.needs_keyframe.then(|| self.find_keyframe(0)).flatten();
+            return match (keyframe, self.look_at_front()) {
+                (Some((start, count)), _) => Some(self.ready(start, count)),
+                (None, Front::Whole(count)) => Some(self.ready(0, count)),
+                (None, Front::Gap(since)) => Some(since + self.wait),
+                (None, Front::Tail) => None,
+            };
+        }
         match self.look_at_front() {
             Front::Gap(since) if !self.needs_keyframe && self.find_keyframe(1).is_some() => Some(since + REORDERING),
             Front::Gap(since) => Some(since + self.wait),
@@ -267,6 +288,14 @@ impl VideoJitter {
     /// Bytes of payload held.
     pub const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// When the `count` packets from slot `start` on, a whole unit, may be handed out.
+    fn ready(&self, start: usize, count: usize) -> Instant {
+        let packets = self.slots.iter().skip(start).take(count).flatten();
+        let whole = packets.map(|slot| slot.arrival).max();
+        // There is at least one; a moment that has passed hands out at once.
+        whole.map_or_else(|| self.blocked.unwrap_or_else(crate::base::time::now), |whole| whole + self.hold)
     }
 
     /// Makes room for a packet in front of the first one. Only before anything was handed out or dropped.

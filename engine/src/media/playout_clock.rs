@@ -27,6 +27,8 @@ pub struct PlayoutClock {
     base: i64,
     target: i64,
     skipped: u64,
+    /// Every frame is due so much later: the laboratory's plant.
+    extra: Duration,
 }
 
 impl PlayoutClock {
@@ -39,7 +41,13 @@ impl PlayoutClock {
             base: 0,
             target: 0,
             skipped: 0,
+            extra: Duration::ZERO,
         }
+    }
+
+    /// Every frame is due `extra` later than the path asks for.
+    pub const fn set_extra(&mut self, extra: Duration) {
+        self.extra = extra;
     }
 
     /// A frame with this RTP timestamp (90 kHz, extended) was whole at `arrived`, after `encode` in its encoder (zero
@@ -68,7 +76,7 @@ impl PlayoutClock {
     /// When the frame with this timestamp is due.
     pub fn play_time(&self, timestamp: u64) -> Instant {
         let micros = media_micros(timestamp).saturating_add(self.base).saturating_add(self.target);
-        self.start + Duration::from_micros(u64::try_from(micros).unwrap_or_default())
+        self.start + Duration::from_micros(u64::try_from(micros).unwrap_or_default()) + self.extra
     }
 
     /// Of the waiting frames (their timestamps in decoding order) the index of the newest one that is due at `now`;

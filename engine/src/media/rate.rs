@@ -16,6 +16,8 @@ pub struct UnitQueue {
     refilled: Option<Instant>,
     braked: Option<Instant>,
     dropped: u64,
+    /// Every unit waits at least so long: the laboratory's plant.
+    least: Duration,
 }
 
 /// What the queue asks of the encoder.
@@ -32,6 +34,11 @@ pub enum Brake {
 impl UnitQueue {
     /// Units that may wait. At 30 a second the brake is long on by then; past it the oldest non-keyframe goes.
     pub const BOUND: usize = 16;
+
+    /// A queue in which every unit waits at least `least`.
+    pub fn with_least(least: Duration) -> Self {
+        Self { least, ..Self::default() }
+    }
 
     /// Adds a unit at the end. When full, everything older than it goes if it is a keyframe, else the unit itself,
     /// counted; true when something was lost that later units build on, so that a keyframe must follow.
@@ -63,19 +70,19 @@ impl UnitQueue {
         if self.credit <= 0 {
             return None;
         }
-        let unit = self.units.pop_front()?;
+        let unit = self.units.pop_front_if(|unit| unit.encoded + self.least <= now)?;
         self.credit -= unit.data.len() as i64;
         Some(unit)
     }
 
     /// When the next unit may leave; `None` when none waits.
     pub fn next_due(&self, rate: Bitrate, now: Instant) -> Option<Instant> {
-        self.units.front()?;
+        let may = self.units.front()?.encoded + self.least;
         if self.credit > 0 {
-            return Some(now);
+            return Some(may.max(now));
         }
         // One byte of credit is enough: the bucket may be overdrawn by one unit.
-        Some(self.refilled.unwrap_or(now) + rate.time_for((1 - self.credit) as u64))
+        Some(may.max(self.refilled.unwrap_or(now) + rate.time_for((1 - self.credit) as u64)))
     }
 
     /// The brake: on when the oldest waiting unit is older than 80 ms and the time that an IDR needs to drain.

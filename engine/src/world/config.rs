@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::base::rate::Bitrate;
+use crate::base::time::Duration;
 use crate::codec::VideoCodec;
 use crate::codec::opus::FrameLength;
 use crate::codec::worker::Work;
@@ -39,6 +40,15 @@ pub struct Config {
     pub work: Work,
     /// The picture's codec; both sides must have the same one.
     pub codec: VideoCodec,
+    pub plant: Plant,
+}
+
+/// Delay that the laboratory puts into stages of the ledger, to see whether it is found there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plant {
+    pub queue: Duration,
+    pub hold: Duration,
+    pub publish: Duration,
 }
 
 impl Config {
@@ -63,6 +73,7 @@ impl Config {
             seed: 1,
             work: Work::Threads,
             codec: VideoCodec::H264,
+            plant: Plant::default(),
         }
     }
 }

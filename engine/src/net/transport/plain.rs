@@ -43,6 +43,12 @@ struct Extender {
     timestamp: Option<u64>,
 }
 
+/// Whether a datagram of this transport is the last packet of a picture that has several.
+pub fn ends_picture(datagram: &[u8]) -> bool {
+    // Video's track number with the marker's bit; the first packet of a unit carries its extension.
+    matches!(datagram, [PACKET, 0x81, ..]) && datagram.get(16) == Some(&0)
+}
+
 impl Plain {
     pub fn new(sources: Sources, now: Instant) -> Self {
         let parameters = Parameters { ufrag: String::new(), password: String::new(), fingerprint: [0; 32], sources };

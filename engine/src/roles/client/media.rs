@@ -16,6 +16,7 @@ use crate::codec::opus::{FrameLength, OpusDecoder, OpusEncoder};
 use crate::codec::video_decoder::VideoDecoder;
 use crate::codec::video_encoder::{EncoderConfig, VideoEncoder};
 use crate::codec::worker::Work;
+use crate::media::jitter_video::VideoJitter;
 use crate::media::rate::{RateControl, UnitQueue};
 use crate::net::transport::plain::Plain;
 use crate::net::transport::webrtc::Webrtc;
@@ -172,7 +173,7 @@ pub fn spawn(
             Encoder(encoder),
             TargetRate(RateControl::new(settings.most)),
             VideoQueue {
-                units: UnitQueue::default(),
+                units: UnitQueue::with_least(settings.plant.queue),
                 packets: Packets::default(),
                 epoch: now,
                 open: false,
@@ -184,13 +185,15 @@ pub fn spawn(
         .id();
     let audio_out = world.spawn(voice).id();
     let connection = world.spawn_empty().id();
+    let mut frames = Frames::new(TileId(1), now);
+    frames.clock.set_extra(settings.plant.publish);
     let audio_in = world.spawn((StreamOf(connection), sound)).id();
     let video_in = world
         .spawn((
             StreamOf(connection),
-            VideoJitterBuffer(Default::default()),
+            VideoJitterBuffer(VideoJitter::with_hold(settings.plant.hold)),
             Decoder(decoder),
-            Frames::new(TileId(1), now),
+            frames,
             Ledger::default(),
             StreamStats::default(),
             PeerMute::default(),
