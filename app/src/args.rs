@@ -11,6 +11,8 @@ use engine::proto::target::DEFAULT_BASE;
 use engine::source::SourceSpec;
 use engine::world::config::Config;
 
+use crate::bench::Bench;
+
 /// Desktop video calling, face to face, with the milliseconds on show.
 #[derive(Debug, Parser)]
 #[command(name = "visavis", version, about, max_term_width = 110)]
@@ -41,6 +43,9 @@ pub enum Verb {
         #[arg(long)]
         once: bool,
     },
+    /// The latency lab: calls in virtual time over named paths; what they take, and what changed since
+    #[command(args_conflicts_with_subcommands = true)]
+    Bench(Bench),
     /// List microphones, loudspeakers and cameras
     Devices,
 }

@@ -1,6 +1,7 @@
 //! `visavis`: the program.
 
 mod args;
+mod bench;
 mod demo;
 mod headless;
 mod present;
@@ -37,6 +38,10 @@ fn main() -> ExitCode {
     };
     let done = match &arguments.verb {
         Some(Verb::Demo) => demo::run(&arguments.options, &interrupted),
+        Some(Verb::Bench(what)) => {
+            let options = &arguments.options;
+            bench::run(what, options.seed.unwrap_or(1), options.run_for, options.json, &interrupted)
+        }
         Some(Verb::Devices) => list_devices(&arguments.options),
         Some(Verb::Call { target, trust_new_key }) => forget_key(&arguments.options, target, *trust_new_key)
             .and_then(|()| talk(&arguments.options, Some(target.clone()), false, true, &interrupted)),

@@ -146,8 +146,8 @@ impl Case {
         let (ada, ben) = (lab.add("Ada", setup)?, lab.add("Ben", setup)?);
         lab.command(ada, Command::Call(lab.target(ben)));
         let mut moments = Vec::new();
-        while lab.elapsed() < self.time {
-            lab.run_for(LOOK_EVERY.min(self.time - lab.elapsed()));
+        while lab.passed() < self.time {
+            lab.run_for(LOOK_EVERY.min(self.time - lab.passed()));
             moments.push(lab.look(ada));
         }
         lab.command(ada, Command::HangUp);

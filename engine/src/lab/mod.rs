@@ -57,9 +57,9 @@ struct Way {
     path: ImpairedPath<Held>,
 }
 
-/// In microseconds since 1970: a fixed moment that no real clock will come near, so that a run shows nothing of when it
-/// ran.
-const BEGINNING: u64 = 4_000_000_000_000_000;
+/// In microseconds since 1970: a fixed moment, so that a run shows nothing of when it ran. Before 2036: the 32 bits of
+/// seconds in a capture time begin anew then (RFC 5905 §6).
+const BEGINNING: u64 = 1_900_000_000_000_000;
 
 /// The base port of every member; their addresses differ.
 const BASE: u16 = 2000;
@@ -141,7 +141,7 @@ impl Lab {
 
     /// A look at the call of `member` as it runs.
     pub fn look(&mut self, member: MemberId) -> Moment {
-        let at = self.elapsed().as_secs_f64();
+        let at = self.passed().as_secs_f64();
         self.members[member.0].look(at)
     }
 
@@ -151,7 +151,7 @@ impl Lab {
     }
 
     /// How much time has passed.
-    pub fn elapsed(&self) -> Duration {
+    pub fn passed(&self) -> Duration {
         self.now - self.start
     }
 

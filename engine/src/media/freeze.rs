@@ -39,6 +39,15 @@ impl FreezeMeter {
         self.gaps.push_back(gap);
     }
 
+    /// What was seen by the end at `at`: a picture that stood still until then counts.
+    pub fn by_the_end(&self, at: Instant) -> Self {
+        let mut whole = self.clone();
+        if self.last.is_some_and(|last| self.is_freeze(at.saturating_duration_since(last))) {
+            whole.presented(at);
+        }
+        whole
+    }
+
     /// Forget the last frame: the camera was switched off, and what follows is no gap.
     pub const fn pause(&mut self) {
         self.last = None;
@@ -87,5 +96,17 @@ mod tests {
         assert_eq!(meter.freezes(), 1);
         assert_eq!(meter.longest(), Duration::from_secs(1));
         assert!((meter.ratio() - 1.0 / 2.589).abs() < 0.001, "{}", meter.ratio());
+    }
+
+    #[test]
+    fn a_picture_that_stands_still_until_the_end_is_frozen() {
+        let mut meter = FreezeMeter::default();
+        let start = now();
+        (0..30).for_each(|n| meter.presented(start + Duration::from_millis(n * 33)));
+        let last = start + Duration::from_millis(29 * 33);
+        assert_eq!(meter.by_the_end(last + Duration::from_millis(100)).freezes(), 0);
+        let whole = meter.by_the_end(last + Duration::from_secs(2));
+        assert_eq!((whole.freezes(), whole.longest()), (1, Duration::from_secs(2)));
+        assert_eq!(meter.freezes(), 0, "the call may go on");
     }
 }

@@ -192,7 +192,7 @@ impl VideoJitter {
             if self.needs_keyframe {
                 match self.find_keyframe(0) {
                     Some((start, count)) => {
-                        if now < self.ready(start, count) {
+                        if self.ready(start, count).is_some_and(|at| now < at) {
                             return None;
                         }
                         self.discard(start);
@@ -209,7 +209,7 @@ impl VideoJitter {
                 continue;
             }
             match self.look_at_front() {
-                Front::Whole(count) if now < self.ready(0, count) => return None,
+                Front::Whole(count) if self.ready(0, count).is_some_and(|at| now < at) => return None,
                 Front::Whole(count) => {
                     if let Some(unit) = self.hand_out(count, now) {
                         return Some(unit);
@@ -263,8 +263,8 @@ impl VideoJitter {
         if !self.hold.is_zero() {
             let keyframe = self.needs_keyframe.then(|| self.find_keyframe(0)).flatten();
             return match (keyframe, self.look_at_front()) {
-                (Some((start, count)), _) => Some(self.ready(start, count)),
-                (None, Front::Whole(count)) => Some(self.ready(0, count)),
+                (Some((start, count)), _) => self.ready(start, count),
+                (None, Front::Whole(count)) => self.ready(0, count),
                 (None, Front::Gap(since)) => Some(since + self.wait),
                 (None, Front::Tail) => None,
             };
@@ -291,11 +291,9 @@ impl VideoJitter {
     }
 
     /// When the `count` packets from slot `start` on, a whole unit, may be handed out.
-    fn ready(&self, start: usize, count: usize) -> Instant {
-        let packets = self.slots.iter().skip(start).take(count).flatten();
-        let whole = packets.map(|slot| slot.arrival).max();
-        // There is at least one; a moment that has passed hands out at once.
-        whole.map_or_else(|| self.blocked.unwrap_or_else(crate::base::time::now), |whole| whole + self.hold)
+    fn ready(&self, start: usize, count: usize) -> Option<Instant> {
+        let whole = self.slots.iter().skip(start).take(count).flatten().map(|slot| slot.arrival).max()?;
+        Some(whole + self.hold)
     }
 
     /// Makes room for a packet in front of the first one. Only before anything was handed out or dropped.

@@ -3,9 +3,14 @@
 //!
 //! Datagram: u8 kind. Kind 1 is a packet: u8 track and flags, u16 sequence, u32 timestamp, u64 capture time in µs
 //! (0 = none), u8 length of the unit extension and that many bytes, i8 level (127 = none), payload. Kind 2 asks for a
-//! keyframe, kind 3 carries a report, kind 4 closes. All numbers are big-endian.
+//! keyframe, kind 3 carries a report, kind 4 closes, kind 5 keeps alive and carries a time that kind 6 sends back, kind 7
+//! asks for pictures' packets again (u16 sequence numbers). All numbers are big-endian.
+
+mod resend;
 
 use std::net::SocketAddr;
+
+use resend::{Missing, Sent};
 
 use super::{ArrivedPacket, Drained, IDLE, OutgoingPacket, Parameters, Sources, Track, TransportEvent};
 use crate::base::error::Result;
@@ -19,8 +24,10 @@ const KEYFRAME: u8 = 2;
 const FEEDBACK: u8 = 3;
 const CLOSE: u8 = 4;
 
-/// An empty datagram of this kind every 250 ms keeps the other side from thinking us dead.
+/// One of this kind every 250 ms keeps the other side from thinking us dead.
 const ALIVE: u8 = 5;
+const ECHO: u8 = 6;
+const AGAIN: u8 = 7;
 const ALIVE_EVERY: Duration = Duration::from_millis(250);
 
 /// RTP in the clear.
@@ -34,6 +41,8 @@ pub struct Plain {
     sequence: [u64; 2],
     received: [Extender; 2],
     alive_at: Instant,
+    sent: Sent,
+    missing: Missing,
 }
 
 /// Follows a sequence number and a timestamp past their wrap.
@@ -62,6 +71,8 @@ impl Plain {
             sequence: [0; 2],
             received: [Extender::default(); 2],
             alive_at: now + IDLE,
+            sent: Sent::default(),
+            missing: Missing::default(),
         }
     }
 
@@ -106,7 +117,21 @@ impl Plain {
             Some((&KEYFRAME, _)) => out.events.push(TransportEvent::KeyframeRequest),
             Some((&FEEDBACK, report)) => out.events.push(TransportEvent::Feedback(report.to_vec())),
             Some((&CLOSE, _)) => out.events.push(TransportEvent::Closed(String::new())),
-            Some((&ALIVE, _)) => {}
+            Some((&ALIVE, time)) => self.send(ECHO, time),
+            Some((&ECHO, time)) => {
+                let Some(sent) = time.first_chunk().map(|bytes| WallTime::from_micros(u64::from_be_bytes(*bytes)))
+                else {
+                    return false;
+                };
+                let micros = WallTime::of(datagram.at).micros_since(sent);
+                let round_trip = u64::try_from(micros).ok().map(Duration::from_micros);
+                self.missing.round_trip = round_trip;
+                out.events.push(TransportEvent::Figures { round_trip, loss_out: None, local: None, remote: None });
+            }
+            Some((&AGAIN, request)) => {
+                let (Some(local), Some(remote)) = (self.local, self.remote) else { return false };
+                self.sent.asked(request).for_each(|data| self.outbox.push(local, remote, Class::Video, data));
+            }
             _ => return false,
         }
         true
@@ -132,12 +157,19 @@ impl Plain {
         data.push(packet.level.unwrap_or(127) as u8);
         data.extend(packet.payload);
         self.outbox.push(local, remote, class, &data);
+        if packet.track == Track::Video {
+            self.sent.keep(sequence as u16, &data);
+        }
     }
 
     pub fn run_timeouts(&mut self, now: Instant, out: &mut Drained) {
-        if now >= self.deadline() {
+        if self.can_speak() && now >= self.alive_at {
             self.alive_at = now + ALIVE_EVERY;
-            self.send(ALIVE, &[]);
+            self.send(ALIVE, &WallTime::of(now).as_micros().to_be_bytes());
+        }
+        let request = self.missing.ask(now);
+        if !request.is_empty() {
+            self.send(AGAIN, &request);
         }
         for (sending, bytes) in self.outbox.iter() {
             out.outbox.push(sending.from, sending.to, sending.class, bytes);
@@ -147,8 +179,12 @@ impl Plain {
 
     pub fn deadline(&self) -> Instant {
         // Nothing can be said before there is somebody to say it to; the first word then goes out at once.
-        let can_speak = self.started && self.local.is_some() && self.remote.is_some();
-        if can_speak { self.alive_at } else { self.alive_at + IDLE }
+        let alive = if self.can_speak() { self.alive_at } else { self.alive_at + IDLE };
+        self.missing.next_due().map_or(alive, |due| due.min(alive))
+    }
+
+    const fn can_speak(&self) -> bool {
+        self.started && self.local.is_some() && self.remote.is_some()
     }
 
     pub fn is_written(&self) -> bool {
@@ -195,9 +231,13 @@ impl Plain {
         rest = after;
         let level = take::<1>(&mut rest)?[0] as i8;
         let extender = &mut self.received[index];
+        let sequence = extend(&mut extender.sequence, u64::from(sequence), 1 << 16);
+        if track == Track::Video {
+            self.missing.arrived(sequence, at);
+        }
         Some(ArrivedPacket {
             track,
-            sequence: extend(&mut extender.sequence, u64::from(sequence), 1 << 16),
+            sequence,
             timestamp: extend(&mut extender.timestamp, u64::from(timestamp), 1 << 32),
             marker: flags & 0x80 != 0,
             payload: rest.into(),

@@ -45,9 +45,15 @@ pub struct Webrtc {
     video: Outgoing,
     deadline: Instant,
     written: bool,
+    /// The other side's first DTLS messages, where they came before our own check of their address was answered: half a
+    /// round trip decides that. Dropped, they would come again after DTLS' second of patience.
+    early: Vec<(Received, Vec<u8>)>,
     /// Set once the transport failed inside: it takes and gives nothing any more.
     broken: bool,
 }
+
+/// A flight of handshake messages has no more datagrams.
+const EARLY: usize = 6;
 
 struct Outgoing {
     mid: Mid,
@@ -94,6 +100,7 @@ impl Webrtc {
             video: Outgoing { mid: video, payload_type: video_type, ssrc: sources.video, sequence: 1 },
             deadline: now + IDLE,
             written: false,
+            early: Vec::new(),
             broken: false,
         }
     }
@@ -142,15 +149,37 @@ impl Webrtc {
     pub fn receive(&mut self, datagram: &Received, bytes: &[u8], out: &mut Drained) -> bool {
         let Ok(receive) = Receive::new(Protocol::Udp, datagram.from, datagram.to, bytes) else { return false };
         let input = Input::Receive(datagram.at, receive);
-        if self.broken || !self.rtc.accepts(&input) {
+        if self.broken {
+            return false;
+        }
+        if !self.rtc.accepts(&input) {
+            // RFC 7983 §7. It was routed here: somebody who knows our ICE password is at that address.
+            if bytes.first().is_some_and(|first| (20..=63).contains(first)) && self.early.len() < EARLY {
+                self.early.push((datagram.clone(), bytes.to_vec()));
+            }
             return false;
         }
         self.contained(out, |this, out| {
             // One bad datagram is not the end of the call: str0m has already refused it.
             let _ = this.rtc.handle_input(input);
             this.drain(out);
+            this.replay_early(datagram.at, out);
         });
         true
+    }
+
+    /// Hands in what came before its address was known to be good, once it is.
+    fn replay_early(&mut self, now: Instant, out: &mut Drained) {
+        for (datagram, bytes) in std::mem::take(&mut self.early) {
+            let receive = Receive::new(Protocol::Udp, datagram.from, datagram.to, bytes.as_slice());
+            let Ok(input) = receive.map(|receive| Input::Receive(now, receive)) else { continue };
+            if self.rtc.accepts(&input) {
+                let _ = self.rtc.handle_input(input);
+                self.drain(out);
+            } else {
+                self.early.push((datagram, bytes));
+            }
+        }
     }
 
     pub fn write(&mut self, packet: &OutgoingPacket<'_>, _: Instant) {

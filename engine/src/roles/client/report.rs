@@ -7,6 +7,7 @@ use bevy_ecs::world::World;
 
 use super::media;
 use crate::base::time::{Duration, Instant};
+use crate::media::freeze::FreezeMeter;
 use crate::media::ledger::STAGES;
 use crate::media::report::{
     AudioReport, PathReport, ProcessReport, Report, SetupReport, SkewReport, TickReport, VideoReport,
@@ -34,7 +35,7 @@ pub fn of_call(world: &World, call: Entity, outcome: &str, reason: &str) -> Repo
         path: connection.and_then(|connection| world.get::<Path>(connection)).map(path).unwrap_or_default(),
         setup_ms: setup(&times),
         audio: tracks.map(|tracks| audio(world, tracks, stats, seconds)).unwrap_or_default(),
-        video: tracks.map(|tracks| video(world, tracks, seconds)).unwrap_or_default(),
+        video: tracks.map(|tracks| video(world, tracks, times.ended, seconds)).unwrap_or_default(),
         av_skew_ms: tracks.and_then(|tracks| skew(world, tracks, stats)),
         ticks: TickReport {
             n: stats.ticks,
@@ -88,10 +89,12 @@ fn audio(world: &World, tracks: &Tracks, stats: &Stats, seconds: f64) -> AudioRe
     }
 }
 
-fn video(world: &World, tracks: &Tracks, seconds: f64) -> VideoReport {
+fn video(world: &World, tracks: &Tracks, ended: Option<Instant>, seconds: f64) -> VideoReport {
     let sent = world.get::<VideoSent>(tracks.video_out).copied().unwrap_or_default();
     let stream = world.get::<StreamStats>(tracks.video_in);
     let ledger = world.get::<Ledger>(tracks.video_in);
+    let freezes = ledger.map(|ledger| ended.map_or_else(|| ledger.freezes.clone(), |at| ledger.freezes.by_the_end(at)));
+    let freezes = freezes.filter(|_| ledger.is_some_and(|ledger| ledger.presented > 0));
     let frames = world.get::<Frames>(tracks.video_in);
     let decoded = world.get::<Decoder>(tracks.video_in).map_or(0, |decoder| decoder.0.counters().frames);
     let size = frames.and_then(|frames| frames.shown.as_ref()).map(|frame| (frame.picture.width, frame.picture.height));
@@ -107,9 +110,9 @@ fn video(world: &World, tracks: &Tracks, seconds: f64) -> VideoReport {
         frames_sent: sent.sent,
         frames_decoded: decoded,
         frames_presented: presented,
-        freezes: ledger.map_or(0, |ledger| ledger.freezes.freezes()),
-        freeze_ratio: ledger.filter(|_| presented > 0).map(|ledger| ledger.freezes.ratio()),
-        longest_freeze_ms: ledger.filter(|_| presented > 0).map(|l| l.freezes.longest().as_secs_f64() * 1e3),
+        freezes: freezes.as_ref().map_or(0, FreezeMeter::freezes),
+        freeze_ratio: freezes.as_ref().map(FreezeMeter::ratio),
+        longest_freeze_ms: freezes.as_ref().map(|freezes| freezes.longest().as_secs_f64() * 1e3),
         width: size.map(|size| size.0),
         height: size.map(|size| size.1),
         bitrate_bps: rate(sent.bytes, seconds),
