@@ -143,7 +143,12 @@ impl Case {
                 (config.plain, config.codec) = (true, VideoCodec::Plain);
             }
         };
-        let (ada, ben) = (lab.add("Ada", setup)?, lab.add("Ben", setup)?);
+        let ada = lab.add("Ada", setup)?;
+        let ben = lab.add("Ben", |config: &mut Config| {
+            setup(config);
+            // Nobody asks what Ben hears.
+            config.find_chirps = false;
+        })?;
         lab.command(ada, Command::Call(lab.target(ben)));
         let mut moments = Vec::new();
         while lab.passed() < self.time {

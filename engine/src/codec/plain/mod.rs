@@ -101,10 +101,13 @@ impl PlainDecoder {
             return None;
         }
         self.chain = Some(chain as u16);
-        picture.resize(width as u32, height as u32);
-        picture.y.fill(110);
-        picture.u.fill(128);
-        picture.v.fill(128);
+        // Grey but for the strip, which every marker paints over whole: storage of this size is grey already.
+        if (u64::from(picture.width), u64::from(picture.height)) != (width, height) || has_marker == 0 {
+            picture.resize(width as u32, height as u32);
+            picture.y.fill(110);
+            picture.u.fill(128);
+            picture.v.fill(128);
+        }
         if has_marker == 1 {
             marker::paint(picture, Marker { counter: counter as u32, drawn: WallTime::from_micros(drawn) });
         }

@@ -12,6 +12,7 @@ use crate::base::error::Result;
 use crate::base::id::{Ssrc, TileId};
 use crate::base::thread;
 use crate::base::time::{Duration, Instant};
+use crate::codec::VideoCodec;
 use crate::codec::opus::{FrameLength, OpusDecoder, OpusEncoder};
 use crate::codec::video_decoder::VideoDecoder;
 use crate::codec::video_encoder::{EncoderConfig, VideoEncoder};
@@ -144,9 +145,14 @@ pub fn spawn(
             (VideoEncoder::inline(config, encode), VideoDecoder::inline(settings.codec, decode))
         }
     };
+    let mut opus = OpusEncoder::new(settings.audio_frame, settings.audio_rate)?;
+    if settings.codec == VideoCodec::Plain {
+        // A model is about sizes and times: how it sounds matters to nobody.
+        opus.set_complexity(0)?;
+    }
     let voice = Voice {
         microphone: None,
-        encoder: SyncCell::new(OpusEncoder::new(settings.audio_frame, settings.audio_rate)?),
+        encoder: SyncCell::new(opus),
         length: settings.audio_frame,
         muted: world.resource::<crate::world::shared::Showing>().controls.muted,
         loudness: Default::default(),

@@ -2,6 +2,7 @@
 //! exits with status 1 when one is not what it must be.
 
 mod endurance;
+mod lab;
 mod media;
 mod sound;
 mod table;
@@ -15,12 +16,14 @@ use crate::table::Table;
 type Proof = fn(&mut Table) -> Outcome<()>;
 
 /// In the order of what a person asks first.
-const PROOFS: [(&str, Proof); 9] = [
+const PROOFS: [(&str, Proof); 11] = [
     ("call", media::call),
     ("screen", media::screen),
     ("setup", media::setup),
     ("cost", media::cost),
     ("sound", sound::through_devices),
+    ("speed", lab::speed),
+    ("compare", lab::compare),
     ("attack", endurance::attack),
     ("kill", endurance::kill),
     ("hundred", endurance::hundred),
