@@ -101,6 +101,9 @@ pub struct Options {
     /// Where the chances of --impair begin: the same number, the same chances
     #[arg(long, global = true, value_name = "N", help_heading = "Network")]
     pub seed: Option<u64>,
+    /// The length of the cells of the engine's time, in microseconds: for measuring what it costs and gives
+    #[arg(long, global = true, hide = true, value_name = "MICROSECONDS", value_parser = clap::value_parser!(u64).range(50..=20_000))]
+    pub cell: Option<u64>,
     /// Media in the clear, for looking into it on a network of your own. Both sides must have it
     #[arg(long, global = true, hide = true)]
     pub plain: bool,
@@ -140,6 +143,7 @@ impl Options {
         config.record_video.clone_from(&self.record_video);
         config.impair = self.impair;
         config.seed = self.seed.unwrap_or(config.seed);
+        config.cell = self.cell.map_or(config.cell, Duration::from_micros);
         config
     }
 }

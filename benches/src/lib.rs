@@ -8,6 +8,7 @@ use bevy_ecs::entity::Entity;
 use engine::base::id::{Ssrc, UnitNumber};
 use engine::base::pipe::Wake;
 use engine::base::time::{Duration, Instant, WallTime};
+use engine::codec::worker::Work;
 use engine::device::{MicrophoneSpec, SpeakerSpec};
 use engine::engine::Engine;
 use engine::handle::link;
@@ -39,9 +40,10 @@ pub struct Far {
 }
 
 /// Adds a connection to `engine` and returns its far end.
-pub fn connect(engine: &mut Engine, index: u8, now: Instant) -> Far {
+pub fn connect(engine: &mut Engine, index: u16, now: Instant) -> Far {
     let near = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), 2000));
-    let address = SocketAddr::from((Ipv4Addr::new(10, 0, 1, index), 2000));
+    let [high, low] = index.to_be_bytes();
+    let address = SocketAddr::from((Ipv4Addr::new(10, 1, high, low), 2000));
     let sources = Sources { audio: Ssrc(1), video: Ssrc(2), video_rtx: Ssrc(3) };
     let end = |local, remote| {
         let mut transport = Transport::Plain(Box::new(Plain::new(sources, now)));
@@ -51,7 +53,9 @@ pub fn connect(engine: &mut Engine, index: u8, now: Instant) -> Far {
         transport.add_remote_address(remote);
         transport
     };
-    let config = Config::new("Bench", "", 2000);
+    let mut config = Config::new("Bench", "", 2000);
+    // A thousand connections need no two thousand threads here.
+    config.work = Work::Inline { encode: Duration::ZERO, decode: Duration::ZERO };
     let inside = end(near, address);
     media::spawn(engine.world_mut(), Entity::PLACEHOLDER, inside, &config, now).expect("codecs open");
     Far { transport: end(address, near), address, near, out: Drained::default(), number: 0 }

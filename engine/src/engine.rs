@@ -165,7 +165,7 @@ impl Engine {
         self.world.resource_mut::<Stats>().priority = thread::raise_priority();
         let start = time::now();
         let mut events = Events::with_capacity(256);
-        let mut pace = Pace::new(start);
+        let mut pace = Pace::new(start, self.world.resource::<Settings>().0.cell);
         self.tick(start);
         while !self.world.resource::<Quit>().0.load(Ordering::Relaxed) {
             let next = pace.next(time::now(), self.due());

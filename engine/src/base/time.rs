@@ -55,24 +55,37 @@ impl WallTime {
     }
 }
 
-/// The number of a cell since the engine's start.
+/// The engine's time: cells of one length, counted from its start.
+#[derive(Clone, Copy, Debug)]
+pub struct Grid {
+    start: Instant,
+    /// Nanoseconds.
+    cell: u128,
+}
+
+/// The number of a cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cell(pub u64);
 
-impl Cell {
+impl Grid {
+    /// `cell` is at least a microsecond.
+    pub fn new(start: Instant, cell: Duration) -> Self {
+        Self { start, cell: cell.as_nanos().max(1000) }
+    }
+
     /// The cell that `at` falls into.
-    pub fn of(at: Instant, start: Instant) -> Self {
-        Self((at.saturating_duration_since(start).as_nanos() / CELL.as_nanos()) as u64)
+    pub fn cell(&self, at: Instant) -> Cell {
+        Cell((at.saturating_duration_since(self.start).as_nanos() / self.cell) as u64)
     }
 
-    /// The first cell boundary at or after `at`: where a deadline at `at` runs.
-    pub fn ceil(at: Instant, start: Instant) -> Self {
-        Self(at.saturating_duration_since(start).as_nanos().div_ceil(CELL.as_nanos()) as u64)
+    /// The first cell that begins at or after `at`: where a deadline at `at` runs.
+    pub fn ceil(&self, at: Instant) -> Cell {
+        Cell(at.saturating_duration_since(self.start).as_nanos().div_ceil(self.cell) as u64)
     }
 
-    /// When this cell begins.
-    pub fn begins(self, start: Instant) -> Instant {
-        start + Duration::from_nanos(self.0.saturating_mul(CELL.as_nanos() as u64))
+    /// When `cell` begins.
+    pub fn begins(&self, cell: Cell) -> Instant {
+        self.start + Duration::from_nanos(cell.0.saturating_mul(self.cell as u64))
     }
 }
 
@@ -116,10 +129,11 @@ mod tests {
     #[test]
     fn a_deadline_runs_at_the_first_boundary_not_before_it() {
         let start = now();
-        assert_eq!(Cell::ceil(start, start), Cell(0));
-        assert_eq!(Cell::ceil(start + Duration::from_micros(1), start), Cell(1));
-        assert_eq!(Cell::ceil(start + CELL, start), Cell(1));
-        assert_eq!(Cell::of(start + CELL, start), Cell(1));
-        assert_eq!(Cell(4).begins(start), start + Duration::from_millis(1));
+        let grid = Grid::new(start, CELL);
+        assert_eq!(grid.ceil(start), Cell(0));
+        assert_eq!(grid.ceil(start + Duration::from_micros(1)), Cell(1));
+        assert_eq!(grid.ceil(start + CELL), Cell(1));
+        assert_eq!(grid.cell(start + CELL), Cell(1));
+        assert_eq!(grid.begins(Cell(4)), start + Duration::from_millis(1));
     }
 }

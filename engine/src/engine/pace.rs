@@ -1,12 +1,12 @@
 //! When a tick runs. An arrival runs one at once, unless an arrival already ran one in this cell: then at the next
 //! boundary. A deadline runs at the first boundary at or after it. Ticks run by a deadline do not use up the cell.
 
-use crate::base::time::{Cell, Instant};
+use crate::base::time::{Cell, Duration, Grid, Instant};
 
 /// The rule's memory; the loop on the clock and the laboratory share it.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    start: Instant,
+    grid: Grid,
     arrived_in: Option<Cell>,
     deferred: bool,
     not_before: Cell,
@@ -20,22 +20,23 @@ pub enum Turn {
 }
 
 impl Pace {
-    pub const fn new(start: Instant) -> Self {
-        Self { start, arrived_in: None, deferred: false, not_before: Cell(0) }
+    /// Cells of length `cell` from `start` on.
+    pub fn new(start: Instant, cell: Duration) -> Self {
+        Self { grid: Grid::new(start, cell), arrived_in: None, deferred: false, not_before: Cell(0) }
     }
 
     /// When to look again at the latest, asked at `now` with the world's own deadline `due`.
     pub fn next(&self, now: Instant, due: Option<Instant>) -> Option<Instant> {
-        let boundary = self.deferred.then(|| Cell(Cell::of(now, self.start).0 + 1).begins(self.start));
+        let boundary = self.deferred.then(|| self.grid.begins(Cell(self.grid.cell(now).0 + 1)));
         // After a tick run by a deadline the next one is in another cell: a deadline that stays in the past through a
         // fault must not become a loop that never sleeps.
-        let due = due.map(|at| Cell::ceil(at, self.start).max(self.not_before).begins(self.start));
+        let due = due.map(|at| self.grid.begins(self.grid.ceil(at).max(self.not_before)));
         [boundary, due].into_iter().flatten().min()
     }
 
     /// Whether a tick runs at `woken`. `next` is what [`Self::next`] said, `more` that not all arrivals were taken.
     pub fn turn(&mut self, woken: Instant, arrived: bool, more: bool, next: Option<Instant>) -> Option<Turn> {
-        let cell = Cell::of(woken, self.start);
+        let cell = self.grid.cell(woken);
         let arrived = arrived || self.deferred;
         if arrived && self.arrived_in != Some(cell) {
             self.arrived_in = Some(cell);
@@ -60,7 +61,7 @@ mod tests {
     #[test]
     fn one_arrival_in_a_cell_runs_at_once_and_the_next_at_the_boundary() {
         let start = now();
-        let mut pace = Pace::new(start);
+        let mut pace = Pace::new(start, CELL);
         let at = start + CELL / 4;
         assert_eq!(pace.turn(at, true, false, None), Some(Turn::Arrival));
         assert_eq!(pace.turn(at, true, false, None), None);
@@ -72,7 +73,7 @@ mod tests {
     #[test]
     fn a_deadline_runs_at_its_boundary_and_leaves_the_cell_to_arrivals() {
         let start = now();
-        let mut pace = Pace::new(start);
+        let mut pace = Pace::new(start, CELL);
         let next = pace.next(start, Some(start + CELL * 3 / 2));
         assert_eq!(next, Some(start + CELL * 2));
         assert_eq!(pace.turn(start + CELL, false, false, next), None);

@@ -47,6 +47,7 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn new(config: Config, address: SocketAddr, now: Instant, present: Duration) -> Result<Self> {
+        let pace = Pace::new(now, config.cell);
         let (link, end) = link(Wake::none(), Arc::new(|| {}));
         let mut engine = Engine::new(config, Wake::none(), end, now)?;
         let world = engine.world_mut();
@@ -64,7 +65,7 @@ impl Member {
             looked: (0, 0),
             audios,
             link,
-            pace: Pace::new(now),
+            pace,
             next: None,
             // The first tick runs at once.
             arrived: true,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::base::rate::Bitrate;
-use crate::base::time::Duration;
+use crate::base::time::{CELL, Duration};
 use crate::codec::VideoCodec;
 use crate::codec::opus::FrameLength;
 use crate::codec::worker::Work;
@@ -41,6 +41,8 @@ pub struct Config {
     /// The picture's codec; both sides must have the same one.
     pub codec: VideoCodec,
     pub plant: Plant,
+    /// The length of the cells of the engine's time; another than [`CELL`] is for measuring why it is that one.
+    pub cell: Duration,
 }
 
 /// Delay that the laboratory puts into stages of the ledger, to see whether it is found there.
@@ -74,6 +76,7 @@ impl Config {
             work: Work::Threads,
             codec: VideoCodec::H264,
             plant: Plant::default(),
+            cell: CELL,
         }
     }
 }

@@ -16,11 +16,12 @@ use crate::table::Table;
 type Proof = fn(&mut Table) -> Outcome<()>;
 
 /// In the order of what a person asks first.
-const PROOFS: [(&str, Proof); 11] = [
+const PROOFS: [(&str, Proof); 12] = [
     ("call", media::call),
     ("screen", media::screen),
     ("setup", media::setup),
     ("cost", media::cost),
+    ("cells", media::cells),
     ("sound", sound::through_devices),
     ("speed", lab::speed),
     ("compare", lab::compare),

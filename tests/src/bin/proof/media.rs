@@ -114,6 +114,32 @@ pub fn cost(table: &mut Table) -> Outcome<()> {
     Ok(())
 }
 
+/// What each length of the engine's cells costs and gives: the default is chosen from this table.
+pub fn cells(table: &mut Table) -> Outcome<()> {
+    for micros in [250, 500, 1000, 2500, 5000] {
+        let [one, other] = whole_call(10.0, &format!("--cell {micros} {SILENT}"))?;
+        let both = [&one, &other];
+        let line = |text: &str| format!("cells of {:.2} ms: {text}", f64::from(micros) / 1e3);
+        let mean = |of: fn(&Report) -> Option<f64>| {
+            let values: Option<Vec<f64>> = both.iter().map(|report| of(report)).collect();
+            values.map(|values| values.iter().sum::<f64>() / values.len() as f64)
+        };
+        table.goal(&line("ticks a second"), mean(|report| Some(report.ticks.n as f64 / report.seconds)), "", "");
+        table.goal(&line("work of a tick p50"), mean(|report| report.ticks.work_p50_us), "", "µs");
+        table.goal(&line("work of a tick p99"), mean(|report| report.ticks.work_p99_us), "", "µs");
+        table.goal(&line("lateness p99"), mean(|report| report.ticks.late_p99_us), "", "µs");
+        let over = mean(|report| {
+            let stage = |name: &str| Some(report.video.stages_ms.get(name).copied()??.p50);
+            Some(report.video.captured_to_decoded_ms?.p50 - stage("encode")? - stage("decode")?)
+        });
+        table.goal(&line("picture, over the codec's own time p50"), over, "", "ms");
+        table.goal(&line("sound p50"), mean(|report| Some(report.audio.delay_ms?.p50)), "", "ms");
+        let share = |report: &Report| Some(report.process.cpu_s? / report.seconds * 100.0);
+        table.goal(&line("processor of one side"), mean(share), "", "%");
+    }
+    Ok(())
+}
+
 /// What is to be carried to another machine.
 pub fn size(table: &mut Table) -> Outcome<()> {
     let path = program()?;
