@@ -10,7 +10,7 @@ use engine::base::pipe::Wake;
 use engine::base::rate::Bitrate;
 use engine::base::time::{Duration, now};
 use engine::handle::{Notice, link};
-use engine::layout::snapshot::{Controls, LatencyView, Party, Phase, Quality, TileView, ViewSnapshot};
+use engine::layout::snapshot::{Controls, LatencyView, Party, PathView, Phase, Quality, TileView, ViewSnapshot};
 use engine::media::video::Picture;
 use visavis_app::window::{WindowLoop, WindowOptions};
 
@@ -114,7 +114,7 @@ fn made_up(phase: &str) -> ViewSnapshot {
             glass_to_glass_ms: Some(36.7),
             mouth_to_ear_ms: Some(31.0),
             audio_stages_ms: vec![("Jitter buffer", 12.0), ("Speaker ring", 5.2)],
-            round_trip: Some(Duration::from_millis(37)),
+            path: Some(PathView { to_us_ms: 21.0, to_them_ms: 16.0, uncertainty_ms: 18.5 }),
             loss: Some(0.004),
             sending: Bitrate::from_kbps(1850),
             receiving: Bitrate::from_kbps(1790),

@@ -1,7 +1,7 @@
 //! The live latency overlay: eight stages as a waterfall, and the figures beside them.
 
 use egui::{Align2, Rect, Ui, pos2, vec2};
-use engine::layout::snapshot::LatencyView;
+use engine::layout::snapshot::{LatencyView, PathView};
 use engine::media::ledger::STAGES;
 
 use super::theme;
@@ -72,7 +72,7 @@ fn waterfall(ui: &mut Ui, inner: Rect, view: &LatencyView) {
 fn facts(view: &LatencyView) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("Mouth to ear", format!("{} ms", number(view.mouth_to_ear_ms))),
-        ("Round trip", format!("{} ms", number(view.round_trip.map(|time| time.as_secs_f64() * 1e3)))),
+        ("Path to us, back", view.path.map_or_else(|| "–".to_owned(), |path| both_ways(&path))),
         ("Loss", view.loss.map_or_else(|| "–".to_owned(), |share| format!("{:.1} %", share * 100.0))),
         ("Picture", format!("{}×{}", view.width, view.height)),
         ("Sending", view.sending.to_string()),
@@ -82,6 +82,12 @@ fn facts(view: &LatencyView) -> Vec<(&'static str, String)> {
     // What the audio path is made of; more than three would push the panel over a small window.
     facts.extend(view.audio_stages_ms.iter().take(3).map(|(name, ms)| (*name, format!("{} ms", number(Some(*ms))))));
     facts
+}
+
+/// Each direction by itself, and how far the clocks leave that open.
+fn both_ways(path: &PathView) -> String {
+    let [to_us, back, open] = [path.to_us_ms, path.to_them_ms, path.uncertainty_ms].map(|ms| number(Some(ms)));
+    format!("{to_us}, {back} ±{open} ms")
 }
 
 /// One decimal below ten, none above; a dash for what was not measured.

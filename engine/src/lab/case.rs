@@ -98,6 +98,8 @@ pub struct Moment {
     /// Share of the sound made up since the last look.
     pub concealed: Option<f64>,
     pub receiving_bps: u64,
+    /// The other side's clock minus ours as it is estimated, microseconds, and how wrong that may be.
+    pub clock: Option<(i64, u64)>,
 }
 
 /// What came of a case.

@@ -21,12 +21,49 @@ use crate::net::door::{Door, WireDoor, WireMessage};
 use crate::net::impair::port::Held;
 use crate::world::call::Signalling;
 use crate::world::config::Config;
+use crate::world::connection::LinkEstimate;
 use crate::world::shared::{Arriving, MediaPort};
 use crate::world::stats::Stats;
 use crate::world::stream::AudioStream;
 
+/// A clock that is not the laboratory's.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Skew {
+    /// How far it is ahead at the beginning, microseconds; negative: behind.
+    pub ahead: i64,
+    /// How much faster it runs, parts per million; negative: slower.
+    pub ppm: f64,
+}
+
+/// Between the laboratory's time and a member's own, which is all that its engine ever sees.
+#[derive(Clone, Copy, Debug)]
+struct OwnTime {
+    start: Instant,
+    own_start: Instant,
+    rate: f64,
+}
+
+impl OwnTime {
+    fn new(start: Instant, skew: Skew) -> Self {
+        let by = Duration::from_micros(skew.ahead.unsigned_abs());
+        let own_start = if skew.ahead < 0 { start.checked_sub(by) } else { start.checked_add(by) };
+        Self { start, own_start: own_start.unwrap_or(start), rate: 1.0 + skew.ppm / 1e6 }
+    }
+
+    fn own(&self, at: Instant) -> Instant {
+        self.own_start + at.saturating_duration_since(self.start).mul_f64(self.rate)
+    }
+
+    /// The laboratory's time of a moment of ours; never before it by rounding.
+    fn of_lab(&self, own: Instant) -> Instant {
+        let at = self.start + own.saturating_duration_since(self.own_start).div_f64(self.rate);
+        if self.own(at) < own { at + Duration::from_nanos(2) } else { at }
+    }
+}
+
 pub(super) struct Member {
     engine: Engine,
+    time: OwnTime,
     link: Link,
     pace: Pace,
     next: Option<Instant>,
@@ -39,6 +76,7 @@ pub(super) struct Member {
     /// Concealed and all samples at the last look.
     looked: (u64, u64),
     audios: QueryState<&'static AudioStream>,
+    links: QueryState<&'static LinkEstimate>,
     decisions: Decisions,
     pub(super) decided: u64,
     pub(super) ticks: u64,
@@ -46,7 +84,15 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(config: Config, address: SocketAddr, now: Instant, present: Duration) -> Result<Self> {
+    pub(super) fn new(
+        config: Config,
+        address: SocketAddr,
+        lab: Instant,
+        skew: Skew,
+        present: Duration,
+    ) -> Result<Self> {
+        let time = OwnTime::new(lab, skew);
+        let now = time.own(lab);
         let pace = Pace::new(now, config.cell);
         let (link, end) = link(Wake::none(), Arc::new(|| {}));
         let mut engine = Engine::new(config, Wake::none(), end, now)?;
@@ -56,14 +102,16 @@ impl Member {
         signalling.door = Some(Door::Wire(WireDoor::new(address, key)));
         world.resource_mut::<MediaPort>().port = address.port();
         let decisions = Decisions::new(engine.world_mut(), now);
-        let audios = engine.world_mut().query();
+        let (audios, links) = (engine.world_mut().query(), engine.world_mut().query());
         Ok(Self {
             engine,
+            time,
             present,
             drawing: VecDeque::new(),
             glass_ms: Vec::new(),
             looked: (0, 0),
             audios,
+            links,
             link,
             pace,
             next: None,
@@ -84,6 +132,7 @@ impl Member {
     }
 
     pub(super) fn arrive(&mut self, held: &Held, at: Instant) {
+        let at = self.time.own(at);
         self.engine.world_mut().resource_mut::<Arriving>().0.push(held.from, held.to, at, &held.bytes);
         self.arrived = true;
     }
@@ -126,11 +175,12 @@ impl Member {
             return Some(now);
         }
         let drawn = self.drawing.front().map(|shown| shown.at);
-        [self.next, drawn].into_iter().flatten().min()
+        [self.next, drawn].into_iter().flatten().min().map(|own| self.time.of_lab(own))
     }
 
     /// Runs a tick if it is time for one. Whether it was.
     pub(super) fn turn(&mut self, at: Instant) -> bool {
+        let at = self.time.own(at);
         self.show_drawn(at);
         let arrived = std::mem::take(&mut self.arrived);
         let ran = self.pace.turn(at, arrived, false, self.next).is_some();
@@ -146,6 +196,11 @@ impl Member {
         ran
     }
 
+    /// What this member's clock shows at `at`, microseconds since 1970.
+    pub(super) fn wall_micros(&self, at: Instant) -> u64 {
+        WallTime::of(self.time.own(at)).as_micros()
+    }
+
     /// The call as it runs, for a curve over time.
     pub(super) fn look(&mut self, at: f64) -> Moment {
         let world = self.engine.world_mut();
@@ -158,6 +213,7 @@ impl Member {
             sound_ms: sound.into_iter().sum(),
             concealed: None,
             receiving_bps: recent.receiving_bps,
+            clock: self.links.iter(world).find_map(|link| link.clock_offset),
         };
         if let Some(counters) = counters {
             let (concealed, total) = (counters.concealed_samples, counters.total_samples);

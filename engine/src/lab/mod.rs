@@ -27,6 +27,7 @@ use crate::net::transport::plain;
 use crate::world::config::Config;
 use case::Moment;
 use member::Member;
+pub use member::Skew;
 
 /// One of a laboratory's engines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct Lab {
     now: Instant,
     members: Vec<Member>,
     ways: Vec<Way>,
+    /// Ways that are not as the others, by the numbers of their ends.
+    special: Vec<(usize, usize, Impairment)>,
     messages: VecDeque<(Instant, WireMessage)>,
     /// Last packets of pictures that are held back, and from whom: see [`Lab::plant`].
     late: VecDeque<(Instant, usize, Held)>,
@@ -76,6 +79,7 @@ impl Lab {
             now: start,
             members: Vec::new(),
             ways: Vec::new(),
+            special: Vec::new(),
             messages: VecDeque::new(),
             late: VecDeque::new(),
             assemble: Duration::ZERO,
@@ -96,11 +100,30 @@ impl Lab {
     /// # Errors
     /// Its identity cannot be made in the folder.
     pub fn add(&mut self, name: &str, change: impl FnOnce(&mut Config)) -> Result<MemberId> {
+        self.add_with_clock(name, Skew::default(), change)
+    }
+
+    /// The same with a clock that is wrong.
+    ///
+    /// # Errors
+    /// As [`Lab::add`].
+    pub fn add_with_clock(&mut self, name: &str, skew: Skew, change: impl FnOnce(&mut Config)) -> Result<MemberId> {
         let number = self.members.len();
         let mut config = Config::new(name, self.folder.join(format!("{number}-{name}")), BASE);
         change(&mut config);
-        self.members.push(Member::new(config, address(number), self.now, self.present)?);
+        self.members.push(Member::new(config, address(number), self.now, skew, self.present)?);
         Ok(MemberId(number))
+    }
+
+    /// The way from one member to another is another one than the rest. Before anything was sent on it.
+    pub fn set_way(&mut self, from: MemberId, to: MemberId, impairment: Impairment) {
+        self.special.push((from.0, to.0, impairment));
+    }
+
+    /// How much further the clock of `other` is than that of `member`, microseconds: the truth.
+    pub fn clock_difference(&self, member: MemberId, other: MemberId) -> i64 {
+        let [ours, theirs] = [member, other].map(|id| self.members[id.0].wall_micros(self.now));
+        theirs.wrapping_sub(ours) as i64
     }
 
     /// Under which target others call `member`.
@@ -197,8 +220,7 @@ impl Lab {
                 continue;
             }
             while let Some(message) = self.members[from].poll_message() {
-                // Reliable and in order, as TCP is; as late as the path.
-                self.messages.push_back((at + self.impairment.delay, message));
+                self.carry(from, message, at);
             }
             for held in self.members[from].take_sent() {
                 if !self.assemble.is_zero() && plain::ends_picture(&held.bytes) {
@@ -208,6 +230,19 @@ impl Lab {
                 }
             }
         }
+    }
+
+    /// Reliable and in order, as TCP is; as late as the path.
+    fn carry(&mut self, from: usize, message: WireMessage, at: Instant) {
+        let to = (0..self.members.len()).find(|number| address(*number) == message.to);
+        let due = at + to.map_or(self.impairment, |to| self.way_is(from, to)).delay;
+        let place = self.messages.partition_point(|(other, _)| *other <= due);
+        self.messages.insert(place, (due, message));
+    }
+
+    fn way_is(&self, from: usize, to: usize) -> Impairment {
+        let special = self.special.iter().find(|(a, b, _)| (*a, *b) == (from, to));
+        special.map_or(self.impairment, |(.., impairment)| *impairment)
     }
 
     fn deliver(&mut self, message: WireMessage) {
@@ -228,7 +263,7 @@ impl Lab {
             Some(way) => way,
             None => {
                 let seed = self.seed.wrapping_mul(0x0100_0000_01b3) ^ ((from as u64) << 32 | to as u64);
-                self.ways.push(Way { from, to, path: ImpairedPath::new(self.impairment, seed) });
+                self.ways.push(Way { from, to, path: ImpairedPath::new(self.way_is(from, to), seed) });
                 self.ways.len() - 1
             }
         };

@@ -117,3 +117,35 @@ fn what_is_planted_in_a_stage_is_found_in_that_stage_and_nowhere_else() {
         }
     }
 }
+
+#[test]
+fn a_wrong_clock_is_known_within_two_seconds_and_within_its_bound() {
+    let voice = |config: &mut Config| {
+        model(config);
+        (config.camera, config.find_chirps) = (None, false);
+    };
+    let mut random = fastrand::Rng::with_seed(11);
+    let late = |ms: u64| Impairment { delay: Duration::from_millis(ms), ..Impairment::NONE };
+    for run in 0..100 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let skew = Skew { ahead: random.i64(-5_000_000..=5_000_000), ppm: random.f64() * 400.0 - 200.0 };
+        let mut lab = Lab::new(folder.path(), Impairment::NONE, run);
+        let ada = lab.add("Ada", voice).expect("an engine");
+        let ben = lab.add_with_clock("Ben", skew, voice).expect("an engine");
+        let (there, back) = if run % 2 == 0 { (10, 40) } else { (40, 10) };
+        lab.set_way(ada, ben, late(there));
+        lab.set_way(ben, ada, late(back));
+        lab.command(ada, Command::Call(lab.target(ben)));
+        for seconds in [2, 3] {
+            lab.run_for(Duration::from_secs(seconds));
+            for (one, other) in [(ada, ben), (ben, ada)] {
+                let (micros, bound) = lab.look(one).clock.expect("it was asked");
+                let wrong = micros.abs_diff(lab.clock_difference(one, other));
+                assert!(bound <= 25_000 + 2_000, "run {run}: ±{bound} µs");
+                assert!(wrong <= bound, "run {run}, {skew:?}: {wrong} µs wrong, ±{bound}");
+                // The ways differ by 30 ms, which no clock can see: half of that is wrong, so the test is no easy one.
+                assert!(wrong >= 10_000, "run {run}: {wrong} µs");
+            }
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::base::id::{TileId, UnitNumber};
 use crate::base::rate::Bitrate;
-use crate::base::time::{Duration, Instant};
+use crate::base::time::Instant;
 use crate::media::marker::Marker;
 use crate::media::video::Picture;
 
@@ -112,7 +112,7 @@ pub struct LatencyView {
     pub mouth_to_ear_ms: Option<f64>,
     /// Named audio stages, milliseconds: what waits in the jitter buffer, in the ring, and so on.
     pub audio_stages_ms: Vec<(&'static str, f64)>,
-    pub round_trip: Option<Duration>,
+    pub path: Option<PathView>,
     /// Share of packets lost, 0.0 to 1.0.
     pub loss: Option<f64>,
     pub sending: Bitrate,
@@ -120,6 +120,14 @@ pub struct LatencyView {
     pub width: u32,
     pub height: u32,
     pub frames_per_second: f32,
+}
+
+/// The two directions of a path, milliseconds. Clocks compared over the same path cannot tell more than `uncertainty_ms`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PathView {
+    pub to_us_ms: f64,
+    pub to_them_ms: f64,
+    pub uncertainty_ms: f64,
 }
 
 /// What the renderer tells back for each unit it showed.

@@ -4,11 +4,11 @@ use bevy_ecs::system::{Local, Query, Res};
 
 use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant};
-use crate::layout::snapshot::{LatencyView, Party, Quality, TileView, ViewSnapshot};
+use crate::layout::snapshot::{LatencyView, Party, PathView, Quality, TileView, ViewSnapshot};
 use crate::world::connection::{LinkEstimate, Path};
 use crate::world::outgoing::{LocalView, Source, Voice};
 use crate::world::shared::{AppEnd, LOCAL_TILE, Now, Showing};
-use crate::world::stats::Stats;
+use crate::world::stats::{Recent, Stats};
 use crate::world::stream::{AudioStream, Frames, PeerMute, StreamOf};
 
 /// Without a new frame: often enough for level meters to look alive.
@@ -127,7 +127,7 @@ fn latency(
         glass_to_glass_ms: recent.glass_to_glass.median(),
         mouth_to_ear_ms: recent.mouth_to_ear.median(),
         audio_stages_ms: audio.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
-        round_trip: link.and_then(|link| link.round_trip),
+        path: link.and_then(|link| path(link, recent)),
         loss: link.and_then(|link| link.loss_out).map(f64::from),
         sending: Bitrate::from_bps(recent.sending_bps),
         receiving: Bitrate::from_bps(recent.receiving_bps),
@@ -135,4 +135,14 @@ fn latency(
         height: size.map_or(0, |size| size.1),
         frames_per_second: recent.frames_per_second,
     }
+}
+
+/// How long the way to us takes is measured; the way to them is the rest of the round trip.
+fn path(link: &LinkEstimate, recent: &Recent) -> Option<PathView> {
+    // In the order of the ledger's stages.
+    const NETWORK: usize = 2;
+    let to_us_ms = recent.stages[NETWORK].median()?;
+    let trip = link.round_trip?.as_secs_f64() * 1e3;
+    let (_, uncertainty) = link.clock_offset?;
+    Some(PathView { to_us_ms, to_them_ms: (trip - to_us_ms).max(0.0), uncertainty_ms: uncertainty as f64 / 1e3 })
 }

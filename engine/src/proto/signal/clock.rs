@@ -7,7 +7,8 @@ use crate::proto::signal::body::Body;
 /// The other side's wall clock against ours. Times are wall clock microseconds.
 #[derive(Debug, Default)]
 pub struct ClockOffset {
-    samples: VecDeque<Offset>,
+    /// When each was taken, and what it said.
+    samples: VecDeque<(u64, Offset)>,
     asked: Option<u64>,
 }
 
@@ -15,7 +16,7 @@ pub struct ClockOffset {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offset {
     pub micros: i64,
-    /// Half of the round trip, µs: how unequal the two ways can have been.
+    /// Half of the round trip, µs: how unequal the two ways can have been; and what the clocks may have drifted since.
     pub uncertainty: u64,
 }
 
@@ -46,14 +47,26 @@ impl ClockOffset {
         if self.samples.len() >= KEPT {
             self.samples.pop_front();
         }
-        self.samples.push_back(Offset { micros, uncertainty: trip.div_ceil(2) });
+        self.samples.push_back((t4, Offset { micros, uncertainty: trip.div_ceil(2) }));
     }
 
-    /// The offset of the shortest round trip among the last eight; `None` before the first.
-    pub fn best(&self) -> Option<Offset> {
-        self.samples.iter().min_by_key(|offset| offset.uncertainty).copied()
+    /// The least uncertain at `now` of the last eight; `None` before the first.
+    pub fn best(&self, now: u64) -> Option<Offset> {
+        let aged = self.samples.iter().map(|(at, offset)| {
+            let drift = now.saturating_sub(*at).saturating_mul(DRIFT_PPM) / 1_000_000;
+            Offset { uncertainty: offset.uncertainty.saturating_add(drift), ..*offset }
+        });
+        aged.min_by_key(|offset| offset.uncertainty)
+    }
+
+    /// Few answers have come so far: ask again soon.
+    pub fn is_new(&self) -> bool {
+        self.samples.len() < KEPT
     }
 }
+
+/// Two crystals of cheap machines, each wrong by half of it.
+const DRIFT_PPM: u64 = 200;
 
 /// NTP keeps eight as well (RFC 5905 §10): a queue rarely lasts for eight questions, and drift stays small.
 const KEPT: usize = 8;
@@ -73,8 +86,10 @@ mod tests {
         let mut clock = ClockOffset::default();
         exchange(&mut clock, 1_000_000, 60_000, 5_000, 7_000_000);
         exchange(&mut clock, 2_000_000, 5_000, 6_000, 7_000_000);
-        let best = clock.best().expect("two samples");
+        let best = clock.best(2_000_000).expect("two samples");
         assert_eq!(best.uncertainty, 5_500);
+        // Ten seconds later the clocks may have drifted by two milliseconds.
+        assert_eq!(clock.best(12_011_100).expect("two samples").uncertainty, 7_500);
         assert!(best.micros.abs_diff(7_000_000) <= best.uncertainty);
         assert_eq!(best.micros, 6_999_500);
     }
@@ -83,11 +98,11 @@ mod tests {
     fn answers_nobody_asked_for_or_from_nowhere_are_ignored() {
         let mut clock = ClockOffset::default();
         clock.handle_pong(1, 2, 3, 4);
-        assert_eq!(clock.best(), None);
+        assert_eq!(clock.best(0), None);
         clock.ping(10);
         clock.handle_pong(10, u64::MAX, 0, 20);
         clock.ping(30);
         clock.handle_pong(30, 0, u64::MAX, 40);
-        assert_eq!(clock.best(), None);
+        assert_eq!(clock.best(0), None);
     }
 }

@@ -254,7 +254,7 @@ pub fn peer_muted(world: &mut World, call: Entity, mute: Mute) {
 pub fn note_clock(world: &mut World, call: Entity, t1: u64, t2: u64, t3: u64, t4: u64) {
     let Some(mut state) = world.get_mut::<CallState>(call) else { return };
     state.clock.handle_pong(t1, t2, t3, t4);
-    let best = state.clock.best();
+    let best = state.clock.best(t4);
     let (Some(best), Some(connection)) = (best, state.connection) else { return };
     let video_in = world.get::<Tracks>(connection).map(|tracks| tracks.video_in);
     if let Some(mut link) = world.get_mut::<LinkEstimate>(connection) {
@@ -266,10 +266,10 @@ pub fn note_clock(world: &mut World, call: Entity, t1: u64, t2: u64, t3: u64, t4
     }
 }
 
-/// An offset within its own uncertainty is no evidence of a difference: between two programs on one machine the
-/// clocks are the same, and a guess of 100 µs would only blur the ledger.
+/// Less than a millisecond, and less than its own uncertainty, is no evidence of a difference: between two programs on one
+/// machine the clocks are the same, and a guess of 100 µs would only blur the ledger.
 fn significant(micros: i64, uncertainty: u64) -> (i64, u64) {
-    if micros.unsigned_abs() <= uncertainty { (0, uncertainty) } else { (micros, uncertainty) }
+    if micros.unsigned_abs() <= uncertainty.min(1000) { (0, uncertainty) } else { (micros, uncertainty) }
 }
 
 /// Microphone, camera and loudspeaker close at once; the transport says goodbye in this tick's Flush.

@@ -16,6 +16,8 @@ use crate::world::stream::{AudioStream, Frames};
 const SILENCE: Duration = Duration::from_millis(1250);
 /// How often the clocks are compared.
 const PING_EVERY: Duration = Duration::from_secs(1);
+/// At first: the delay is to be known when somebody looks for it.
+const PING_AT_FIRST: Duration = Duration::from_millis(100);
 
 pub fn watch_calls(world: &mut World) {
     let now = world.resource::<Now>().0;
@@ -59,7 +61,7 @@ fn compare_clocks(world: &mut World, entity: Entity, now: Instant) {
     if !due || !state.machine.phase().is_accepted() {
         return;
     }
-    state.ping_at = Some(now + PING_EVERY);
+    state.ping_at = Some(now + if state.clock.is_new() { PING_AT_FIRST } else { PING_EVERY });
     let ping = state.clock.ping(WallTime::of(now).as_micros());
     calls::send(world, entity, ping);
 }
