@@ -72,22 +72,23 @@ fn waterfall(ui: &mut Ui, inner: Rect, view: &LatencyView) {
 fn facts(view: &LatencyView) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("Mouth to ear", format!("{} ms", number(view.mouth_to_ear_ms))),
-        ("Path to us, back", view.path.map_or_else(|| "–".to_owned(), |path| both_ways(&path))),
+        ("Path to us", view.path.map_or_else(|| "–".to_owned(), |path| to_us(&path))),
+        ("Path back", format!("{} ms", number(view.path.map(|path| path.to_them_ms)))),
         ("Loss", view.loss.map_or_else(|| "–".to_owned(), |share| format!("{:.1} %", share * 100.0))),
         ("Picture", format!("{}×{}", view.width, view.height)),
         ("Sending", view.sending.to_string()),
         ("Receiving", view.receiving.to_string()),
         ("Frames", format!("{:.0}/s", view.frames_per_second)),
     ];
-    // What the audio path is made of; more than three would push the panel over a small window.
-    facts.extend(view.audio_stages_ms.iter().take(3).map(|(name, ms)| (*name, format!("{} ms", number(Some(*ms))))));
+    // What waits in the sound's path, whose way is the picture's; more would push the panel over a small window.
+    let waiting = view.audio_stages_ms.iter().filter(|(name, _)| *name != "sound path").take(2);
+    facts.extend(waiting.map(|(name, ms)| (*name, format!("{} ms", number(Some(*ms))))));
     facts
 }
 
-/// Each direction by itself, and how far the clocks leave that open.
-fn both_ways(path: &PathView) -> String {
-    let [to_us, back, open] = [path.to_us_ms, path.to_them_ms, path.uncertainty_ms].map(|ms| number(Some(ms)));
-    format!("{to_us}, {back} ±{open} ms")
+/// With what the comparison of the clocks leaves open.
+fn to_us(path: &PathView) -> String {
+    format!("{} ±{} ms", number(Some(path.to_us_ms)), number(Some(path.uncertainty_ms)))
 }
 
 /// One decimal below ten, none above; a dash for what was not measured.

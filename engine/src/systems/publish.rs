@@ -137,12 +137,14 @@ fn latency(
     }
 }
 
-/// How long the way to us takes is measured; the way to them is the rest of the round trip.
+/// How long the way to us takes is measured; the way to them is the rest of the round trip, by the quickest question
+/// about the clocks or the transport's own figure, whichever is less.
 fn path(link: &LinkEstimate, recent: &Recent) -> Option<PathView> {
     // In the order of the ledger's stages.
     const NETWORK: usize = 2;
     let to_us_ms = recent.stages[NETWORK].median()?;
-    let trip = link.round_trip?.as_secs_f64() * 1e3;
     let (_, uncertainty) = link.clock_offset?;
-    Some(PathView { to_us_ms, to_them_ms: (trip - to_us_ms).max(0.0), uncertainty_ms: uncertainty as f64 / 1e3 })
+    let uncertainty_ms = uncertainty as f64 / 1e3;
+    let trip = link.round_trip.map_or(f64::INFINITY, |trip| trip.as_secs_f64() * 1e3).min(uncertainty_ms * 2.0);
+    Some(PathView { to_us_ms, to_them_ms: (trip - to_us_ms).max(0.0), uncertainty_ms })
 }
