@@ -1,4 +1,4 @@
-//! What does a tick cost with 1, 8, 64 and 1000 connections, and what does keeping streams as components cost over a plain
+//! What does a tick cost with 1, 8, 50, 64 and 1000 connections, and what does keeping streams as components cost over a plain
 //! loop over the same data?
 
 use std::hint::black_box;
@@ -16,7 +16,7 @@ use visavis_benches::{connect, engine};
 fn tick(c: &mut Criterion) {
     let mut group = c.benchmark_group("tick");
     group.sample_size(30);
-    for count in [0u16, 1, 8, 64, 1000] {
+    for count in [0u16, 1, 8, 50, 64, 1000] {
         let folder = tempfile::tempdir().expect("a folder");
         let mut at = now();
         let mut engine = engine(folder.path(), at);

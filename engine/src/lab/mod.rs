@@ -4,7 +4,8 @@
 //! The engines are those that people run, signalling included. What is another is outside of them: doors are carried
 //! envelopes ([`crate::net::door::WireDoor`]), sockets are [`ImpairedPath`]s, codecs and sources work inline, and each
 //! picture is presented as soon as it is published. Over the plain transport with the size-model codec a run is the same to
-//! the bit, on every machine; over WebRTC it is as far as that library's own random numbers let it.
+//! the bit (sound is coded by Opus, which may round otherwise on another kind of processor); over WebRTC it is as far as
+//! that library's own random numbers let it.
 
 pub mod case;
 pub mod decisions;
