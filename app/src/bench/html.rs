@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::ops::Range;
 
 use anyhow::{Result, anyhow};
+use engine::lab::case::Moment;
 use engine::media::ledger::STAGES;
 use plotters::backend::SVGBackend;
 use plotters::chart::ChartBuilder;
@@ -74,7 +75,7 @@ pub fn page(results: &Results) -> Result<String> {
 
 fn section(out: &mut String, cases: &[&CaseResult]) -> Result<()> {
     let Some(first) = cases.first() else { return Ok(()) };
-    let curve = |of: fn(&super::results::MomentResult) -> Option<f64>| -> Vec<(f64, f64)> {
+    let curve = |of: fn(&Moment) -> Option<f64>| -> Vec<(f64, f64)> {
         first.moments.iter().filter_map(|moment| Some((moment.at, of(moment)?))).collect()
     };
     let distribution = distribution(cases);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use engine::base::error::{Error, Kind};
-use engine::lab::case::{Case, Measured};
+use engine::lab::case::{Case, Measured, Moment};
 use engine::media::report::Report;
 use serde::{Deserialize, Serialize};
 
@@ -33,21 +33,12 @@ pub struct CaseResult {
     pub planted: Option<String>,
     pub caller: Report,
     pub callee: Report,
-    pub moments: Vec<MomentResult>,
+    pub moments: Vec<Moment>,
     /// How many pictures took how long: whole milliseconds from 0 on.
     pub glass_ms: Vec<u32>,
     /// All that was decided, and all datagrams, as numbers: the same for the same call.
     pub decisions: String,
     pub schedule: String,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
-pub struct MomentResult {
-    pub at: f64,
-    pub glass_ms: Option<f64>,
-    pub sound_ms: Option<f64>,
-    pub concealed: Option<f64>,
-    pub receiving_bps: u64,
 }
 
 /// A picture later than this is counted with those that took so long.
@@ -113,13 +104,6 @@ impl CaseResult {
             }
             counts[bin] += 1;
         }
-        let moments = moments.into_iter().map(|moment| MomentResult {
-            at: moment.at,
-            glass_ms: moment.glass_ms,
-            sound_ms: moment.sound_ms,
-            concealed: moment.concealed,
-            receiving_bps: moment.receiving_bps,
-        });
         Self {
             profile: profile.to_owned(),
             media: case.media.name().to_owned(),
@@ -128,7 +112,7 @@ impl CaseResult {
             planted: planted.map(str::to_owned),
             caller,
             callee,
-            moments: moments.collect(),
+            moments,
             glass_ms: counts,
             decisions: format!("{decisions:016x}"),
             schedule: format!("{schedule:016x}"),

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Lab, MemberId};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::time::Duration;
@@ -88,7 +90,7 @@ pub struct Case {
 }
 
 /// A look at a running call, from the caller's side.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct Moment {
     /// Since the call was made, seconds.
     pub at: f64,
