@@ -48,7 +48,7 @@
 //!
 //! Time comes in as an argument; only [`base::time`] reads a clock. The loop's time is a grid of cells of 250 µs: an
 //! arrival runs a tick at once, unless one has already run a tick in this cell; a deadline runs at the first boundary
-//! at or after it ([`engine::Engine`]).
+//! at or after it ([`engine::pace`]).
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod base;

@@ -58,7 +58,7 @@ impl FromStr for Media {
     }
 }
 
-/// Twenty milliseconds somewhere, to see whether they are found: `STAGE=MS`.
+/// Some delay in one stage, to see whether it is found there: `STAGE=MS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Planted {
     stage: usize,
@@ -129,9 +129,10 @@ impl Case {
     /// # Errors
     /// The folder cannot be written, or there was no call.
     pub fn run(&self, folder: &Path) -> Result<Measured> {
-        let plant =
-            |name: &str| self.planted.filter(|planted| STAGES[planted.stage] == name).map(|planted| planted.time);
-        let extra = |name: &str| plant(name).unwrap_or_default();
+        let extra = |stage: &str| {
+            let planted = self.planted.filter(|planted| STAGES[planted.stage] == stage);
+            planted.map_or(Duration::ZERO, |planted| planted.time)
+        };
         let mut impairment = self.impairment;
         impairment.delay += extra("network");
         let mut lab = Lab::new(folder, impairment, self.seed);

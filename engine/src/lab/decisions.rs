@@ -46,7 +46,7 @@ impl Decisions {
         world.resource::<Due>().0.map(since).hash(&mut hash);
         world.resource::<Showing>().changes.hash(&mut hash);
         for call in self.calls.iter(world) {
-            format_args_hash(&call.machine.phase(), &mut hash);
+            std::mem::discriminant(&call.machine.phase()).hash(&mut hash);
         }
         for path in self.paths.iter(world) {
             (path.connected, path.changes, path.heard.map(since)).hash(&mut hash);
@@ -73,9 +73,4 @@ impl Decisions {
         }
         hash.finish()
     }
-}
-
-/// States have names, not numbers.
-fn format_args_hash(state: &impl std::fmt::Debug, hash: &mut DefaultHasher) {
-    format!("{state:?}").hash(hash);
 }

@@ -145,7 +145,7 @@ impl Lab {
         self.now = until;
     }
 
-    /// Lets time pass, at most `patience`, until `is_over` of the members' reports. Whether it was.
+    /// Lets time pass, at most `patience`, until every member has a report. Whether they have.
     pub fn run_until_ended(&mut self, patience: Duration) -> bool {
         let until = self.now + patience;
         let is_over = |lab: &Self| lab.members.iter().all(|member| member.report.is_some());
@@ -235,10 +235,15 @@ impl Lab {
 
     /// Reliable and in order, as TCP is; as late as the path.
     fn carry(&mut self, from: usize, message: WireMessage, at: Instant) {
-        let to = (0..self.members.len()).find(|number| address(*number) == message.to);
+        let to = self.at(message.to);
         let due = at + to.map_or(self.impairment, |to| self.way_is(from, to)).delay;
         let place = self.messages.partition_point(|(other, _)| *other <= due);
         self.messages.insert(place, (due, message));
+    }
+
+    /// Who is at `place`.
+    fn at(&self, place: SocketAddr) -> Option<usize> {
+        (0..self.members.len()).find(|number| address(*number) == place)
     }
 
     fn way_is(&self, from: usize, to: usize) -> Impairment {
@@ -247,9 +252,7 @@ impl Lab {
     }
 
     fn deliver(&mut self, message: WireMessage) {
-        let to = (0..self.members.len()).find(|number| address(*number) == message.to);
-        let from = (0..self.members.len()).find(|number| address(*number) == message.from);
-        match (to, from) {
+        match (self.at(message.to), self.at(message.from)) {
             (Some(to), _) => self.members[to].take_message(message),
             (None, Some(from)) => self.members[from].undeliverable(message),
             (None, None) => {}
@@ -257,7 +260,7 @@ impl Lab {
     }
 
     fn send(&mut self, from: usize, held: Held, at: Instant) {
-        let Some(to) = (0..self.members.len()).find(|number| address(*number) == held.to) else { return };
+        let Some(to) = self.at(held.to) else { return };
         ((at - self.start).as_nanos(), from, to, held.bytes.len()).hash(&mut self.schedule);
         self.datagrams += 1;
         let way = match self.ways.iter().position(|way| way.from == from && way.to == to) {

@@ -260,19 +260,15 @@ impl VideoJitter {
 
     /// When [`Self::poll_unit`] would do something that no packet triggers: a gap's deadline.
     pub fn next_due(&self) -> Option<Instant> {
-        if !self.hold.is_zero() {
-            let keyframe = self.needs_keyframe.then(|| self.find_keyframe(0)).flatten();
-            return match (keyframe, self.look_at_front()) {
-                (Some((start, count)), _) => self.ready(start, count),
-                (None, Front::Whole(count)) => self.ready(0, count),
-                (None, Front::Gap(since)) => Some(since + self.wait),
-                (None, Front::Tail) => None,
-            };
+        let held = (self.needs_keyframe && !self.hold.is_zero()).then(|| self.find_keyframe(0)).flatten();
+        if let Some((start, count)) = held {
+            return self.ready(start, count);
         }
         match self.look_at_front() {
             Front::Gap(since) if !self.needs_keyframe && self.find_keyframe(1).is_some() => Some(since + REORDERING),
             Front::Gap(since) => Some(since + self.wait),
-            _ => None,
+            Front::Whole(count) => self.ready(0, count),
+            Front::Tail => None,
         }
     }
 
@@ -290,8 +286,11 @@ impl VideoJitter {
         self.bytes
     }
 
-    /// When the `count` packets from slot `start` on, a whole unit, may be handed out.
+    /// When the `count` packets from slot `start` on, a whole unit, may be handed out; `None`: at once.
     fn ready(&self, start: usize, count: usize) -> Option<Instant> {
+        if self.hold.is_zero() {
+            return None;
+        }
         let whole = self.slots.iter().skip(start).take(count).flatten().map(|slot| slot.arrival).max()?;
         Some(whole + self.hold)
     }

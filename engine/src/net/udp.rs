@@ -139,10 +139,21 @@ impl UdpPort {
     /// Sends everything in `outbox`, or what an impaired path has let through by `now`. What the kernel does not take is
     /// counted and lost.
     pub fn send(&mut self, outbox: &Outbox, now: Instant) {
-        let Some(mut impaired) = self.impaired.take() else { return self.put(outbox) };
-        impaired.leave(outbox, now);
-        self.put(impaired.through(now));
-        self.impaired = Some(impaired);
+        match &mut self.impaired {
+            None => self.put(outbox),
+            Some(impaired) => {
+                impaired.leave(outbox, now);
+                self.send_due(now);
+            }
+        }
+    }
+
+    /// Sends what an impaired path has let through by `now`; nothing where none is impaired.
+    pub fn send_due(&mut self, now: Instant) {
+        if let Some(mut impaired) = self.impaired.take() {
+            self.put(impaired.through(now));
+            self.impaired = Some(impaired);
+        }
     }
 
     /// Runs of equal destination and size go as one segmented call.

@@ -29,9 +29,7 @@ pub fn send_datagrams(now: Res<Now>, mut port: ResMut<MediaPort>, mut connection
         }
         exchange.0.outbox.clear();
     }
-    if let Some(udp) = &mut port.udp
-        && udp.next_due().is_some_and(|at| at <= now.0)
-    {
-        udp.send(&Default::default(), now.0);
+    if let Some(udp) = &mut port.udp {
+        udp.send_due(now.0);
     }
 }

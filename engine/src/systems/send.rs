@@ -49,16 +49,15 @@ pub fn send_sound(
 
 pub fn send_pictures(
     now: Res<Now>,
-    mut connections: Query<(&mut Connection, &Path, &Tracks)>,
+    mut connections: Query<(&mut Connection, &Tracks)>,
     mut outgoings: Query<(&mut VideoQueue, &TargetRate, &mut VideoSent)>,
 ) {
-    for (mut connection, path, tracks) in &mut connections {
+    for (mut connection, tracks) in &mut connections {
         let Ok((mut queue, rate, mut sent)) = outgoings.get_mut(tracks.video_out) else { continue };
         let queue = &mut *queue;
         while let Some(unit) = queue.units.release(rate.0.pace(), BURST, now.0) {
-            if path.connected {
-                send_unit(&unit, queue.epoch, now.0, &mut queue.packets, &mut connection.transport, &mut sent);
-            }
+            // Nothing was encoded before there was a path.
+            send_unit(&unit, queue.epoch, now.0, &mut queue.packets, &mut connection.transport, &mut sent);
         }
     }
 }
