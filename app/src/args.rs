@@ -12,6 +12,7 @@ use engine::source::SourceSpec;
 use engine::world::config::Config;
 
 use crate::bench::Bench;
+use crate::replay::Replay;
 
 /// Desktop video calling, face to face, with the milliseconds on show.
 #[derive(Debug, Parser)]
@@ -46,6 +47,8 @@ pub enum Verb {
     /// The latency lab: calls in virtual time over named paths; what they take, and what changed since
     #[command(args_conflicts_with_subcommands = true)]
     Bench(Bench),
+    /// A recorded call again: whether every decision is the same, what another policy would have done, or without its media
+    Replay(Replay),
     /// List microphones, loudspeakers and cameras
     Devices,
 }
@@ -64,6 +67,12 @@ pub struct Options {
     /// Write the received pictures to this Y4M file
     #[arg(long, global = true, value_name = "PATH.y4m", help_heading = "Media")]
     pub record_video: Option<PathBuf>,
+    /// Record what comes in during the next call, to replay it: the other side's sound and picture are in it
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Run")]
+    pub record: Option<PathBuf>,
+    /// The most that a recording may take, in bytes
+    #[arg(long, global = true, value_name = "BYTES", help_heading = "Run", requires = "record")]
+    pub record_limit: Option<u64>,
     /// The most that video may take, in bits per second
     #[arg(long, global = true, value_name = "BPS", help_heading = "Media")]
     pub max_bitrate: Option<u64>,
@@ -141,6 +150,8 @@ impl Options {
         config.find_chirps = config.microphone == MicrophoneSpec::Chirp;
         config.plain = self.plain;
         config.record_video.clone_from(&self.record_video);
+        config.record.clone_from(&self.record);
+        config.record_limit = self.record_limit.unwrap_or(config.record_limit);
         config.impair = self.impair;
         config.seed = self.seed.unwrap_or(config.seed);
         config.cell = self.cell.map_or(config.cell, Duration::from_micros);

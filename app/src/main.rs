@@ -5,6 +5,7 @@ mod bench;
 mod demo;
 mod headless;
 mod present;
+mod replay;
 mod report;
 
 use std::path::PathBuf;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
             let options = &arguments.options;
             bench::run(what, options.seed.unwrap_or(1), options.run_for, options.json, &interrupted)
         }
+        Some(Verb::Replay(what)) => replay::run(what, arguments.options.json),
         Some(Verb::Devices) => list_devices(&arguments.options),
         Some(Verb::Call { target, trust_new_key }) => forget_key(&arguments.options, target, *trust_new_key)
             .and_then(|()| talk(&arguments.options, Some(target.clone()), false, true, &interrupted)),

@@ -9,6 +9,7 @@ use bevy_ecs::world::World;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use engine::base::id::TileId;
 use engine::base::time::{Duration, Instant, now};
+use engine::media::playout_clock::PlayoutClock;
 use engine::world::shared::Due;
 use engine::world::stream::{Frames, VideoJitterBuffer};
 use visavis_benches::{connect, engine};
@@ -55,7 +56,7 @@ fn gather(mut earliest: ResMut<Due>, streams: Query<(&Frames, &VideoJitterBuffer
 fn streams(c: &mut Criterion) {
     const STREAMS: u64 = 10_000;
     let start = now();
-    let stream = |index| (Frames::new(TileId(index), start), VideoJitterBuffer(Default::default()));
+    let stream = |index| (Frames::new(TileId(index), PlayoutClock::new(start)), VideoJitterBuffer(Default::default()));
     let mut group = c.benchmark_group("10,000 streams");
     let mut world = World::new();
     world.insert_resource(Due(None));

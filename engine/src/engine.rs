@@ -1,5 +1,6 @@
 //! The engine: one world, one schedule, one thread. `tick` moves it by an argument; `run` moves it by the clock.
 
+pub mod decisions;
 pub mod pace;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::roles::client;
 use crate::source::file::recorder::Recorder;
 use crate::store::identity::Identity;
 use crate::store::known::KnownPeers;
+use crate::store::recording::RecordingWriter;
 use crate::systems;
 use crate::world::call::Signalling;
 use crate::world::config::Config;
@@ -33,7 +35,10 @@ use crate::world::shared::{
     AppEnd, Arriving, Demux, Due, EngineWake, MediaPort, Now, Quit, Recording, Settings, Showing, Sound,
 };
 use crate::world::stats::Stats;
+use crate::world::tape::Tape;
+use crate::world::tape::note::Head;
 
+use decisions::Decisions;
 use pace::{Pace, Turn};
 
 const UDP: Token = Token(0);
@@ -49,6 +54,9 @@ mod tests;
 pub struct Engine {
     world: World,
     schedule: Schedule,
+    /// What was decided in the ticks of a call that is recorded.
+    decisions: Option<Decisions>,
+    decided: u64,
 }
 
 /// An engine on its own thread. Dropping it ends and joins the thread.
@@ -69,22 +77,10 @@ impl Engine {
     pub fn new(config: Config, wake: Wake, app: AppEnd, now: Instant) -> Result<Self> {
         let identity = Identity::load_or_create(&config.data, &config.name)?;
         let known = KnownPeers::load(&config.data)?;
-        let mut world = World::new();
-        let own_name = identity.name().to_string();
-        world.insert_resource(Now(now));
-        world.insert_resource(Due(None));
-        world.insert_resource(Arriving::default());
-        world.insert_resource(Demux::default());
-        world.insert_resource(MediaPort { udp: None, port: config.base_port, sent: Default::default() });
-        world.insert_resource(EngineWake(wake));
-        world.insert_resource(Sound { chirps: config.find_chirps.then(ChirpFinder::new), ..Default::default() });
-        world.insert_resource(Stats::default());
-        world.insert_resource(Showing { own_name, ..Default::default() });
-        world.insert_resource(Quit::default());
-        let recorder = config.record_video.as_deref().map(|path| Recorder::create(path, RECORDED_RATE)).transpose()?;
-        world.insert_resource(Recording(recorder));
-        world.insert_resource(app);
-        world.insert_resource(Settings(config));
+        let tape = record(&config, wake.clone(), &app, now)?;
+        let mut engine = Self::without_client(config, tape, wake, app, now)?;
+        let world = &mut engine.world;
+        world.resource_mut::<Showing>().own_name = identity.name().to_string();
         world.insert_resource(Signalling {
             door: None,
             identity,
@@ -93,9 +89,32 @@ impl Engine {
             dedup: Default::default(),
             current: None,
         });
-        let mut engine = Self { world, schedule: systems::schedule() };
-        client::install(&mut engine.world, &mut engine.schedule);
+        client::install(world, &mut engine.schedule);
         Ok(engine)
+    }
+
+    /// An engine that nobody calls and that calls nobody: connections are made by whoever drives it.
+    ///
+    /// # Errors
+    /// A file to record pictures to cannot be made.
+    pub fn without_client(config: Config, tape: Tape, wake: Wake, app: AppEnd, now: Instant) -> Result<Self> {
+        let mut world = World::new();
+        world.insert_resource(tape);
+        world.insert_resource(Now(now));
+        world.insert_resource(Due(None));
+        world.insert_resource(Arriving::default());
+        world.insert_resource(Demux::default());
+        world.insert_resource(MediaPort { udp: None, port: config.base_port, sent: Default::default() });
+        world.insert_resource(EngineWake(wake));
+        world.insert_resource(Sound { chirps: config.find_chirps.then(ChirpFinder::new), ..Default::default() });
+        world.insert_resource(Stats::default());
+        world.insert_resource(Showing::default());
+        world.insert_resource(Quit::default());
+        let recorder = config.record_video.as_deref().map(|path| Recorder::create(path, RECORDED_RATE)).transpose()?;
+        world.insert_resource(Recording(recorder));
+        world.insert_resource(app);
+        world.insert_resource(Settings(config));
+        Ok(Self { world, schedule: systems::schedule(), decisions: None, decided: 0 })
     }
 
     /// Opens the media port and the door, starts the engine's thread, and returns the app's end.
@@ -140,11 +159,34 @@ impl Engine {
         self.world.resource_mut::<Now>().0 = now.max(last).max(newest.unwrap_or(now));
         self.schedule.run(&mut self.world);
         self.world.clear_trackers();
+        if self.world.resource::<Tape>().is_recording() {
+            self.note_tick();
+        }
+    }
+
+    /// Ends the tick in the recording.
+    fn note_tick(&mut self) {
+        let world = &mut self.world;
+        if let Some(axis) = world.resource::<Tape>().running() {
+            let decisions = self.decisions.get_or_insert_with(|| Decisions::new(world, axis.start()));
+            self.decided = decisions.of_media(world, self.decided);
+        }
+        let noted = world.resource::<Tape>().finish_tick(world.resource::<Now>().0, self.decided);
+        if let Err(error) = noted {
+            let app = world.resource::<AppEnd>();
+            let _ = app.notices.try_send(Notice::Error(error.text.to_string()));
+            (app.redraw)();
+        }
     }
 
     /// When the next tick is due; `None` when nothing waits.
     pub fn due(&self) -> Option<Instant> {
         self.world.resource::<Due>().0
+    }
+
+    /// The time of the last tick.
+    pub fn now(&self) -> Instant {
+        self.world.resource::<Now>().0
     }
 
     pub const fn world(&self) -> &World {
@@ -220,6 +262,22 @@ impl Engine {
             }
         }
     }
+}
+
+/// The tape that the settings ask for. A file that cannot be made is wrong use; a disk that is full already is said.
+fn record(config: &Config, wake: Wake, app: &AppEnd, now: Instant) -> Result<Tape> {
+    let Some(path) = &config.record else { return Ok(Tape::default()) };
+    let head = Head {
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        audio_frame: config.audio_frame.duration().as_micros() as u32,
+        most: config.most.as_bps(),
+        policy: config.policy,
+    };
+    let writer = RecordingWriter::create(path, config.record_limit, wake)?;
+    Ok(Tape::recording(writer, &head, now).unwrap_or_else(|error| {
+        let _ = app.notices.try_send(Notice::Error(error.text.to_string()));
+        Tape::default()
+    }))
 }
 
 /// What a recording says of itself: pictures come as often as the peer's camera, 30 a second.

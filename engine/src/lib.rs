@@ -35,6 +35,7 @@
 //! Imports point down only.
 //!
 //! ```text
+//!  7  replay                            recorded calls again, decision for decision
 //!  6  lab                               whole engines in virtual time
 //!  5  engine, handle                    run loop; the app's end of the channels
 //!  4  roles                             client; never import each other
@@ -67,6 +68,8 @@ pub mod net;
 pub mod proto;
 #[cfg(feature = "client")]
 pub mod render;
+#[cfg(feature = "client")]
+pub mod replay;
 #[cfg(feature = "client")]
 pub mod roles;
 #[cfg(feature = "client")]

@@ -170,6 +170,8 @@ fn place(part: &str) -> Option<usize> {
     match part {
         "engine" => Some(PLACES.len()),
         "lab" => Some(PLACES.len() + 1),
+        // Its tests record calls in the laboratory.
+        "replay" => Some(PLACES.len() + 2),
         _ => PLACES.iter().position(|parts| parts.contains(&part)),
     }
 }
@@ -183,7 +185,7 @@ fn files_are_short(path: &str, text: &str) -> Vec<String> {
 }
 
 fn bevy_stays_up(path: &str, text: &str) -> Vec<String> {
-    const ABOVE: [&str; 7] = ["world/", "systems/", "roles/", "engine.rs", "engine/", "handle.rs", "lab/"];
+    const ABOVE: [&str; 8] = ["world/", "systems/", "roles/", "engine.rs", "engine/", "handle.rs", "lab/", "replay/"];
     let is_above = path.strip_prefix("engine/src/").is_some_and(|inside| ABOVE.iter().any(|up| inside.starts_with(up)));
     // Tests and benches build worlds of their own.
     if !is_product(path) || is_above {

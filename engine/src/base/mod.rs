@@ -1,5 +1,6 @@
 //! The lowest floor: time, names, rates, pools, pipes and errors. Imports nothing of ours.
 
+pub mod axis;
 pub mod error;
 pub mod id;
 pub mod pipe;

@@ -30,7 +30,8 @@ impl WallTime {
         let micros = if instant >= anchor.instant {
             anchor.wall.0.saturating_add((instant - anchor.instant).as_micros() as u64)
         } else {
-            anchor.wall.0.saturating_sub((anchor.instant - instant).as_micros() as u64)
+            // Rounded down as well, or a moment would have another wall time before the anchor than behind it.
+            anchor.wall.0.saturating_sub((anchor.instant - instant).as_nanos().div_ceil(1000) as u64)
         };
         Self(micros)
     }
@@ -124,6 +125,17 @@ mod tests {
         let back = WallTime::of(at).to_instant().expect("a present instant");
         let error = if back > at { back - at } else { at - back };
         assert!(error < Duration::from_micros(2), "{error:?}");
+    }
+
+    #[test]
+    fn wall_time_is_rounded_down_on_both_sides_of_the_anchor() {
+        let at = WallTime::of(now());
+        let wall = |micros: u64, nanos| {
+            WallTime::of(WallTime(micros).to_instant().expect("a near instant") + Duration::from_nanos(nanos)).0
+        };
+        for micros in [at.0 - 5_000_000_000, at.0 + 5_000_000_000] {
+            assert_eq!([wall(micros, 1), wall(micros, 999), wall(micros, 1000)], [micros, micros, micros + 1]);
+        }
     }
 
     #[test]

@@ -14,4 +14,6 @@ pub enum VideoCodec {
     H264,
     /// A model of a codec's unit sizes, for tests in virtual time: see [`plain`].
     Plain,
+    /// Decodes every unit to a picture without pixels, for replays that ask about time alone.
+    Blank,
 }

@@ -137,6 +137,7 @@ impl VideoDecoder {
 enum Engine {
     H264(Box<H264Decoder>),
     Plain(PlainDecoder),
+    Blank(Arc<Picture>),
 }
 
 struct DecodeJob {
@@ -151,6 +152,7 @@ impl DecodeJob {
         let engine = match codec {
             VideoCodec::H264 => Engine::H264(Box::default()),
             VideoCodec::Plain => Engine::Plain(PlainDecoder::default()),
+            VideoCodec::Blank => Engine::Blank(Arc::default()),
         };
         (Self { engine, shared: shared.clone(), pool: ArcPool::new(PICTURES) }, shared)
     }
@@ -165,6 +167,7 @@ impl DecodeJob {
                 })?;
                 picture.map(|picture| (picture, info.is_keyframe)).ok_or(NoPicture::Empty)
             }
+            Engine::Blank(picture) => Ok((picture.clone(), unit.keyframe)),
             Engine::Plain(decoder) => {
                 let mut keyframe = None;
                 let picture = pool.take(Picture::default, |place| keyframe = decoder.decode(&unit.data, place));

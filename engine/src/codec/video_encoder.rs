@@ -173,7 +173,7 @@ impl EncodeJob {
         });
         let engine = match config.codec {
             VideoCodec::H264 => Engine::H264(Box::new(H264Encoder::new(config.frame_rate))),
-            VideoCodec::Plain => Engine::Plain(PlainEncoder::new(config.frame_rate)),
+            VideoCodec::Plain | VideoCodec::Blank => Engine::Plain(PlainEncoder::new(config.frame_rate)),
         };
         let job = Self {
             engine,

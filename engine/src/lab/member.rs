@@ -7,11 +7,11 @@ use std::sync::Arc;
 use bevy_ecs::query::QueryState;
 
 use super::case::Moment;
-use super::decisions::Decisions;
 use crate::base::error::Result;
 use crate::base::pipe::Wake;
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::engine::Engine;
+use crate::engine::decisions::Decisions;
 use crate::engine::pace::Pace;
 use crate::handle::{Command, Link, Notice, link};
 use crate::layout::snapshot::{Party, Presented};
@@ -187,7 +187,7 @@ impl Member {
         if ran {
             self.engine.tick(at);
             self.ticks += 1;
-            self.decided = self.decisions.after_tick(self.engine.world_mut(), self.decided);
+            self.decided = self.decisions.of_all(self.engine.world_mut(), self.decided);
             self.draw(at);
             self.show_drawn(at);
             self.read_notices();

@@ -8,7 +8,6 @@
 //! that library's own random numbers let it.
 
 pub mod case;
-pub mod decisions;
 mod member;
 
 use std::collections::VecDeque;

@@ -6,6 +6,7 @@
 //! decided behind the decoder, by [`super::playout_clock::PlayoutClock`].
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 
 use super::encoded::ReceivedUnit;
 use super::ledger::Stamps;
@@ -270,6 +271,18 @@ impl VideoJitter {
             Front::Whole(count) => self.ready(0, count),
             Front::Tail => None,
         }
+    }
+
+    /// What it holds and what it will do, without the picture in it: for telling two runs apart.
+    pub fn fingerprint(&self, hash: &mut impl Hasher) {
+        (self.front, self.at_start, self.bytes, self.needs_keyframe, self.urgent, self.wait).hash(hash);
+        (self.last_number, self.last_timestamp, self.blocked.is_some(), self.requested.is_some()).hash(hash);
+        for slot in &self.slots {
+            slot.as_ref().map(|s| (s.timestamp, s.marker, s.head, s.idr, s.payload.len())).hash(hash);
+        }
+        let Counters { packets, duplicates, late, gaps, resets, dropped_packets, malformed_units, units } =
+            self.counters;
+        (packets, duplicates, late, gaps, resets, dropped_packets, malformed_units, units).hash(hash);
     }
 
     pub const fn counters(&self) -> Counters {

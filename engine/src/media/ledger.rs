@@ -38,6 +38,11 @@ impl Stamps {
         std::array::from_fn(|stage| Some(millis_between(stamps[stage]?, stamps[stage + 1]?)))
     }
 
+    /// From capture to publication in milliseconds; `None` unless both stamps are there.
+    pub fn until_published_ms(&self) -> Option<f64> {
+        Some(millis_between(self.captured?, self.published?))
+    }
+
     /// The sum of all eight stages in milliseconds; `None` unless every stamp is there.
     pub fn total_ms(&self) -> Option<f64> {
         self.stages_ms().iter().try_fold(0.0, |sum, stage| Some(sum + (*stage)?))

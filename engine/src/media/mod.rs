@@ -10,6 +10,7 @@ pub mod level;
 pub mod marker;
 pub mod mix;
 pub mod playout_clock;
+pub mod policy;
 pub mod rate;
 pub mod report;
 pub mod scale;

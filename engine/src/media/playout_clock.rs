@@ -2,25 +2,23 @@
 //! its own time is still there for the next one's references.
 //!
 //! A frame's play time is its media time on the local clock, as the quickest of the last frames came through, plus a
-//! target delay: the 95th percentile of how much longer than the quickest frames are on their way. What the encoder
+//! target delay: the 95th percentile (see [`Policy`]) of how much longer than the quickest frames are on their way. What the encoder
 //! varies is left out: a keyframe takes it several times as long, and no frame after it should wait for that. On an
 //! even path the target vanishes and a frame is due the moment it is decoded.
 
 use std::collections::VecDeque;
 
+use super::policy::Policy;
 use crate::base::time::{Duration, Instant};
 
 /// Four seconds at 30 frames per second: long enough to have seen the path's jitter, short enough to forget it.
 const WINDOW: usize = 120;
-/// Below this the variation is the machine's own, a person cannot see it, and waiting would only cost delay.
-const IGNORED: i64 = 12_000;
-/// A call is no call any more behind more than this; later frames are shown as they come.
-const MOST: i64 = 500_000;
 
 /// Measures the path's variation and says when frames are due. Times inside are microseconds since `start`.
 #[derive(Clone, Debug)]
 pub struct PlayoutClock {
     start: Instant,
+    policy: Policy,
     /// Of the last frames: arrival minus media time, and the same without the encoder's time.
     transits: VecDeque<(i64, i64)>,
     sorted: Vec<i64>,
@@ -34,8 +32,14 @@ pub struct PlayoutClock {
 impl PlayoutClock {
     /// `start` is any instant not later than the first frame.
     pub fn new(start: Instant) -> Self {
+        Self::with_policy(start, Policy::default())
+    }
+
+    /// The same by other measures.
+    pub fn with_policy(start: Instant, policy: Policy) -> Self {
         Self {
             start,
+            policy,
             transits: VecDeque::with_capacity(WINDOW),
             sorted: Vec::with_capacity(WINDOW),
             base: 0,
@@ -67,10 +71,12 @@ impl PlayoutClock {
         self.sorted.clear();
         self.sorted.extend(self.transits.iter().map(|transit| transit.1));
         self.sorted.sort_unstable();
-        let rank = (self.sorted.len() * 95).div_ceil(100).saturating_sub(1);
+        let rank = (self.sorted.len() * usize::from(self.policy.picture_share)).div_ceil(100).saturating_sub(1);
         let quickest = self.sorted.first().copied().unwrap_or_default();
         let variation = self.sorted.get(rank).map_or(0, |path| path - quickest);
-        self.target = if variation < IGNORED { 0 } else { variation.min(MOST) };
+        let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let is_ignored = variation < micros(self.policy.picture_ignored);
+        self.target = if is_ignored { 0 } else { variation.min(micros(self.policy.picture_most)) };
     }
 
     /// When the frame with this timestamp is due.

@@ -68,6 +68,12 @@ impl Stretcher {
         missing.len()
     }
 
+    /// Makes it hold so many samples, by silence at the end or by leaving out there: for a replay, which knows how many
+    /// there were and not which.
+    pub fn set_len(&mut self, len: usize) {
+        self.samples.resize(self.played + len, 0.0);
+    }
+
     /// Samples that wait.
     pub fn len(&self) -> usize {
         self.samples.len() - self.played

@@ -10,11 +10,12 @@ pub struct Samples {
     skip: u32,
     n: u64,
     max: f32,
+    last: Option<f32>,
 }
 
 impl Default for Samples {
     fn default() -> Self {
-        Self { values: Vec::new(), every: 1, skip: 0, n: 0, max: f32::MIN }
+        Self { values: Vec::new(), every: 1, skip: 0, n: 0, max: f32::MIN, last: None }
     }
 }
 
@@ -28,6 +29,7 @@ impl Samples {
             return;
         }
         self.n += 1;
+        self.last = Some(value);
         self.max = self.max.max(value);
         self.skip += 1;
         if self.skip < self.every {
@@ -47,6 +49,11 @@ impl Samples {
 
     pub const fn len(&self) -> u64 {
         self.n
+    }
+
+    /// The newest one.
+    pub fn last(&self) -> Option<f64> {
+        self.last.map(f64::from)
     }
 
     pub const fn is_empty(&self) -> bool {

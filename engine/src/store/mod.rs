@@ -1,5 +1,6 @@
-//! What stays on disk: the identity and the keys of others.
+//! What stays on disk: the identity, the keys of others, and recordings of calls.
 
 pub mod file;
 pub mod identity;
 pub mod known;
+pub mod recording;

@@ -23,7 +23,7 @@ pub fn gather_due(
     now: Res<Now>,
     mut due: ResMut<Due>,
     mut sound: ResMut<Sound>,
-    signalling: Res<Signalling>,
+    signalling: Option<Res<Signalling>>,
     port: Res<MediaPort>,
     calls: Query<&CallState>,
     connections: Query<&Connection>,
@@ -32,7 +32,8 @@ pub fn gather_due(
     mut voices: Query<&mut Voice>,
 ) {
     due.0 = None;
-    if let Some(deadline) = signalling.door.as_ref().and_then(|door| door.deadline()) {
+    let door = signalling.as_ref().and_then(|signalling| signalling.door.as_ref());
+    if let Some(deadline) = door.and_then(|door| door.deadline()) {
         due.at(deadline);
     }
     if let Some(at) = port.udp.as_ref().and_then(UdpPort::next_due) {

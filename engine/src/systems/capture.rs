@@ -1,5 +1,6 @@
 //! Takes pictures and samples from their sources and feeds the encoders.
 
+use bevy_ecs::entity::Entity;
 use bevy_ecs::system::{Query, Res};
 use bevy_platform::cell::SyncCell;
 
@@ -9,15 +10,26 @@ use crate::media::level::level;
 use crate::media::rate::Brake;
 use crate::world::outgoing::{Encoder, LocalView, Source, TargetRate, VideoQueue, VideoSent, Voice, VoiceFrame};
 use crate::world::shared::Now;
+use crate::world::tape::Tape;
+use crate::world::tape::note::{EncoderFull, Samples, Sound};
 
 /// The newest picture of each source goes to its encoder, in the size that the target rate is good for.
 pub fn take_pictures(
     now: Res<Now>,
-    mut outgoings: Query<(&mut Source, &mut Encoder, &mut VideoQueue, &mut TargetRate, &mut LocalView, &mut VideoSent)>,
+    tape: Res<Tape>,
+    mut outgoings: Query<(
+        Entity,
+        &mut Source,
+        &mut Encoder,
+        &mut VideoQueue,
+        &mut TargetRate,
+        &mut LocalView,
+        &mut VideoSent,
+    )>,
 ) {
-    for (mut source, mut encoder, mut queue, mut rate, mut view, mut sent) in &mut outgoings {
+    for (entity, mut source, mut encoder, mut queue, mut rate, mut view, mut sent) in &mut outgoings {
         let Some(source) = &mut source.0 else { continue };
-        let new = source.take(now.0);
+        let new = tape.take(entity, || source.take(now.0));
         if let Some(captured) = &new {
             sent.captured += 1;
             view.picture = Some(captured.picture.clone());
@@ -44,20 +56,25 @@ pub fn take_pictures(
             encoder.0.set_size(size.0, size.1);
         }
         encoder.0.set_bitrate(rate.0.target());
-        if encoder.0.submit(captured, now.0).is_err() {
+        if tape.take(entity, || encoder.0.submit(captured, now.0).is_err().then_some(EncoderFull)).is_some() {
             sent.skipped += 1;
         }
     }
 }
 
 /// Whole frames of the microphone's samples, encoded.
-pub fn take_sound(now: Res<Now>, mut voices: Query<&mut Voice>) {
-    for mut voice in &mut voices {
+pub fn take_sound(now: Res<Now>, tape: Res<Tape>, mut voices: Query<(Entity, &mut Voice)>) {
+    for (entity, mut voice) in &mut voices {
         let voice = &mut *voice;
         let Some(microphone) = voice.microphone.as_mut().map(SyncCell::get) else { continue };
         let waiting = voice.samples.len();
-        let first = microphone.take(now.0, &mut voice.samples);
-        if voice.samples.len() > waiting {
+        let samples = &mut voice.samples;
+        let taken = tape.take(entity, || {
+            let first = microphone.take(now.0, samples);
+            Some(Samples { count: samples.len() - waiting, first }).filter(|taken| taken.count > 0)
+        });
+        if let Some(Samples { count, first }) = taken {
+            samples.resize(waiting + count, 0.0);
             // The time of what was waiting already, counted back from what came now.
             voice.first = Some(first.checked_sub(samples_time(waiting)).unwrap_or(first));
         }
@@ -74,7 +91,10 @@ pub fn take_sound(now: Res<Now>, mut voices: Query<&mut Voice>) {
             let timestamp = voice.timestamp;
             voice.timestamp = timestamp.wrapping_add(length.samples() as u32);
             used += length.samples();
-            if voice.encoder.get().encode(frame, &mut data).is_ok() {
+            let encoder = voice.encoder.get();
+            let encoded = tape.take(entity, || encoder.encode(frame, &mut data).ok().map(|()| Sound(data.len())));
+            if let Some(Sound(bytes)) = encoded {
+                data.resize(bytes, 0);
                 let level = -(level(frame) as i8);
                 voice.frames.push(VoiceFrame { data, timestamp, captured, level });
             }

@@ -1,5 +1,6 @@
 //! Takes what workers and the window have ready.
 
+use bevy_ecs::entity::Entity;
 use bevy_ecs::system::{Query, Res, ResMut};
 
 use crate::base::time::WallTime;
@@ -8,11 +9,12 @@ use crate::world::outgoing::{Encoder, VideoQueue};
 use crate::world::shared::{AppEnd, Now};
 use crate::world::stats::{Stats, StreamStats};
 use crate::world::stream::{Decoder, Frames, Ledger};
+use crate::world::tape::{NOBODY, Tape};
 
 /// Encoded units from the encoder workers.
-pub fn take_units(now: Res<Now>, mut outgoings: Query<(&mut Encoder, &mut VideoQueue)>) {
-    for (mut encoder, mut queue) in &mut outgoings {
-        while let Some(unit) = encoder.0.poll(now.0) {
+pub fn take_units(now: Res<Now>, tape: Res<Tape>, mut outgoings: Query<(Entity, &mut Encoder, &mut VideoQueue)>) {
+    for (entity, mut encoder, mut queue) in &mut outgoings {
+        while let Some(unit) = tape.take(entity, || encoder.0.poll(now.0)) {
             if queue.units.push(unit) {
                 encoder.0.request_keyframe();
             }
@@ -21,9 +23,13 @@ pub fn take_units(now: Res<Now>, mut outgoings: Query<(&mut Encoder, &mut VideoQ
 }
 
 /// Decoded frames from the decoder workers.
-pub fn take_frames(now: Res<Now>, mut streams: Query<(&mut Decoder, &mut Frames, &mut StreamStats)>) {
-    for (mut decoder, mut frames, mut stats) in &mut streams {
-        while let Some(frame) = decoder.0.poll(now.0) {
+pub fn take_frames(
+    now: Res<Now>,
+    tape: Res<Tape>,
+    mut streams: Query<(Entity, &mut Decoder, &mut Frames, &mut StreamStats)>,
+) {
+    for (entity, mut decoder, mut frames, mut stats) in &mut streams {
+        while let Some(frame) = tape.take(entity, || decoder.0.poll(now.0)) {
             stats.decoded += 1;
             if let (Some(captured), Some(decoded)) = (frame.stamps.captured, frame.stamps.decoded) {
                 stats.captured_to_decoded.push(millis_between(captured, decoded));
@@ -45,10 +51,11 @@ pub fn take_frames(now: Res<Now>, mut streams: Query<(&mut Decoder, &mut Frames,
 /// What the renderer says it has shown: the ninth stamp, and the marker it read.
 pub fn take_presented(
     app: Res<AppEnd>,
+    tape: Res<Tape>,
     mut stats: ResMut<Stats>,
     mut streams: Query<(&Frames, &mut Ledger, &mut StreamStats)>,
 ) {
-    while let Some(shown) = app.presented.try_recv() {
+    while let Some(shown) = tape.take(NOBODY, || app.presented.try_recv()) {
         let Some((_, mut ledger, mut stream)) = streams.iter_mut().find(|(frames, ..)| frames.tile == shown.tile)
         else {
             continue;

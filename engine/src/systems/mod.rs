@@ -9,6 +9,7 @@ pub mod flush;
 pub mod playout;
 pub mod publish;
 pub mod pump;
+pub mod record;
 pub mod route;
 pub mod send;
 pub mod session;
@@ -17,7 +18,7 @@ use bevy_ecs::schedule::{IntoScheduleConfigs, Schedule, SingleThreadedExecutor};
 
 use crate::world::stage::Stage;
 
-/// The tick.
+/// The tick. Within a step, what does not depend on each other is not put in order.
 pub fn schedule() -> Schedule {
     let mut schedule = Schedule::default();
     schedule.set_executor(SingleThreadedExecutor::new());
@@ -26,17 +27,17 @@ pub fn schedule() -> Schedule {
         (collect, route, pump, deliver, session, playout, capture, send, flush, publish, account).chain(),
     );
     schedule.add_systems((
-        (collect::take_units, collect::take_frames, collect::take_presented).chain().in_set(Stage::Collect),
+        (collect::take_units, (collect::take_frames, collect::take_presented).chain()).in_set(Stage::Collect),
         route::route_datagrams.in_set(Stage::Route),
         pump::pump_datagrams.in_set(Stage::Pump),
         (deliver::file_packets, deliver::report_delay).chain().in_set(Stage::Deliver),
-        session::note_transport_events.in_set(Stage::Session),
-        (playout::feed_decoders, playout::choose_frames, playout::fill_speaker).chain().in_set(Stage::Playout),
-        (capture::take_pictures, capture::take_sound).chain().in_set(Stage::Capture),
+        (session::note_transport_events, record::note_situation).chain().in_set(Stage::Session),
+        (playout::feed_decoders, playout::choose_frames, playout::fill_speaker).in_set(Stage::Playout),
+        (capture::take_pictures, capture::take_sound).in_set(Stage::Capture),
         (send::send_sound, send::send_pictures).chain().in_set(Stage::Send),
         (flush::run_timeouts, flush::send_datagrams).chain().in_set(Stage::Flush),
         publish::publish_view.in_set(Stage::Publish),
-        (account::gather_due, account::count_tick).chain().in_set(Stage::Account),
+        (account::gather_due, account::count_tick).in_set(Stage::Account),
     ));
     schedule
 }

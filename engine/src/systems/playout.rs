@@ -1,10 +1,12 @@
 //! Decides what is due: units to the decoder as soon as they are decodable, decoded frames to the picture when their
 //! time has come, samples to the loudspeaker as many as its ring is short of.
 
+use bevy_ecs::entity::Entity;
 use bevy_ecs::system::{Query, Res, ResMut};
 use bevy_platform::cell::SyncCell;
 
 use crate::base::time::{Duration, Instant, WallTime};
+use crate::codec::opus::OpusDecoder;
 use crate::device::RATE;
 use crate::media::chirp;
 use crate::media::jitter_audio::Next;
@@ -15,10 +17,13 @@ use crate::world::connection::{Connection, LinkEstimate, Tracks};
 use crate::world::shared::{Now, Recording, Sound};
 use crate::world::stats::Stats;
 use crate::world::stream::{AudioStream, Decoder, Frames, Heard, Ledger, VideoJitterBuffer};
+use crate::world::tape::note::{Deficit, KeyframeWanted, Made, Plays};
+use crate::world::tape::{NOBODY, Tape};
 
 /// Submits every decodable unit; asks for a keyframe where nothing is decodable.
 pub fn feed_decoders(
     now: Res<Now>,
+    tape: Res<Tape>,
     mut connections: Query<(&mut Connection, &LinkEstimate, &Tracks)>,
     mut streams: Query<(&mut VideoJitterBuffer, &mut Decoder)>,
 ) {
@@ -27,9 +32,11 @@ pub fn feed_decoders(
         jitter.0.set_wait(retransmission_wait(link.round_trip));
         while let Some(unit) = jitter.0.poll_unit(now.0) {
             // A refused unit is counted by the decoder, which then wants a keyframe.
-            let _ = decoder.0.submit(unit, now.0);
+            tape.give(|| {
+                let _ = decoder.0.submit(unit, now.0);
+            });
         }
-        if decoder.0.wants_keyframe() {
+        if tape.take(tracks.video_in, || decoder.0.wants_keyframe().then_some(KeyframeWanted)).is_some() {
             jitter.0.require_keyframe(now.0);
         }
         if jitter.0.keyframe_due(now.0, link.round_trip) {
@@ -64,29 +71,31 @@ pub fn choose_frames(now: Res<Now>, recording: Res<Recording>, mut streams: Quer
 /// As many samples as the loudspeaker's ring is short of, mixed from all streams: never a count of missed ticks.
 pub fn fill_speaker(
     now: Res<Now>,
+    tape: Res<Tape>,
     mut sound: ResMut<Sound>,
     mut stats: ResMut<Stats>,
     connections: Query<&LinkEstimate>,
-    mut streams: Query<&mut AudioStream>,
+    mut streams: Query<(Entity, &mut AudioStream)>,
 ) {
     let Sound { speaker, mix, voice, limiter, chirps, .. } = &mut *sound;
     let Some(speaker) = speaker.as_mut().map(SyncCell::get) else { return };
-    let wanted = speaker.deficit(now.0);
-    if wanted == 0 {
-        return;
-    }
+    let deficit = tape.take(NOBODY, || Some(Deficit(speaker.deficit(now.0))).filter(|deficit| deficit.0 > 0));
+    let Some(Deficit(wanted)) = deficit else { return };
     mix.clear();
     mix.resize(wanted, 0.0);
     voice.resize(wanted, 0.0);
-    for mut stream in &mut streams {
-        make_samples(&mut stream, now.0, wanted);
+    for (entity, mut stream) in &mut streams {
+        make_samples(&mut stream, now.0, wanted, |expected, real| {
+            let made = tape.take(entity, || Some(Made(real())).filter(|made| made.0 != expected));
+            made.map_or(expected, |made| made.0)
+        });
         stream.stretcher.pop(voice);
         stream.loudness.observe(voice);
         mix_into(mix, voice, 1.0);
     }
     limiter.apply(mix);
-    let plays = speaker.push(mix, now.0);
-    for mut stream in &mut streams {
+    let plays = tape.take(NOBODY, || Some(Plays(speaker.push(mix, now.0)))).map_or(now.0, |plays| plays.0);
+    for (_, mut stream) in &mut streams {
         let Some(heard) = stream.heard.take() else { continue };
         note_delay(&heard, plays, now.0, &mut stats);
         stream.first_played.get_or_insert(plays);
@@ -101,8 +110,14 @@ pub fn fill_speaker(
     });
 }
 
-/// Decodes, conceals and stretches until `wanted` samples wait.
-fn make_samples(stream: &mut AudioStream, now: Instant, wanted: usize) {
+/// Decodes, conceals and stretches until `wanted` samples wait. `make` says how many samples a step made: it is given how
+/// many are expected of it, and what really makes them.
+fn make_samples(
+    stream: &mut AudioStream,
+    now: Instant,
+    wanted: usize,
+    mut make: impl FnMut(isize, &mut dyn FnMut() -> isize) -> isize,
+) {
     // Each turn makes at least one sample; a packet makes at least 120.
     for _ in 0..wanted + 64 {
         let held = stream.stretcher.len();
@@ -112,26 +127,35 @@ fn make_samples(stream: &mut AudioStream, now: Instant, wanted: usize) {
             return;
         }
         let decision = stream.jitter.next(now, held, goal - held);
-        stream.scratch.clear();
+        let AudioStream { decoder, stretcher, scratch, .. } = &mut *stream;
+        let made = make(decision.next.samples() as isize, &mut || {
+            scratch.clear();
+            decode(&decision.next, decoder.get(), scratch);
+            stretcher.push(scratch, decision.stretch);
+            stretcher.len() as isize - held as isize
+        });
+        stretcher.set_len(held.saturating_add_signed(made));
         match decision.next {
             Next::Decode(packet) => {
-                if stream.decoder.get().decode(&packet.payload, &mut stream.scratch).is_err() {
-                    stream.decoder.get().conceal(packet.samples, &mut stream.scratch);
-                }
                 stream.heard = Some(Heard { captured: packet.captured, arrived: packet.arrival, before: held });
                 stream.jitter.recycle(packet.payload);
             }
-            Next::DecodeFec { from, samples } => {
-                if stream.decoder.get().decode_fec(&from, samples, &mut stream.scratch).is_err() {
-                    stream.decoder.get().conceal(samples, &mut stream.scratch);
-                }
-                stream.jitter.recycle(from);
-            }
-            Next::Conceal { samples } => stream.decoder.get().conceal(samples, &mut stream.scratch),
-            Next::Silence { samples } => stream.scratch.resize(samples, 0.0),
+            Next::DecodeFec { from, .. } => stream.jitter.recycle(from),
+            Next::Conceal { .. } | Next::Silence { .. } => {}
         }
-        let AudioStream { stretcher, scratch, .. } = stream;
-        stretcher.push(scratch, decision.stretch);
+    }
+}
+
+/// Appends the samples of one step to `out`; what cannot be decoded is concealed.
+fn decode(next: &Next, decoder: &mut OpusDecoder, out: &mut Vec<f32>) {
+    let (done, samples) = match next {
+        Next::Decode(packet) => (decoder.decode(&packet.payload, out).is_ok(), packet.samples),
+        Next::DecodeFec { from, samples } => (decoder.decode_fec(from, *samples, out).is_ok(), *samples),
+        Next::Conceal { samples } => (false, *samples),
+        Next::Silence { samples } => return out.resize(*samples, 0.0),
+    };
+    if !done {
+        decoder.conceal(samples, out);
     }
 }
 

@@ -8,6 +8,7 @@ use crate::codec::VideoCodec;
 use crate::codec::opus::FrameLength;
 use crate::codec::worker::Work;
 use crate::device::{MicrophoneSpec, SpeakerSpec};
+use crate::media::policy::Policy;
 use crate::net::impair::Impairment;
 use crate::source::SourceSpec;
 
@@ -33,6 +34,11 @@ pub struct Config {
     pub plain: bool,
     /// Give every shown remote frame to this file.
     pub record_video: Option<PathBuf>,
+    /// Note what comes from outside in the next call here, to replay it; at most so many bytes.
+    pub record: Option<PathBuf>,
+    pub record_limit: u64,
+    /// What is traded for what in playing out.
+    pub policy: Policy,
     /// Makes the path worse than it is, both ways, with chances drawn from `seed`.
     pub impair: Option<Impairment>,
     pub seed: u64,
@@ -71,6 +77,10 @@ impl Config {
             find_chirps: false,
             plain: false,
             record_video: None,
+            record: None,
+            // Two hours of 720p.
+            record_limit: 2 << 30,
+            policy: Policy::default(),
             impair: None,
             seed: 1,
             work: Work::Threads,

@@ -9,3 +9,4 @@ pub mod shared;
 pub mod stage;
 pub mod stats;
 pub mod stream;
+pub mod tape;

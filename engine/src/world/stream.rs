@@ -53,8 +53,8 @@ impl Frames {
     /// Half a second at 30 frames a second.
     pub const BOUND: usize = 15;
 
-    pub fn new(tile: TileId, now: Instant) -> Self {
-        Self { tile, waiting: VecDeque::new(), shown: None, frame: 0, clock: PlayoutClock::new(now), skipped: 0 }
+    pub const fn new(tile: TileId, clock: PlayoutClock) -> Self {
+        Self { tile, waiting: VecDeque::new(), shown: None, frame: 0, clock, skipped: 0 }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the path does to packets: the least recent lag, and how far above it packets come.
 
+use crate::media::policy::Policy;
+
 /// One bin is 1 ms (48 samples); what is above 300 ms is an outage, not jitter: no delay makes it good.
 const BINS: usize = 300;
 const BIN: i64 = 48;
@@ -10,9 +12,6 @@ const SLOTS: usize = 6;
 /// The weight of what was seen halves in 0.35 s: 4 s after a bad phase less than 0.04 % of it is left, under what may
 /// come too late, and the delay contract (back within 5 s) holds.
 const FORGET: f32 = 24_000.0;
-/// Of a thousand packets two may come after their time. At 5 ms frames that is a concealed frame every 2.5 s of a bad
-/// path and none on a clean one; at two in a hundred a clean loopback concealed 1 % of its samples.
-const TOO_LATE: f32 = 0.002;
 
 /// Statistics of the lag (48 kHz samples).
 #[derive(Clone, Debug)]
@@ -23,15 +22,27 @@ pub struct LagEstimate {
     slot: i64,
     last_arrival: Option<i64>,
     target: i64,
-}
-
-impl Default for LagEstimate {
-    fn default() -> Self {
-        Self { bins: [0.0; BINS], total: 0.0, least: [i64::MAX; SLOTS], slot: 0, last_arrival: None, target: 0 }
-    }
+    /// The share of packets that may come after their time.
+    late: f32,
+    /// The target is never below this.
+    floor: i64,
 }
 
 impl LagEstimate {
+    pub const fn new(policy: &Policy) -> Self {
+        let floor = policy.sound_least.as_micros() as i64 * BIN / 1000;
+        Self {
+            bins: [0.0; BINS],
+            total: 0.0,
+            least: [i64::MAX; SLOTS],
+            slot: 0,
+            last_arrival: None,
+            target: floor,
+            late: policy.sound_late,
+            floor,
+        }
+    }
+
     /// A packet of `samples` came at `arrival` with `lag`.
     pub fn observe(&mut self, arrival: i64, lag: i64, samples: usize) {
         let slot = arrival.div_euclid(SLOT);
@@ -62,13 +73,13 @@ impl LagEstimate {
         let mut quantile = 0;
         for (n, bin) in self.bins.iter().enumerate().rev() {
             above += bin;
-            if above > self.total * TOO_LATE {
+            if above > self.total * self.late {
                 quantile = n as i64;
                 break;
             }
         }
         // Bin 0 is a clean path: nothing is added. Up at once, down with the memory.
-        self.target = if quantile == 0 { 0 } else { (quantile + 1) * BIN };
+        self.target = if quantile == 0 { 0 } else { (quantile + 1) * BIN }.max(self.floor);
     }
 
     /// The least recent lag.

@@ -13,10 +13,12 @@
 mod estimate;
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 pub use estimate::LagEstimate;
 
+use super::policy::Policy;
 use super::stretch::Stretch;
 use crate::base::time::Instant;
 
@@ -68,6 +70,16 @@ pub enum Next {
     Silence { samples: usize },
 }
 
+impl Next {
+    /// How many samples it makes, before stretching.
+    pub const fn samples(&self) -> usize {
+        match self {
+            Self::Decode(packet) => packet.samples,
+            Self::DecodeFec { samples, .. } | Self::Conceal { samples } | Self::Silence { samples } => *samples,
+        }
+    }
+}
+
 /// One step: what to make, and what to do about the delay while handing it on.
 #[derive(Clone, Debug)]
 pub struct Decision {
@@ -99,6 +111,7 @@ pub struct JitterBuffer {
     packets: VecDeque<AudioPacket>,
     /// Sequence number and timestamp that come next.
     next: Option<(u64, u64)>,
+    policy: Policy,
     estimate: LagEstimate,
     /// Time 0 of the lag axis.
     epoch: Option<Instant>,
@@ -115,10 +128,17 @@ pub struct JitterBuffer {
 
 impl Default for JitterBuffer {
     fn default() -> Self {
+        Self::new(&Policy::default())
+    }
+}
+
+impl JitterBuffer {
+    pub fn new(policy: &Policy) -> Self {
         Self {
+            policy: *policy,
             packets: VecDeque::with_capacity(64),
             next: None,
-            estimate: LagEstimate::default(),
+            estimate: LagEstimate::new(policy),
             epoch: None,
             ahead: 0,
             newest: 0,
@@ -129,9 +149,7 @@ impl Default for JitterBuffer {
             counters: JitterCounters::default(),
         }
     }
-}
 
-impl JitterBuffer {
     /// Files `packet`. Late, double and boundless ones are counted and dropped.
     pub fn insert(&mut self, packet: AudioPacket) {
         self.counters.received += 1;
@@ -162,15 +180,11 @@ impl JitterBuffer {
     /// are needed now; a packet may make more than that. Call until enough is there.
     pub fn next(&mut self, now: Instant, held: usize, wanted: usize) -> Decision {
         let decision = self.decide(now, held, wanted.max(1));
-        let made = match &decision.next {
-            Next::Decode(packet) => packet.samples,
-            Next::Conceal { samples } => {
-                self.counters.concealed_samples += *samples as u64;
-                *samples
-            }
-            Next::DecodeFec { samples, .. } | Next::Silence { samples } => *samples,
-        };
-        self.counters.total_samples += made as u64;
+        let made = decision.next.samples() as u64;
+        if let Next::Conceal { .. } = decision.next {
+            self.counters.concealed_samples += made;
+        }
+        self.counters.total_samples += made;
         decision
     }
 
@@ -221,6 +235,17 @@ impl JitterBuffer {
     /// The delay this path's jitter asks for.
     pub fn target(&self) -> Duration {
         duration(self.estimate.target() as u64)
+    }
+
+    /// What it holds and what it will do, without the sound in it: for telling two runs apart.
+    pub fn fingerprint(&self, hash: &mut impl Hasher) {
+        (self.next, self.ahead, self.newest, self.lag, self.estimate.target(), self.expecting).hash(hash);
+        for packet in &self.packets {
+            (packet.sequence, packet.timestamp, packet.samples, packet.payload.len()).hash(hash);
+        }
+        let JitterCounters { received, lost, late, duplicate, dropped, restored, .. } = self.counters;
+        (received, lost, late, duplicate, dropped, restored).hash(hash);
+        (self.counters.concealed_samples, self.counters.total_samples).hash(hash);
     }
 
     pub const fn counters(&self) -> JitterCounters {
@@ -347,7 +372,7 @@ impl JitterBuffer {
             self.recycle(packet.payload);
         }
         self.next = None;
-        self.estimate = LagEstimate::default();
+        self.estimate = LagEstimate::new(&self.policy);
         self.lag = None;
     }
 }

@@ -17,7 +17,9 @@ use crate::codec::opus::{FrameLength, OpusDecoder, OpusEncoder};
 use crate::codec::video_decoder::VideoDecoder;
 use crate::codec::video_encoder::{EncoderConfig, VideoEncoder};
 use crate::codec::worker::Work;
+use crate::media::jitter_audio::JitterBuffer;
 use crate::media::jitter_video::VideoJitter;
+use crate::media::playout_clock::PlayoutClock;
 use crate::media::rate::{RateControl, UnitQueue};
 use crate::net::transport::plain::Plain;
 use crate::net::transport::webrtc::Webrtc;
@@ -37,6 +39,7 @@ use crate::world::outgoing::{Encoder, LocalView, Source, TargetRate, VideoQueue,
 use crate::world::shared::{Demux, EngineWake, Settings};
 use crate::world::stats::{Stats, StreamStats};
 use crate::world::stream::{AudioStream, Decoder, Frames, Ledger, PeerMute, StreamOf, VideoJitterBuffer};
+use crate::world::tape::Tape;
 
 /// Calls that are over and still have a goodbye to send, and until when they may.
 #[derive(Resource, Default)]
@@ -165,7 +168,7 @@ pub fn spawn(
         bytes: 0,
     };
     let sound = AudioStream {
-        jitter: Default::default(),
+        jitter: JitterBuffer::new(&settings.policy),
         decoder: SyncCell::new(OpusDecoder::new()?),
         stretcher: Default::default(),
         loudness: Default::default(),
@@ -191,7 +194,7 @@ pub fn spawn(
         .id();
     let audio_out = world.spawn(voice).id();
     let connection = world.spawn_empty().id();
-    let mut frames = Frames::new(TileId(1), now);
+    let mut frames = Frames::new(TileId(1), PlayoutClock::with_policy(now, settings.policy));
     frames.clock.set_extra(settings.plant.publish);
     let audio_in = world.spawn((StreamOf(connection), sound)).id();
     let video_in = world
@@ -213,6 +216,7 @@ pub fn spawn(
         Path::default(),
         LinkEstimate::default(),
     ));
+    world.resource::<Tape>().enrol(&[connection, audio_in, video_in, audio_out, video_out]);
     Ok(connection)
 }
 
@@ -235,6 +239,12 @@ pub fn add_candidates(world: &mut World, call: Entity, candidates: &[Candidate])
 
 pub fn peer_muted(world: &mut World, call: Entity, mute: Mute) {
     let Some(tracks) = tracks_of(world, call) else { return };
+    mute_streams(world, &tracks, mute);
+    calls::show(world, |_| {});
+}
+
+/// What the other side says about its microphone and camera, for its streams.
+pub fn mute_streams(world: &mut World, tracks: &Tracks, mute: Mute) {
     if let Some(mut peer) = world.get_mut::<PeerMute>(tracks.video_in) {
         *peer = PeerMute { audio: mute.audio, video: mute.video };
     }
@@ -247,7 +257,6 @@ pub fn peer_muted(world: &mut World, call: Entity, mute: Mute) {
     if let Some(mut stream) = world.get_mut::<AudioStream>(tracks.audio_in) {
         stream.jitter.set_expecting(!mute.audio);
     }
-    calls::show(world, |_| {});
 }
 
 /// What PONG says about the other side's clock.
@@ -256,11 +265,15 @@ pub fn note_clock(world: &mut World, call: Entity, t1: u64, t2: u64, t3: u64, t4
     state.clock.handle_pong(t1, t2, t3, t4);
     let best = state.clock.best(t4);
     let (Some(best), Some(connection)) = (best, state.connection) else { return };
+    set_clock(world, connection, significant(best.micros, best.uncertainty));
+}
+
+/// The other side's clock minus ours and how wrong that may be, microseconds.
+pub fn set_clock(world: &mut World, connection: Entity, (micros, uncertainty): (i64, u64)) {
     let video_in = world.get::<Tracks>(connection).map(|tracks| tracks.video_in);
     if let Some(mut link) = world.get_mut::<LinkEstimate>(connection) {
-        link.clock_offset = Some(significant(best.micros, best.uncertainty));
+        link.clock_offset = Some((micros, uncertainty));
     }
-    let micros = significant(best.micros, best.uncertainty).0;
     if let Some(mut stats) = video_in.and_then(|entity| world.get_mut::<StreamStats>(entity)) {
         stats.clock_offset_ms = micros as f64 / 1e3;
     }
@@ -302,18 +315,23 @@ pub fn bury(world: &mut World) {
     for call in gone {
         if let Some(connection) = connection_of(world, call) {
             world.resource_mut::<Demux>().known.retain(|_, owner| *owner != connection);
-            if let Some(tracks) = world.get::<Tracks>(connection).copied() {
-                world.despawn(tracks.audio_out);
-                world.despawn(tracks.video_out);
-            }
-            // Its streams go with it.
-            world.despawn(connection);
+            despawn(world, connection);
         }
         world.despawn(call);
     }
     if was_last {
         thread::trim_heap();
     }
+}
+
+/// A connection goes, and all that belongs to it.
+pub fn despawn(world: &mut World, connection: Entity) {
+    if let Some(tracks) = world.get::<Tracks>(connection).copied() {
+        world.despawn(tracks.audio_out);
+        world.despawn(tracks.video_out);
+    }
+    // Its streams go with it.
+    world.despawn(connection);
 }
 
 pub fn connection_of(world: &World, call: Entity) -> Option<Entity> {

@@ -6,13 +6,13 @@ mod calls;
 mod commands;
 mod devices;
 pub mod media;
-mod report;
+pub mod report;
 mod watch;
 
 use bevy_ecs::schedule::{IntoScheduleConfigs, Schedule};
 use bevy_ecs::world::World;
 
-use crate::systems::session;
+use crate::systems::{record, session};
 use crate::world::stage::Stage;
 
 /// Adds the client's systems to the tick.
@@ -25,7 +25,8 @@ pub fn install(world: &mut World, schedule: &mut Schedule) {
         (media::bury, devices::take_opened, commands::take_commands, calls::take_envelopes, watch::watch_calls)
             .chain()
             .in_set(Stage::Session)
-            .after(session::note_transport_events),
+            .after(session::note_transport_events)
+            .before(record::note_situation),
     );
 }
 

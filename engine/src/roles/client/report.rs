@@ -18,12 +18,16 @@ use crate::world::connection::{Path, Tracks};
 use crate::world::outgoing::{VideoSent, Voice};
 use crate::world::shared::{Settings, Sound};
 use crate::world::stats::{Stats, StreamStats};
-use crate::world::stream::{AudioStream, Decoder, Frames, Ledger};
+use crate::world::stream::{AudioStream, Frames, Ledger};
 
 /// Everything that was measured in `call`.
 pub fn of_call(world: &World, call: Entity, outcome: &str, reason: &str) -> Report {
     let times = world.get::<CallState>(call).map(|state| state.times).unwrap_or_default();
-    let connection = media::connection_of(world, call);
+    of_connection(world, media::connection_of(world, call), &times, outcome, reason)
+}
+
+/// Everything that was measured over `connection` in a call with these `times`.
+pub fn of_connection(world: &World, connection: Option<Entity>, times: &Times, outcome: &str, reason: &str) -> Report {
     let tracks = connection.and_then(|connection| world.get::<Tracks>(connection));
     let seconds = span(times.connected, times.ended).map_or(0.0, |span| span.as_secs_f64());
     let stats = world.resource::<Stats>();
@@ -33,7 +37,7 @@ pub fn of_call(world: &World, call: Entity, outcome: &str, reason: &str) -> Repo
         reason: reason.to_owned(),
         seconds,
         path: connection.and_then(|connection| world.get::<Path>(connection)).map(path).unwrap_or_default(),
-        setup_ms: setup(&times),
+        setup_ms: setup(times),
         audio: tracks.map(|tracks| audio(world, tracks, stats, seconds)).unwrap_or_default(),
         video: tracks.map(|tracks| video(world, tracks, times.ended, seconds)).unwrap_or_default(),
         av_skew_ms: tracks.and_then(|tracks| skew(world, tracks, stats)),
@@ -96,7 +100,6 @@ fn video(world: &World, tracks: &Tracks, ended: Option<Instant>, seconds: f64) -
     let freezes = ledger.map(|ledger| ended.map_or_else(|| ledger.freezes.clone(), |at| ledger.freezes.by_the_end(at)));
     let freezes = freezes.filter(|_| ledger.is_some_and(|ledger| ledger.presented > 0));
     let frames = world.get::<Frames>(tracks.video_in);
-    let decoded = world.get::<Decoder>(tracks.video_in).map_or(0, |decoder| decoder.0.counters().frames);
     let size = frames.and_then(|frames| frames.shown.as_ref()).map(|frame| (frame.picture.width, frame.picture.height));
     let presented = ledger.map_or(0, |ledger| if ledger.markers > 0 { ledger.markers } else { ledger.presented });
     let stages: BTreeMap<_, _> = STAGES
@@ -108,7 +111,7 @@ fn video(world: &World, tracks: &Tracks, ended: Option<Instant>, seconds: f64) -
     VideoReport {
         frames_captured: sent.captured,
         frames_sent: sent.sent,
-        frames_decoded: decoded,
+        frames_decoded: stream.map_or(0, |stream| stream.decoded),
         frames_presented: presented,
         freezes: freezes.as_ref().map_or(0, FreezeMeter::freezes),
         freeze_ratio: freezes.as_ref().map(FreezeMeter::ratio),

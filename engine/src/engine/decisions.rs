@@ -37,32 +37,37 @@ impl Decisions {
         }
     }
 
-    /// `before` and what the tick that just ran has decided.
-    pub fn after_tick(&mut self, world: &mut World, before: u64) -> u64 {
+    /// `before` and everything that the tick that just ran has decided.
+    pub fn of_all(&mut self, world: &mut World, before: u64) -> u64 {
         let mut hash = DefaultHasher::new();
-        let since = |at: Instant| at.saturating_duration_since(self.start).as_nanos();
-        before.hash(&mut hash);
-        since(world.resource::<Now>().0).hash(&mut hash);
-        world.resource::<Due>().0.map(since).hash(&mut hash);
+        self.of_media(world, before).hash(&mut hash);
+        world.resource::<Due>().0.map(|at| nanos(self.start, at)).hash(&mut hash);
         world.resource::<Showing>().changes.hash(&mut hash);
         for call in self.calls.iter(world) {
             std::mem::discriminant(&call.machine.phase()).hash(&mut hash);
         }
+        hash.finish()
+    }
+
+    /// `before` and what the tick that just ran has decided about sound and picture. What the signalling decides, and when
+    /// a device or the transport wants the next tick, is left out: a replay is told that.
+    pub fn of_media(&mut self, world: &mut World, before: u64) -> u64 {
+        let mut hash = DefaultHasher::new();
+        let since = |at: Instant| nanos(self.start, at);
+        before.hash(&mut hash);
+        since(world.resource::<Now>().0).hash(&mut hash);
         for path in self.paths.iter(world) {
             (path.connected, path.changes, path.heard.map(since)).hash(&mut hash);
         }
         for (frames, jitter) in self.videos.iter(world) {
             let shown = frames.shown.as_ref().map(|frame| (frame.number.0, frame.timestamp));
             (frames.frame, frames.skipped, frames.waiting.len(), frames.clock.target(), shown).hash(&mut hash);
-            let counters = jitter.0.counters();
-            (counters.packets, counters.units, counters.gaps, counters.late, counters.dropped_packets).hash(&mut hash);
-            (jitter.0.is_blocked(), jitter.0.next_due().map(since)).hash(&mut hash);
+            jitter.0.fingerprint(&mut hash);
+            jitter.0.next_due().map(since).hash(&mut hash);
         }
         for stream in self.audios.iter(world) {
-            let counters = stream.jitter.counters();
-            (counters.received, counters.lost, counters.late, counters.dropped, counters.restored).hash(&mut hash);
-            (counters.concealed_samples, counters.total_samples).hash(&mut hash);
-            (stream.jitter.target(), stream.jitter.len(), stream.stretcher.len()).hash(&mut hash);
+            stream.jitter.fingerprint(&mut hash);
+            stream.stretcher.len().hash(&mut hash);
         }
         for (rate, encoder, queue, sent) in self.outgoings.iter(world) {
             (rate.0.target().as_bps(), encoder.0.size(), queue.units.len(), queue.units.dropped()).hash(&mut hash);
@@ -73,4 +78,8 @@ impl Decisions {
         }
         hash.finish()
     }
+}
+
+fn nanos(start: Instant, at: Instant) -> u128 {
+    at.saturating_duration_since(start).as_nanos()
 }

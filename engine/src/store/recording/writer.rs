@@ -1,0 +1,160 @@
+//! Writes pieces on a thread of its own: a slow disk must not hold up a call, and a full one must not end it.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+
+use super::{MAGIC, PIECE_HEAD, Piece, VERSION, checksum, refused};
+use crate::base::error::{Error, Kind, Result};
+use crate::base::pipe::{PipeReceiver, PipeSender, Wake, pipe};
+
+/// Pieces that may wait for the disk: four seconds. Past that the recording stops, as memory must not grow instead.
+const BOUND: usize = 8;
+
+/// A recording being written. Dropping it ends and joins the thread.
+#[derive(Debug)]
+pub struct RecordingWriter {
+    /// `None` once it is closed.
+    pieces: Option<PipeSender<(Piece, Vec<u8>)>>,
+    /// Bodies that were written, to be filled again.
+    spare: PipeReceiver<Vec<u8>>,
+    failure: Arc<OnceLock<Error>>,
+    thread: Option<JoinHandle<()>>,
+    size: u64,
+    limit: u64,
+    path: PathBuf,
+}
+
+impl RecordingWriter {
+    /// Makes the file and starts the thread; `wake` is called when writing fails. At most `limit` bytes are written.
+    ///
+    /// # Errors
+    /// The file cannot be made (`Refused`): one line for the person.
+    pub fn create(path: &Path, limit: u64, wake: Wake) -> Result<Self> {
+        let file = File::create(path).map_err(|error| refused(path, "cannot record to", &error))?;
+        let (pieces, to_write) = pipe(BOUND);
+        let (written, spare) = pipe(BOUND);
+        let failure = Arc::new(OnceLock::new());
+        let (told, named) = (failure.clone(), path.to_owned());
+        let work = move || {
+            if let Err(error) = write_all(file, &to_write, &written) {
+                let _ = told.set(refused(&named, "the recording stopped, the call goes on: cannot write", &error));
+                wake.wake();
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("recorder".into())
+            .spawn(work)
+            .map_err(|error| Error::new(Kind::Retry, format!("cannot start the thread recorder: {error}")))?;
+        let size = (MAGIC.len() + 2) as u64;
+        let path = path.to_owned();
+        Ok(Self { pieces: Some(pieces), spare, failure, thread: Some(thread), size, limit, path })
+    }
+
+    /// Hands a piece over and gives empty storage for the next one.
+    ///
+    /// # Errors
+    /// `Full`: the limit is reached, or the disk does not follow. `Refused`: an earlier piece could not be written. The
+    /// recording is over: close it and tell the person.
+    pub fn put(&mut self, piece: Piece, body: Vec<u8>) -> Result<Vec<u8>> {
+        if let Some(failure) = self.failure.get() {
+            return Err(failure.clone());
+        }
+        self.size += (PIECE_HEAD + body.len()) as u64;
+        if self.size > self.limit && piece == Piece::Ticks {
+            let text = format!("the recording {} reached its limit and stopped, the call goes on", self.path.display());
+            return Err(Error::new(Kind::Full, text));
+        }
+        let pieces = self.pieces.as_ref();
+        if pieces.is_none_or(|pieces| pieces.try_send((piece, body)).is_err()) {
+            let text =
+                format!("the recording stopped, the call goes on: the disk of {} is too slow", self.path.display());
+            return Err(self.failure.get().cloned().unwrap_or_else(|| Error::new(Kind::Full, text)));
+        }
+        let mut spare = self.spare.try_recv().unwrap_or_default();
+        spare.clear();
+        Ok(spare)
+    }
+
+    /// As [`Self::put`] for one who may wait for the disk.
+    ///
+    /// # Errors
+    /// `Refused`: it could not be written.
+    pub fn put_in_time(&mut self, piece: Piece, body: Vec<u8>) -> Result<Vec<u8>> {
+        let sent = self.pieces.as_ref().is_some_and(|pieces| pieces.send((piece, body)).is_ok());
+        if let Some(failure) = self.failure.get().filter(|_| !sent) {
+            return Err(failure.clone());
+        }
+        let mut spare = self.spare.try_recv().unwrap_or_default();
+        spare.clear();
+        Ok(spare)
+    }
+
+    /// Waits until everything is on the disk.
+    ///
+    /// # Errors
+    /// `Refused`: it could not be written.
+    pub fn finish(mut self) -> Result<()> {
+        self.join();
+        self.failure.get().map_or(Ok(()), |failure| Err(failure.clone()))
+    }
+
+    /// Nothing more comes; the thread ends when everything is on the disk.
+    pub fn close(&mut self) {
+        self.pieces = None;
+    }
+}
+
+impl RecordingWriter {
+    fn join(&mut self) {
+        self.close();
+        if let Some(thread) = self.thread.take() {
+            // A panic in there has been reported by the hook; the file is as whole as it can be.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for RecordingWriter {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+fn write_all(
+    mut file: File,
+    pieces: &PipeReceiver<(Piece, Vec<u8>)>,
+    written: &PipeSender<Vec<u8>>,
+) -> std::io::Result<()> {
+    let mut head = MAGIC.to_vec();
+    head.extend(VERSION.to_le_bytes());
+    file.write_all(&head)?;
+    let mut whole = head.len() as u64;
+    while let Some((piece, body)) = pieces.recv() {
+        if let Err(error) = write_piece(&mut file, piece, &body) {
+            // Half a piece is of use to nobody; where this fails as well, the reader finds the place.
+            let _ = file.set_len(whole);
+            return Err(error);
+        }
+        whole += (PIECE_HEAD + body.len()) as u64;
+        // When nobody takes it back it is only storage.
+        let _ = written.try_send(body);
+    }
+    Ok(())
+}
+
+fn write_piece(file: &mut File, piece: Piece, body: &[u8]) -> std::io::Result<()> {
+    let mut head = [0; PIECE_HEAD];
+    head[0] = piece.number();
+    head[1..5].copy_from_slice(&(body.len() as u32).to_le_bytes());
+    head[5..].copy_from_slice(&checksum(piece.number(), body).to_le_bytes());
+    file.write_all(&head)?;
+    file.write_all(body)?;
+    // A device that is no file (a pipe, the null device) has nothing to bring to the disk.
+    match file.sync_data() {
+        Err(error) if error.kind() != std::io::ErrorKind::InvalidInput => Err(error),
+        _ => Ok(()),
+    }
+}

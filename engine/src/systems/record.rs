@@ -1,0 +1,38 @@
+//! Notes for a recording what the signalling has made of the call: its devices, mutes and clocks.
+
+use bevy_ecs::entity::Entity;
+use bevy_ecs::system::{Query, Res};
+
+use crate::world::connection::{LinkEstimate, Tracks};
+use crate::world::outgoing::{Source, Voice};
+use crate::world::shared::Sound;
+use crate::world::stream::PeerMute;
+use crate::world::tape::Tape;
+use crate::world::tape::note::Situation;
+
+/// How things stand now. A second connection beside the recorded one ends the recording: it is of one call.
+pub fn note_situation(
+    tape: Res<Tape>,
+    sound: Res<Sound>,
+    connections: Query<(Entity, &LinkEstimate, &Tracks)>,
+    voices: Query<&Voice>,
+    sources: Query<&Source>,
+    mutes: Query<&PeerMute>,
+) {
+    let Some(recorded) = tape.recorded() else { return };
+    let call = connections.iter().next().filter(|(entity, ..)| *entity == recorded && connections.iter().count() == 1);
+    let situation = call.map(|(_, link, tracks)| {
+        let voice = voices.get(tracks.audio_out).ok();
+        let peer = mutes.get(tracks.video_in).copied().unwrap_or_default();
+        Situation {
+            microphone: voice.is_some_and(|voice| voice.microphone.is_some()),
+            camera: sources.get(tracks.video_out).is_ok_and(|source| source.0.is_some()),
+            loudspeaker: sound.speaker.is_some(),
+            muted: voice.is_some_and(|voice| voice.muted),
+            peer_muted: peer.audio,
+            peer_camera_off: peer.video,
+            clock: link.clock_offset,
+        }
+    });
+    tape.note_situation(situation);
+}

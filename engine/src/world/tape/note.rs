@@ -1,0 +1,428 @@
+//! What a recording says: one note for each thing that came from outside. Moments are counted on the recording's
+//! [`Axis`], so that no date and no clock of a machine stands in it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::axis::Axis;
+use crate::base::id::{TileId, UnitNumber};
+use crate::base::rate::Bitrate;
+use crate::base::time::{Duration, Instant};
+use crate::codec::video_decoder::DecodedFrame;
+use crate::layout::snapshot::Presented;
+use crate::media::encoded::EncodedUnit;
+use crate::media::ledger::Stamps;
+use crate::media::marker::Marker;
+use crate::media::policy::Policy;
+use crate::media::video::{CapturedPicture, Picture};
+use crate::net::transport::{ArrivedPacket, Drained, Track, TransportEvent};
+use crate::proto::blank;
+use crate::proto::unit_ext::UnitExt;
+
+/// What a replay must know before the first tick.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Head {
+    /// The program's version, for the person.
+    pub program: String,
+    /// Microseconds.
+    pub audio_frame: u32,
+    /// Bits per second.
+    pub most: u64,
+    pub policy: Policy,
+}
+
+/// One tick.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TickNote {
+    /// From 0 on.
+    pub number: u64,
+    /// Nanoseconds on the axis.
+    pub now: i64,
+    pub entries: Vec<Entry>,
+    /// What the tick decided, as one number.
+    pub decisions: u64,
+}
+
+/// One thing that came, and for whom: the number of who was enrolled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    pub of: u8,
+    pub note: Note,
+}
+
+/// How things stand with a call's devices and its other side, as the signalling left them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Situation {
+    pub microphone: bool,
+    pub camera: bool,
+    pub loudspeaker: bool,
+    /// Our microphone is muted.
+    pub muted: bool,
+    pub peer_muted: bool,
+    pub peer_camera_off: bool,
+    /// The other side's clock minus ours and how wrong that may be, microseconds.
+    pub clock: Option<(i64, u64)>,
+}
+
+/// One thing that came. Times are nanoseconds on the axis, wall times microseconds on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Note {
+    Situation(Option<Situation>),
+    Path(PathNote),
+    Unit(UnitNote),
+    Frame(FrameNote),
+    Presented {
+        tile: u64,
+        frame: u64,
+        at: i64,
+        marker: Option<(u32, i64)>,
+    },
+    KeyframeWanted,
+    Picture {
+        width: u32,
+        height: u32,
+        captured: i64,
+    },
+    EncoderFull,
+    Deficit(u32),
+    Plays(i64),
+    /// Samples that a packet made after stretching, where it is not the number that it holds.
+    Made(i32),
+    Samples {
+        count: u32,
+        first: i64,
+    },
+    /// Bytes of one encoded frame of sound.
+    Sound(u32),
+}
+
+/// What the transport brought.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PathNote {
+    pub packets: Vec<PacketNote>,
+    pub events: Vec<EventNote>,
+    pub heard: Option<i64>,
+}
+
+/// One packet, decrypted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PacketNote {
+    pub video: bool,
+    pub sequence: u64,
+    pub timestamp: u64,
+    pub marker: bool,
+    pub at: i64,
+    pub capture_time: Option<i64>,
+    pub unit: Option<[u8; 7]>,
+    pub level: Option<i8>,
+    pub payload: Vec<u8>,
+}
+
+/// [`TransportEvent`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum EventNote {
+    Connected,
+    Disconnected,
+    KeyframeRequest,
+    Estimate(u64),
+    Figures { round_trip: Option<u64>, loss_out: Option<f32>, local: Option<SocketAddr>, remote: Option<SocketAddr> },
+    Feedback(Vec<u8>),
+    Closed(String),
+}
+
+/// One unit from the encoder: its shape, not its content. Our own picture is in no recording.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitNote {
+    pub number: u16,
+    pub keyframe: bool,
+    pub temporal_id: u8,
+    pub discardable: bool,
+    pub width: u32,
+    pub height: u32,
+    pub captured: i64,
+    pub encoded: i64,
+    /// Of each NAL unit the length of what stands in front of it, its first byte, and its length.
+    pub nals: blank::Shape,
+}
+
+/// One decoded frame, without its pixels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameNote {
+    pub number: u16,
+    pub timestamp: u64,
+    pub keyframe: bool,
+    pub width: u32,
+    pub height: u32,
+    /// Captured, encoded, sent, arrived, complete, released, decoded.
+    pub stamps: [Option<i64>; 7],
+}
+
+/// Something that comes from outside.
+pub trait FromOutside: Sized {
+    fn note(&self, axis: &Axis) -> Note;
+
+    /// `None` where `note` is of another kind.
+    fn replay(note: &Note, axis: &Axis) -> Option<Self>;
+}
+
+/// What the transport brought, and when it last heard from the other side, if that is new.
+#[derive(Debug)]
+pub struct Brought {
+    pub packets: Vec<ArrivedPacket>,
+    pub events: Vec<TransportEvent>,
+    pub heard: Option<Instant>,
+}
+
+/// The decoder lost its place.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyframeWanted;
+
+/// The encoder did not take a picture.
+#[derive(Clone, Copy, Debug)]
+pub struct EncoderFull;
+
+/// Samples that the loudspeaker's ring is short of.
+#[derive(Clone, Copy, Debug)]
+pub struct Deficit(pub usize);
+
+/// When the samples that were just pushed play.
+#[derive(Clone, Copy, Debug)]
+pub struct Plays(pub Instant);
+
+/// See [`Note::Made`].
+#[derive(Clone, Copy, Debug)]
+pub struct Made(pub isize);
+
+/// So many samples of the microphone, the first captured then.
+#[derive(Clone, Copy, Debug)]
+pub struct Samples {
+    pub count: usize,
+    pub first: Instant,
+}
+
+/// One encoded frame of sound has so many bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Sound(pub usize);
+
+impl Brought {
+    /// `None` where `note` is of another kind.
+    pub fn replay(note: &Note, axis: &Axis) -> Option<Self> {
+        let Note::Path(note) = note else { return None };
+        let packets = note.packets.iter().map(|packet| packet.arrived(axis)).collect();
+        let events = note.events.iter().map(EventNote::event).collect();
+        Some(Self { packets, events, heard: note.heard.map(|at| axis.instant(at)) })
+    }
+}
+
+/// The note of what stands in `drained`.
+pub fn path_note(drained: &Drained, heard: Option<Instant>, axis: &Axis) -> Note {
+    Note::Path(PathNote {
+        packets: drained.packets.iter().map(|packet| PacketNote::of(packet, axis)).collect(),
+        events: drained.events.iter().map(EventNote::of).collect(),
+        heard: heard.map(|at| axis.nanos(at)),
+    })
+}
+
+impl PacketNote {
+    fn of(packet: &ArrivedPacket, axis: &Axis) -> Self {
+        Self {
+            video: packet.track == Track::Video,
+            sequence: packet.sequence,
+            timestamp: packet.timestamp,
+            marker: packet.marker,
+            at: axis.nanos(packet.at),
+            capture_time: packet.capture_time.map(|time| axis.micros(time)),
+            unit: packet.unit.as_ref().map(UnitExt::write),
+            level: packet.level,
+            payload: packet.payload.to_vec(),
+        }
+    }
+
+    fn arrived(&self, axis: &Axis) -> ArrivedPacket {
+        ArrivedPacket {
+            track: if self.video { Track::Video } else { Track::Audio },
+            sequence: self.sequence,
+            timestamp: self.timestamp,
+            marker: self.marker,
+            payload: self.payload.as_slice().into(),
+            at: axis.instant(self.at),
+            capture_time: self.capture_time.map(|micros| axis.wall(micros)),
+            unit: self.unit.as_ref().and_then(|bytes| UnitExt::parse(bytes)),
+            level: self.level,
+        }
+    }
+}
+
+impl EventNote {
+    fn of(event: &TransportEvent) -> Self {
+        match event {
+            TransportEvent::Connected => Self::Connected,
+            TransportEvent::Disconnected => Self::Disconnected,
+            TransportEvent::KeyframeRequest => Self::KeyframeRequest,
+            TransportEvent::Estimate(rate) => Self::Estimate(rate.as_bps()),
+            TransportEvent::Figures { round_trip, loss_out, local, remote } => Self::Figures {
+                round_trip: round_trip.map(|time| time.as_nanos() as u64),
+                loss_out: *loss_out,
+                local: *local,
+                remote: *remote,
+            },
+            TransportEvent::Feedback(bytes) => Self::Feedback(bytes.clone()),
+            TransportEvent::Closed(text) => Self::Closed(text.clone()),
+        }
+    }
+
+    fn event(&self) -> TransportEvent {
+        match self {
+            Self::Connected => TransportEvent::Connected,
+            Self::Disconnected => TransportEvent::Disconnected,
+            Self::KeyframeRequest => TransportEvent::KeyframeRequest,
+            Self::Estimate(bps) => TransportEvent::Estimate(Bitrate::from_bps(*bps)),
+            Self::Figures { round_trip, loss_out, local, remote } => TransportEvent::Figures {
+                round_trip: round_trip.map(Duration::from_nanos),
+                loss_out: *loss_out,
+                local: *local,
+                remote: *remote,
+            },
+            Self::Feedback(bytes) => TransportEvent::Feedback(bytes.clone()),
+            Self::Closed(text) => TransportEvent::Closed(text.clone()),
+        }
+    }
+}
+
+impl FromOutside for EncodedUnit {
+    fn note(&self, axis: &Axis) -> Note {
+        Note::Unit(UnitNote {
+            number: self.number.0,
+            keyframe: self.keyframe,
+            temporal_id: self.temporal_id,
+            discardable: self.discardable,
+            width: self.width,
+            height: self.height,
+            captured: axis.nanos(self.captured),
+            encoded: axis.nanos(self.encoded),
+            nals: blank::shape(&self.data),
+        })
+    }
+
+    fn replay(note: &Note, axis: &Axis) -> Option<Self> {
+        let Note::Unit(note) = note else { return None };
+        Some(Self {
+            data: blank::filled(&note.nals),
+            keyframe: note.keyframe,
+            temporal_id: note.temporal_id,
+            discardable: note.discardable,
+            width: note.width,
+            height: note.height,
+            number: UnitNumber(note.number),
+            captured: axis.instant(note.captured),
+            encoded: axis.instant(note.encoded),
+        })
+    }
+}
+
+impl FromOutside for DecodedFrame {
+    fn note(&self, axis: &Axis) -> Note {
+        let Stamps { captured, encoded, sent, arrived, complete, released, decoded, .. } = self.stamps;
+        let stamps = [captured, encoded, sent, arrived, complete, released, decoded];
+        Note::Frame(FrameNote {
+            number: self.number.0,
+            timestamp: self.timestamp,
+            keyframe: self.keyframe,
+            width: self.picture.width,
+            height: self.picture.height,
+            stamps: stamps.map(|stamp| stamp.map(|at| axis.nanos(at))),
+        })
+    }
+
+    fn replay(note: &Note, axis: &Axis) -> Option<Self> {
+        let Note::Frame(note) = note else { return None };
+        let [captured, encoded, sent, arrived, complete, released, decoded] =
+            note.stamps.map(|stamp| stamp.map(|nanos| axis.instant(nanos)));
+        Some(Self {
+            picture: without_pixels(note.width, note.height),
+            number: UnitNumber(note.number),
+            timestamp: note.timestamp,
+            keyframe: note.keyframe,
+            stamps: Stamps { captured, encoded, sent, arrived, complete, released, decoded, ..Default::default() },
+        })
+    }
+}
+
+impl FromOutside for CapturedPicture {
+    fn note(&self, axis: &Axis) -> Note {
+        let (width, height) = (self.picture.width, self.picture.height);
+        Note::Picture { width, height, captured: axis.nanos(self.captured) }
+    }
+
+    fn replay(note: &Note, axis: &Axis) -> Option<Self> {
+        let Note::Picture { width, height, captured } = *note else { return None };
+        Some(Self { picture: without_pixels(width, height), captured: axis.instant(captured) })
+    }
+}
+
+impl FromOutside for Presented {
+    fn note(&self, axis: &Axis) -> Note {
+        let marker = self.marker.map(|marker| (marker.counter, axis.micros(marker.drawn)));
+        Note::Presented { tile: self.tile.0, frame: self.frame, at: axis.nanos(self.at), marker }
+    }
+
+    fn replay(note: &Note, axis: &Axis) -> Option<Self> {
+        let Note::Presented { tile, frame, at, marker } = *note else { return None };
+        let marker = marker.map(|(counter, drawn)| Marker { counter, drawn: axis.wall(drawn) });
+        Some(Self { tile: TileId(tile), frame, at: axis.instant(at), marker })
+    }
+}
+
+impl FromOutside for Samples {
+    fn note(&self, axis: &Axis) -> Note {
+        Note::Samples { count: self.count as u32, first: axis.nanos(self.first) }
+    }
+
+    fn replay(note: &Note, axis: &Axis) -> Option<Self> {
+        let Note::Samples { count, first } = *note else { return None };
+        Some(Self { count: count as usize, first: axis.instant(first) })
+    }
+}
+
+impl FromOutside for Plays {
+    fn note(&self, axis: &Axis) -> Note {
+        Note::Plays(axis.nanos(self.0))
+    }
+
+    fn replay(note: &Note, axis: &Axis) -> Option<Self> {
+        let Note::Plays(at) = *note else { return None };
+        Some(Self(axis.instant(at)))
+    }
+}
+
+/// A kind whose note says the same as the thing.
+macro_rules! says_the_same {
+    ($kind:ident, $this:pat => $note:expr, $noted:pat => $taken:expr) => {
+        impl FromOutside for $kind {
+            fn note(&self, _: &Axis) -> Note {
+                let $this = self;
+                $note
+            }
+
+            fn replay(note: &Note, _: &Axis) -> Option<Self> {
+                match note {
+                    $noted => Some($taken),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+says_the_same!(KeyframeWanted, _ => Note::KeyframeWanted, Note::KeyframeWanted => Self);
+says_the_same!(EncoderFull, _ => Note::EncoderFull, Note::EncoderFull => Self);
+says_the_same!(Deficit, Self(n) => Note::Deficit(*n as u32), Note::Deficit(n) => Self(*n as usize));
+says_the_same!(Made, Self(n) => Note::Made(*n as i32), Note::Made(n) => Self(*n as isize));
+says_the_same!(Sound, Self(n) => Note::Sound(*n as u32), Note::Sound(n) => Self(*n as usize));
+
+/// A picture of this size whose planes are empty: nobody looks at it.
+fn without_pixels(width: u32, height: u32) -> Arc<Picture> {
+    Arc::new(Picture { width, height, ..Default::default() })
+}
