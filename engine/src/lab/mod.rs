@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::Result;
 use crate::base::time::{Duration, Instant, WallTime, now};
+use crate::engine::Engine;
 use crate::handle::Command;
 use crate::media::report::Report;
 use crate::net::door::WireMessage;
@@ -28,7 +29,7 @@ use crate::net::transport::plain;
 use crate::world::config::Config;
 use case::Moment;
 use member::Member;
-pub use member::Skew;
+pub use member::{Skew, Ticked, Watch};
 
 /// One of a laboratory's engines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,7 @@ pub struct Lab {
     late: VecDeque<(Instant, usize, Held)>,
     assemble: Duration,
     present: Duration,
+    watch: Watch,
     schedule: DefaultHasher,
     datagrams: u64,
 }
@@ -85,6 +87,7 @@ impl Lab {
             late: VecDeque::new(),
             assemble: Duration::ZERO,
             present: Duration::ZERO,
+            watch: Watch::default(),
             schedule: DefaultHasher::new(),
             datagrams: 0,
         }
@@ -125,6 +128,16 @@ impl Lab {
     pub fn clock_difference(&self, member: MemberId, other: MemberId) -> i64 {
         let [ours, theirs] = [member, other].map(|id| self.members[id.0].wall_micros(self.now));
         theirs.wrapping_sub(ours) as i64
+    }
+
+    /// From now on `watch` is called around every tick.
+    pub const fn set_watch(&mut self, watch: Watch) {
+        self.watch = watch;
+    }
+
+    /// The engine of `member`, to look into it or to add a system to its tick.
+    pub fn engine_mut(&mut self, member: MemberId) -> &mut Engine {
+        self.members[member.0].engine_mut()
     }
 
     /// Under which target others call `member`.
@@ -217,7 +230,7 @@ impl Lab {
             self.send(from, held, at);
         }
         for from in 0..self.members.len() {
-            if !self.members[from].turn(at) {
+            if !self.members[from].turn(at, self.watch) {
                 continue;
             }
             while let Some(message) = self.members[from].poll_message() {
