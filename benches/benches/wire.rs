@@ -14,13 +14,13 @@ fn wire(c: &mut Criterion) {
     group.throughput(Throughput::Bytes(unit.len() as u64));
     group.bench_function("packetise a 40 kB unit", |b| b.iter(|| packetise(black_box(&unit), 1130, &mut packets)));
     packetise(&unit, 1130, &mut packets);
-    let mut depacketiser = Depacketiser::default();
+    let (mut depacketiser, mut whole) = (Depacketiser::default(), Vec::new());
     group.bench_function("depacketise it", |b| {
         b.iter(|| {
             for payload in packets.iter() {
                 depacketiser.push(payload.bytes, payload.marker).expect("our own packets");
             }
-            black_box(depacketiser.take())
+            black_box(depacketiser.take_into(&mut whole))
         });
     });
     group.throughput(Throughput::Elements(1));

@@ -119,13 +119,11 @@ fn make_samples(stream: &mut AudioStream, now: Instant, wanted: usize) {
                     stream.decoder.get().conceal(packet.samples, &mut stream.scratch);
                 }
                 stream.heard = Some(Heard { captured: packet.captured, arrived: packet.arrival, before: held });
-                stream.jitter.recycle(packet.payload);
             }
             Next::DecodeFec { from, samples } => {
                 if stream.decoder.get().decode_fec(&from, samples, &mut stream.scratch).is_err() {
                     stream.decoder.get().conceal(samples, &mut stream.scratch);
                 }
-                stream.jitter.recycle(from);
             }
             Next::Conceal { samples } => stream.decoder.get().conceal(samples, &mut stream.scratch),
             Next::Silence { samples } => stream.scratch.resize(samples, 0.0),
