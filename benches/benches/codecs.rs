@@ -13,8 +13,8 @@ use engine::media::encoded::ReceivedUnit;
 use engine::media::ledger::Stamps;
 use visavis_benches::pictures;
 
-fn codec(c: &mut Criterion) {
-    let mut group = c.benchmark_group("codec");
+fn codecs(c: &mut Criterion) {
+    let mut group = c.benchmark_group("codecs");
     group.sample_size(20);
     let config = EncoderConfig {
         codec: VideoCodec::H264,
@@ -66,5 +66,5 @@ fn codec(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, codec);
+criterion_group!(benches, codecs);
 criterion_main!(benches);
