@@ -11,18 +11,23 @@ use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use engine::base::foreign;
+use engine::base::time::now;
 use engine::codec::VideoCodec;
 use engine::codec::worker::Work;
 use engine::device::{MicrophoneSpec, SpeakerSpec};
 use engine::handle::Command;
 use engine::lab::{Lab, Ticked, Watch};
+use engine::net::datagram::{Class, Inbox, Outbox};
 use engine::net::impair::Impairment;
+use engine::net::udp::UdpPort;
 use engine::source::SourceSpec;
 use engine::world::config::Config;
 use engine::world::stats::Stats;
+use visavis_tests::ports::free_base;
 
 /// Until the rate has risen, pictures have their size and what is kept was as full as it gets.
 const WARM_UP: Duration = Duration::from_secs(8);
@@ -221,4 +226,30 @@ fn a_planted_allocation_is_counted_and_traced() {
     let places = seen.places();
     assert_eq!(seen.own, 1, "{places}");
     assert!(places.split('<').next().is_some_and(|innermost| innermost.contains("steady.rs")), "{places}");
+}
+
+/// What a call in virtual time does not have: a picture and some sound through real sockets.
+#[test]
+fn the_media_socket_sends_and_receives_without_allocating() {
+    let base = free_base();
+    let (mut near, mut far) = (UdpPort::open(base).expect("free"), UdpPort::open(base).expect("free"));
+    let [from, to] = [near.port(), far.port()].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let (mut outbox, mut inbox, mut arrived) = (Outbox::default(), Inbox::default(), 0);
+    for turn in 0..200 {
+        if turn == 100 {
+            SEEN.take();
+        }
+        begin();
+        outbox.clear();
+        (0..10).for_each(|_| outbox.push(from, to, Class::Video, &[7; 1200]));
+        outbox.push(from, to, Class::Audio, &[7; 100]);
+        near.send(&outbox, now());
+        inbox.clear();
+        far.receive(&mut inbox);
+        arrived += inbox.datagrams().len();
+        end(Ticked { signalled: false });
+    }
+    let seen = SEEN.take();
+    assert!(near.drops() == 0 && arrived > 1000, "{arrived} datagrams arrived");
+    assert_eq!(seen.own, 0, "{} allocations in {} turns; the first:\n{}", seen.own, seen.ticks, seen.places());
 }
