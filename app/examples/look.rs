@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let redraw = window.redraw_hook();
     let (app, engine) = link(Wake::none(), redraw.clone());
     let snapshot = made_up(&phase);
-    engine.view.put(snapshot.clone());
+    engine.view.put(Arc::new(snapshot.clone()));
     let told = engine.notices.try_send(Notice::Listening { base_port: 2000 });
     told.map_err(|_| "a new pipe takes a notice")?;
     redraw();
@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         while !stop.load(Ordering::Acquire) {
             snapshot.number += 1;
             snapshot.tiles[0].frame += 1;
-            view.put(snapshot.clone());
+            view.put(Arc::new(snapshot.clone()));
             redraw();
             std::thread::sleep(Duration::from_millis(33));
         }

@@ -26,7 +26,7 @@ pub struct Presenter {
     target: Offscreen,
     rgba: Vec<u8>,
     /// The whole picture as last described, for the screenshot.
-    last: ViewSnapshot,
+    last: Arc<ViewSnapshot>,
 }
 
 impl Presenter {
@@ -36,14 +36,14 @@ impl Presenter {
         let software = gpu.adapter.get_info().device_type == wgpu::DeviceType::Cpu;
         let (width, height) = if software { SOFTWARE_SIZE } else { SIZE };
         let target = Offscreen::new(gpu.clone(), width, height)?;
-        Ok(Self { gpu, target, rgba: Vec::new(), last: ViewSnapshot::default() })
+        Ok(Self { gpu, target, rgba: Vec::new(), last: Arc::default() })
     }
 
     /// Draws `snapshot`'s remote tile. A picture that was not drawn before, with the moment at which it was drawn.
     ///
     /// # Errors
     /// The graphics device is lost.
-    pub fn present(&mut self, snapshot: ViewSnapshot) -> Result<Option<Presented>> {
+    pub fn present(&mut self, snapshot: Arc<ViewSnapshot>) -> Result<Option<Presented>> {
         let mut remote = ViewSnapshot { tiles: snapshot.tiles.clone(), ..Default::default() };
         remote.tiles.retain(|tile| tile.party == Party::Remote && tile.picture.is_some());
         self.last = snapshot;

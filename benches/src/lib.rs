@@ -1,5 +1,7 @@
 //! What the benches share: made-up traffic and engines without sockets.
 
+pub mod pair;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;

@@ -243,10 +243,12 @@ impl Engine {
 
     /// Takes what the socket has. True when there may be more.
     fn receive(&mut self) -> bool {
-        self.world.resource_scope(|world, mut port: bevy_ecs::change_detection::Mut<'_, MediaPort>| {
-            let mut arriving = world.resource_mut::<Arriving>();
-            port.udp.as_mut().is_some_and(|udp| udp.receive(&mut arriving.0))
-        })
+        // Taken out and put back, as both resources are needed at once: a resource scope moves its resource from table to
+        // table and back, which costs more than an idle tick and allocates now and then.
+        let Some(mut udp) = self.world.resource_mut::<MediaPort>().udp.take() else { return false };
+        let more = udp.receive(&mut self.world.resource_mut::<Arriving>().0);
+        self.world.resource_mut::<MediaPort>().udp = Some(udp);
+        more
     }
 
     fn measured_tick(&mut self, now: Instant, due: Option<Instant>) {

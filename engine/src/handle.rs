@@ -17,7 +17,7 @@ const PRESENTED: usize = 256;
 #[derive(Debug)]
 pub struct Link {
     /// The newest description of the picture; older ones nobody took are replaced.
-    pub view: Arc<Latest<ViewSnapshot>>,
+    pub view: Arc<Latest<Arc<ViewSnapshot>>>,
     /// Refused when full: the window tells the person that the engine does not follow.
     pub commands: PipeSender<Command>,
     pub notices: PipeReceiver<Notice>,

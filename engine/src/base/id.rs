@@ -36,5 +36,5 @@ impl UnitNumber {
 }
 
 /// A tile of the picture: which party's media is shown there. Unique within one engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TileId(pub u64);

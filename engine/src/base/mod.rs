@@ -1,7 +1,8 @@
-//! The lowest floor: time, names, rates, pools, pipes and errors. Imports nothing of ours.
+//! The lowest floor: time, names, rates, pools, pipes, errors and whose code runs. Imports nothing of ours.
 
 pub mod axis;
 pub mod error;
+pub mod foreign;
 pub mod id;
 pub mod pipe;
 pub mod pool;

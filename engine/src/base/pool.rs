@@ -36,6 +36,11 @@ impl<T> ArcPool<T> {
         item
     }
 
+    /// Looks at every value that nobody else holds: to let go of what it still holds on to.
+    pub fn visit_free(&mut self, visit: impl FnMut(&mut T)) {
+        self.items.iter_mut().filter_map(Arc::get_mut).for_each(visit);
+    }
+
     /// How many values were made beyond the bound.
     pub const fn beyond(&self) -> u64 {
         self.beyond
@@ -57,5 +62,8 @@ mod tests {
         let third = pool.take(|| vec![0u8; 4], |v| v[0] = 3);
         assert_eq!(third.as_ptr(), address);
         assert_eq!(pool.beyond(), 0);
+        drop(third);
+        pool.visit_free(|v| v[0] = 9);
+        assert_eq!((second[0], pool.take(Vec::new, |_| {})[0]), (2, 9));
     }
 }

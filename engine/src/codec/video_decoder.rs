@@ -18,8 +18,9 @@ use crate::media::video::Picture;
 
 /// A quarter of a second at 30 frames per second: a decoder that is further behind will not catch up by decoding all.
 const BOUND: usize = 8;
-/// Eight waiting for their play time, two at the renderer, one being decoded, one spare.
-const PICTURES: usize = 12;
+/// Eight waiting for their play time, two at the renderer, two in descriptions that it is done with, one being decoded,
+/// one spare.
+const PICTURES: usize = 14;
 
 /// One decoded picture.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use crate::base::error::{Error, Kind, Result};
+use crate::base::foreign;
 use crate::base::pipe::{PipeReceiver, PipeSender, Refusal, Wake, pipe};
 use crate::base::time::{Duration, Instant, now};
 
@@ -134,7 +135,7 @@ impl<J: Job> Worker<J> {
             Self::Inline(Inline { job: Some(running), takes, out, busy_until }) => {
                 let ready = busy_until.map_or(now, |busy| busy.max(now)) + *takes;
                 *busy_until = Some(ready);
-                match running.run(item, Clock::At(ready)) {
+                match foreign::call(|| running.run(item, Clock::At(ready))) {
                     Ok(result) => out.extend(result.map(|result| (ready, result))),
                     Err(_) => {
                         if let Self::Inline(inline) = self {

@@ -9,7 +9,7 @@ use crate::base::error::{Error, Kind, Result};
 const CHUNK: usize = 64;
 
 /// Converts mono from one rate to another, or hands it through where they are the same.
-pub(super) struct Converter {
+pub struct Converter {
     inner: Option<Box<Async<f32>>>,
     waiting: Vec<f32>,
     made: Vec<f32>,
@@ -17,7 +17,7 @@ pub(super) struct Converter {
 
 impl Converter {
     /// Errors: `Refused` for a rate of zero.
-    pub(super) fn new(from: u32, to: u32) -> Result<Self> {
+    pub fn new(from: u32, to: u32) -> Result<Self> {
         if from == to {
             return Ok(Self { inner: None, waiting: Vec::new(), made: Vec::new() });
         }
@@ -40,7 +40,7 @@ impl Converter {
     }
 
     /// Converts `samples` and appends what is ready to `out`.
-    pub(super) fn convert(&mut self, samples: &[f32], out: &mut Vec<f32>) {
+    pub fn convert(&mut self, samples: &[f32], out: &mut Vec<f32>) {
         let Some(inner) = &mut self.inner else {
             out.extend_from_slice(samples);
             return;

@@ -13,6 +13,7 @@ mod wav;
 use std::path::PathBuf;
 
 pub use callback::{Mark, MicrophoneCallback, SpeakerCallback, microphone_pair, speaker_pair};
+pub use convert::Converter;
 pub use list::{AudioDevices, DeviceEntry, DeviceList};
 pub use loudspeaker::Loudspeaker;
 pub use microphone::Microphone;

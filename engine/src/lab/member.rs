@@ -35,6 +35,26 @@ pub struct Skew {
     pub ppm: f64,
 }
 
+/// What is called around each tick of an engine: for tests of what a tick does to the machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    pub begin: fn(),
+    pub end: fn(Ticked),
+}
+
+/// What a tick had to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Ticked {
+    /// A signalling message was taken or given.
+    pub signalled: bool,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self { begin: || {}, end: |_| {} }
+    }
+}
+
 /// Between the laboratory's time and a member's own, which is all that its engine ever sees.
 #[derive(Clone, Copy, Debug)]
 struct OwnTime {
@@ -68,6 +88,8 @@ pub(super) struct Member {
     pace: Pace,
     next: Option<Instant>,
     arrived: bool,
+    /// A signalling message has come since the last tick.
+    called: bool,
     shown: u64,
     /// How late the screen is, and what is on its way to it.
     present: Duration,
@@ -117,12 +139,17 @@ impl Member {
             next: None,
             // The first tick runs at once.
             arrived: true,
+            called: false,
             shown: 0,
             decisions,
             decided: 0,
             ticks: 0,
             report: None,
         })
+    }
+
+    pub(super) const fn engine_mut(&mut self) -> &mut Engine {
+        &mut self.engine
     }
 
     pub(super) fn command(&mut self, command: Command) {
@@ -141,14 +168,14 @@ impl Member {
         if let Some(door) = self.door() {
             door.take(message);
         }
-        self.arrived = true;
+        (self.arrived, self.called) = (true, true);
     }
 
     pub(super) fn undeliverable(&mut self, message: WireMessage) {
         if let Some(door) = self.door() {
             door.undeliverable(message);
         }
-        self.arrived = true;
+        (self.arrived, self.called) = (true, true);
     }
 
     pub(super) fn poll_message(&mut self) -> Option<WireMessage> {
@@ -179,13 +206,16 @@ impl Member {
     }
 
     /// Runs a tick if it is time for one. Whether it was.
-    pub(super) fn turn(&mut self, at: Instant) -> bool {
+    pub(super) fn turn(&mut self, at: Instant, watch: Watch) -> bool {
         let at = self.time.own(at);
         self.show_drawn(at);
         let arrived = std::mem::take(&mut self.arrived);
         let ran = self.pace.turn(at, arrived, false, self.next).is_some();
         if ran {
+            (watch.begin)();
             self.engine.tick(at);
+            let signalled = std::mem::take(&mut self.called) || self.door().is_some_and(|door| door.has_message());
+            (watch.end)(Ticked { signalled });
             self.ticks += 1;
             self.decided = self.decisions.of_all(self.engine.world_mut(), self.decided);
             self.draw(at);

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::Result;
 use crate::base::time::{Duration, Instant, WallTime, now};
+use crate::engine::Engine;
 use crate::handle::Command;
 use crate::media::report::Report;
 use crate::net::door::WireMessage;
@@ -27,7 +28,7 @@ use crate::net::transport::plain;
 use crate::world::config::Config;
 use case::Moment;
 use member::Member;
-pub use member::Skew;
+pub use member::{Skew, Ticked, Watch};
 
 /// One of a laboratory's engines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,7 @@ pub struct Lab {
     late: VecDeque<(Instant, usize, Held)>,
     assemble: Duration,
     present: Duration,
+    watch: Watch,
     schedule: DefaultHasher,
     datagrams: u64,
 }
@@ -84,6 +86,7 @@ impl Lab {
             late: VecDeque::new(),
             assemble: Duration::ZERO,
             present: Duration::ZERO,
+            watch: Watch::default(),
             schedule: DefaultHasher::new(),
             datagrams: 0,
         }
@@ -124,6 +127,16 @@ impl Lab {
     pub fn clock_difference(&self, member: MemberId, other: MemberId) -> i64 {
         let [ours, theirs] = [member, other].map(|id| self.members[id.0].wall_micros(self.now));
         theirs.wrapping_sub(ours) as i64
+    }
+
+    /// From now on `watch` is called around every tick.
+    pub const fn set_watch(&mut self, watch: Watch) {
+        self.watch = watch;
+    }
+
+    /// The engine of `member`, to look into it or to add a system to its tick.
+    pub fn engine_mut(&mut self, member: MemberId) -> &mut Engine {
+        self.members[member.0].engine_mut()
     }
 
     /// Under which target others call `member`.
@@ -216,7 +229,7 @@ impl Lab {
             self.send(from, held, at);
         }
         for from in 0..self.members.len() {
-            if !self.members[from].turn(at) {
+            if !self.members[from].turn(at, self.watch) {
                 continue;
             }
             while let Some(message) = self.members[from].poll_message() {

@@ -8,7 +8,8 @@ use crate::base::time::Instant;
 use crate::media::marker::Marker;
 use crate::media::video::Picture;
 
-/// One description of the picture, published whole. The renderer keeps the newest.
+/// One description of the picture, published whole. The renderer keeps the newest; once nobody does, its storage is used
+/// for another one.
 #[derive(Clone, Debug, Default)]
 pub struct ViewSnapshot {
     /// Counts up by one per published snapshot.
@@ -23,7 +24,7 @@ pub struct ViewSnapshot {
 }
 
 /// One tile.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct TileView {
     pub id: TileId,
     pub name: String,
@@ -41,8 +42,9 @@ pub struct TileView {
     pub level: f32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Party {
+    #[default]
     Remote,
     Local,
 }

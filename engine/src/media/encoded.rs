@@ -1,5 +1,7 @@
 //! Units: what an encoder makes of one picture, and what travels.
 
+use std::sync::Arc;
+
 use crate::base::id::UnitNumber;
 use crate::base::time::Instant;
 
@@ -22,8 +24,8 @@ pub struct EncodedUnit {
 /// One complete unit on the receiver's side, in decoding order.
 #[derive(Clone, Debug)]
 pub struct ReceivedUnit {
-    /// Annex B, as above.
-    pub data: Vec<u8>,
+    /// Annex B, as above. The storage goes back to the stream's pool once the decoder is done with it.
+    pub data: Arc<Vec<u8>>,
     pub keyframe: bool,
     pub number: UnitNumber,
     /// RTP timestamp (90 kHz), extended to 64 bits.

@@ -7,10 +7,12 @@
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use super::encoded::ReceivedUnit;
 use super::ledger::Stamps;
 use crate::base::id::UnitNumber;
+use crate::base::pool::ArcPool;
 use crate::base::time::{Duration, Instant};
 use crate::proto::rtp_h264::{Depacketiser, begins_unit, holds_idr};
 use crate::proto::unit_ext::UnitExt;
@@ -26,15 +28,21 @@ const REORDERING: Duration = Duration::from_millis(15);
 /// The least time of undecodable units before a keyframe is asked for, and between two requests.
 const KEYFRAME_PATIENCE: Duration = Duration::from_millis(300);
 
+/// Units on their way through the decoder: eight wait, one is worked on, one is handed over.
+const UNITS: usize = 10;
+/// A keyframe of 720p at a call's highest rate; what is larger makes its storage grow.
+const ROOM: usize = 64 << 10;
+
 /// One RTP packet of the stream, decrypted.
-#[derive(Clone, Copy, Debug)]
-pub struct PacketIn<'a> {
+#[derive(Clone, Debug)]
+pub struct PacketIn {
     /// Extended to 64 bits.
     pub sequence: u64,
     /// 90 kHz, extended to 64 bits.
     pub timestamp: u64,
     pub marker: bool,
-    pub payload: &'a [u8],
+    /// In the storage it came off the path in.
+    pub payload: Arc<[u8]>,
     pub arrival: Instant,
     /// On the first packet of a unit.
     pub unit: Option<UnitExt>,
@@ -73,7 +81,7 @@ struct Slot {
     arrival: Instant,
     unit: Option<UnitExt>,
     capture: Option<Instant>,
-    payload: Vec<u8>,
+    payload: Arc<[u8]>,
     /// It begins a unit, as far as the packet itself shows.
     head: bool,
     idr: bool,
@@ -111,7 +119,7 @@ pub struct VideoJitter {
     last_number: Option<UnitNumber>,
     last_timestamp: Option<u64>,
     depacketiser: Depacketiser,
-    spare: Vec<Vec<u8>>,
+    units: ArcPool<Vec<u8>>,
     counters: Counters,
 }
 
@@ -132,7 +140,7 @@ impl Default for VideoJitter {
             last_number: None,
             last_timestamp: None,
             depacketiser: Depacketiser::default(),
-            spare: Vec::new(),
+            units: ArcPool::new(UNITS),
             counters: Counters::default(),
         }
     }
@@ -146,7 +154,7 @@ impl VideoJitter {
 
     /// Files one packet. Duplicates and late ones are counted and dropped; when a bound is reached, or the sequence
     /// jumps by more than the buffer holds, everything is dropped up to the next keyframe.
-    pub fn push(&mut self, packet: &PacketIn<'_>) {
+    pub fn push(&mut self, packet: PacketIn) {
         self.counters.packets += 1;
         if self.slots.is_empty() && !self.handed_out && self.counters.dropped_packets == 0 {
             self.front = packet.sequence;
@@ -168,18 +176,16 @@ impl VideoJitter {
             self.counters.duplicates += 1;
             return;
         }
-        let mut payload = self.spare.pop().unwrap_or_default();
-        payload.extend_from_slice(packet.payload);
-        self.bytes += payload.len();
+        self.bytes += packet.payload.len();
         *place = Some(Slot {
             timestamp: packet.timestamp,
             marker: packet.marker,
             arrival: packet.arrival,
             unit: packet.unit,
             capture: packet.capture,
-            head: packet.unit.is_some() || begins_unit(packet.payload),
-            idr: holds_idr(packet.payload),
-            payload,
+            head: packet.unit.is_some() || begins_unit(&packet.payload),
+            idr: holds_idr(&packet.payload),
+            payload: packet.payload,
         });
         if self.needs_keyframe {
             self.blocked.get_or_insert(packet.arrival);
@@ -434,7 +440,12 @@ impl VideoJitter {
             self.depacketiser.push(&slot.payload, false).ok()?;
         }
         self.depacketiser.finish().ok()?;
-        let data = self.depacketiser.take()?;
+        let mut is_whole = false;
+        let room = || Vec::with_capacity(ROOM);
+        let data = self.units.take(room, |unit| is_whole = self.depacketiser.take_into(unit));
+        if !is_whole {
+            return None;
+        }
         let number = ext.map_or_else(|| self.last_number.map_or(UnitNumber(0), UnitNumber::next), |ext| ext.number);
         self.last_number = Some(number);
         self.last_timestamp = Some(timestamp);
@@ -456,12 +467,6 @@ impl VideoJitter {
         for slot in self.slots.drain(..count.min(self.slots.len())).flatten() {
             self.counters.dropped_packets += 1;
             self.bytes -= slot.payload.len();
-            let mut payload = slot.payload;
-            payload.clear();
-            // As many as a large keyframe has: beyond that the storage goes back.
-            if self.spare.len() < 256 {
-                self.spare.push(payload);
-            }
         }
         self.front += count as u64;
         self.at_start |= count > 0;

@@ -44,6 +44,10 @@ impl Samples {
             });
             self.every *= 2;
         }
+        if self.values.capacity() == 0 {
+            // All at once: what is not written to takes no memory yet, and it never grows in the middle of a call.
+            self.values.reserve_exact(Self::BOUND);
+        }
         self.values.push(value);
     }
 

@@ -126,6 +126,11 @@ impl WireDoor {
         Self { own, key, links: Vec::new(), made: 0, events: VecDeque::new(), out: VecDeque::new() }
     }
 
+    /// Whether there is a message to be carried.
+    pub fn has_message(&self) -> bool {
+        !self.out.is_empty()
+    }
+
     /// The next message to be carried to its `to`.
     pub fn poll_message(&mut self) -> Option<WireMessage> {
         self.out.pop_front()

@@ -189,33 +189,30 @@ impl UdpPort {
     #[cfg(target_os = "linux")]
     fn transmit(&self, from: IpAddr, to: SocketAddr, contents: &[u8], segment: Option<usize>) -> io::Result<()> {
         use std::io::IoSlice;
-        use std::os::fd::AsRawFd;
 
-        use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
-        use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
+        use socket2::{MsgHdr, SockAddr};
 
-        let segment = segment.map(|size| size as u16);
-        let (v4, v6);
-        let mut control: [Option<ControlMessage<'_>>; 2] = [segment.as_ref().map(ControlMessage::UdpGsoSegments), None];
+        let mut ancillary = Ancillary::default();
+        if let Some(size) = segment {
+            ancillary.push(libc::SOL_UDP, libc::UDP_SEGMENT, &(size as u16).to_ne_bytes());
+        }
         match self.outward_ip(from) {
             ip if ip.is_unspecified() => {}
+            // ip(7), in_pktinfo: any interface, our address, and one that means something only when received.
             IpAddr::V4(ip) => {
-                let address = in_addr { s_addr: u32::from_ne_bytes(ip.octets()) };
-                v4 = in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: address, ipi_addr: in_addr { s_addr: 0 } };
-                control[1] = Some(ControlMessage::Ipv4PacketInfo(&v4));
+                let [a, b, c, d] = ip.octets();
+                ancillary.push(libc::IPPROTO_IP, libc::IP_PKTINFO, &[0, 0, 0, 0, a, b, c, d, 0, 0, 0, 0]);
             }
+            // RFC 3542 §6.1, in6_pktinfo: our address, any interface.
             IpAddr::V6(ip) => {
-                v6 = in6_pktinfo { ipi6_ifindex: 0, ipi6_addr: in6_addr { s6_addr: ip.octets() } };
-                control[1] = Some(ControlMessage::Ipv6PacketInfo(&v6));
+                let mut info = [0; 20];
+                info.iter_mut().zip(ip.octets()).for_each(|(to, byte)| *to = byte);
+                ancillary.push(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
             }
         }
-        let control: &[ControlMessage<'_>] = match (control[0], control[1]) {
-            (Some(a), Some(b)) => &[a, b],
-            (Some(a), None) | (None, Some(a)) => &[a],
-            (None, None) => &[],
-        };
-        let to = SockaddrStorage::from(self.outward(to));
-        sendmsg(self.socket.as_raw_fd(), &[IoSlice::new(contents)], control, MsgFlags::MSG_DONTWAIT, Some(&to))?;
+        let (to, contents) = (SockAddr::from(self.outward(to)), [IoSlice::new(contents)]);
+        let message = MsgHdr::new().with_addr(&to).with_buffers(&contents).with_control(ancillary.bytes());
+        SockRef::from(&self.socket).sendmsg(&message, libc::MSG_DONTWAIT)?;
         Ok(())
     }
 
@@ -254,6 +251,32 @@ impl UdpPort {
             IpAddr::V4(v4) if self.dual_stack => IpAddr::V6(v4.to_ipv6_mapped()),
             other => other,
         }
+    }
+}
+
+/// What goes to the system beside the contents of one send (RFC 3542 §20): of each item its length, level and type, and
+/// the data, filled up to whole words. Written in place, because a send must not allocate.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Default)]
+struct Ancillary {
+    /// Room for both items that a send may have, of which an IPv6 address is the longer one: 24 and 40 bytes.
+    bytes: [[u8; 32]; 2],
+    used: usize,
+}
+
+#[cfg(target_os = "linux")]
+impl Ancillary {
+    fn push(&mut self, level: i32, kind: i32, data: &[u8]) {
+        const WORD: usize = size_of::<usize>();
+        let length = WORD + 8 + data.len();
+        let fields = [&length.to_ne_bytes()[..], &level.to_ne_bytes(), &kind.to_ne_bytes(), data];
+        let room = self.bytes.as_flattened_mut().iter_mut().skip(self.used);
+        room.zip(fields.into_iter().flatten()).for_each(|(to, byte)| *to = *byte);
+        self.used += length.next_multiple_of(WORD);
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.as_flattened().get(..self.used).unwrap_or_default()
     }
 }
 
@@ -313,6 +336,26 @@ mod tests {
             assert_eq!(bytes[0] as usize, n);
             assert_eq!((datagram.from, datagram.to), (from, to));
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_sent_leaves_from_the_address_it_names() {
+        let mut sender = UdpPort::open(0).expect("a free port");
+        let mut receiver = UdpPort::open(0).expect("a free port");
+        let mut poll = mio::Poll::new().expect("poll");
+        receiver.register(poll.registry(), Token(0)).expect("register");
+        let to = SocketAddr::from((Ipv4Addr::LOCALHOST, receiver.port()));
+        // All of 127.0.0.0/8 is this machine; unasked it would say 127.0.0.1.
+        let from = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), sender.port()));
+        let mut outbox = Outbox::default();
+        (0..3).for_each(|_| outbox.push(from, to, Class::Video, &[1; 1000]));
+        outbox.push(from, to, Class::Audio, &[2; 100]);
+        sender.send(&outbox, time::now());
+        let inbox = receive_all(&mut receiver, &mut poll, 4);
+        let seen: Vec<(SocketAddr, usize)> =
+            (0..4).filter_map(|n| inbox.read(n)).map(|(datagram, bytes)| (datagram.from, bytes.len())).collect();
+        assert_eq!(seen, [(from, 1000), (from, 1000), (from, 1000), (from, 100)]);
     }
 
     #[test]

@@ -120,7 +120,11 @@ mod tests {
             whole.push(payload.bytes, payload.marker).expect("ours");
             blank.push(&blanked, payload.marker).expect("as ours");
         }
-        let (whole, blank) = (whole.take().expect("a unit"), blank.take().expect("a unit"));
+        let [whole, blank] = [&mut whole, &mut blank].map(|depacketiser| {
+            let mut unit = Vec::new();
+            assert!(depacketiser.take_into(&mut unit));
+            unit
+        });
         assert_eq!(shape(&whole), shape(&blank));
         assert!(!blank.windows(4).any(|four| whole.windows(4).any(|other| other == four && !four.starts_with(&[0]))));
     }

@@ -111,7 +111,7 @@ pub struct Depacketiser {
 
 impl Depacketiser {
     /// Takes the next payload in sequence order; `marker` is the packet's marker bit. After a marker (or
-    /// [`Self::finish`]) the unit is taken with [`Self::take`].
+    /// [`Self::finish`]) the unit is taken with [`Self::take_into`].
     ///
     /// # Errors
     /// Not RFC 6184 packetization-mode 1, or larger than [`MAX_UNIT`] and [`MAX_NAL`] allow: what was there is thrown
@@ -144,15 +144,15 @@ impl Depacketiser {
         }
     }
 
-    /// The finished unit, Annex B with start codes of four bytes; `None` while it is not finished or empty.
-    pub fn take(&mut self) -> Option<Vec<u8>> {
+    /// Exchanges the finished unit, Annex B with start codes of four bytes, for the storage of `unit`. False, and nothing is
+    /// exchanged, while it is not finished or empty.
+    pub fn take_into(&mut self, unit: &mut Vec<u8>) -> bool {
         if !self.complete || self.unit.is_empty() {
-            return None;
+            return false;
         }
-        // A copy of the exact size goes on; the grown buffer stays here for the next unit.
-        let unit = self.unit.clone();
+        std::mem::swap(&mut self.unit, unit);
         self.reset();
-        Some(unit)
+        true
     }
 
     /// Throws away what was there.

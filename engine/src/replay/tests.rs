@@ -16,12 +16,16 @@ const TIME: Duration = Duration::from_secs(6);
 
 /// Records what Ada does in a call over `profile`, with sizes instead of codecs or with the real ones.
 fn recorded(folder: &Path, profile: &str, real: bool) -> PathBuf {
+    recorded_in_cells(folder, profile, real, crate::base::time::CELL)
+}
+
+fn recorded_in_cells(folder: &Path, profile: &str, real: bool, cell: Duration) -> PathBuf {
     let path = folder.join("call.rec");
     let mut lab = Lab::new(&folder.join("lab"), Impairment::profile(profile).expect("known"), 3);
     let setup = |config: &mut Config| {
         config.camera = Some(SourceSpec::TestCard { width: 640, height: 360, frame_rate: 30.0 });
         (config.microphone, config.speaker) = (MicrophoneSpec::Chirp, SpeakerSpec::None);
-        config.auto_answer = true;
+        (config.auto_answer, config.cell) = (true, cell);
         config.work = Work::Inline { encode: Duration::from_millis(3), decode: Duration::from_millis(2) };
         if !real {
             (config.plain, config.codec) = (true, VideoCodec::Plain);
@@ -80,6 +84,16 @@ fn a_replay_decides_the_same_in_every_tick_and_under_every_legal_order() {
             assert_eq!((shuffled.difference, shuffled.ticks), (None, plain.ticks), "seed {seed}");
         }
     }
+}
+
+/// In long cells a tick takes several of a kind: four packets of sound are decoded in one, and only some are stretched.
+#[test]
+fn several_of_a_kind_in_a_tick_are_replayed_each_in_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = recorded_in_cells(folder.path(), "bad", true, Duration::from_millis(20));
+    let replayed = Replay::run(&path, Some(1), false).expect("a recording");
+    assert_eq!(replayed.difference, None);
+    assert!((250..500).contains(&replayed.ticks), "{} ticks", replayed.ticks);
 }
 
 #[test]
@@ -184,5 +198,5 @@ fn another_policy_trades_delay_for_losses() {
     let was = Replay::run(&path, None, false).expect("a recording").report;
     assert!((delay(&usual) - delay(&was)).abs() < 10.0, "{} and {}", delay(&usual), delay(&was));
     let shown = |report: &Report| report.video.frames_presented;
-    assert!(shown(&usual).abs_diff(shown(&was)) <= shown(&was) / 20, "{} and {}", shown(&usual), shown(&was));
+    assert!(shown(&usual).abs_diff(shown(&was)) <= shown(&was) / 10, "{} and {}", shown(&usual), shown(&was));
 }

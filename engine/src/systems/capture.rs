@@ -92,8 +92,8 @@ pub fn take_sound(now: Res<Now>, tape: Res<Tape>, mut voices: Query<(Entity, &mu
             voice.timestamp = timestamp.wrapping_add(length.samples() as u32);
             used += length.samples();
             let encoder = voice.encoder.get();
-            let encoded = tape.take(entity, || encoder.encode(frame, &mut data).ok().map(|()| Sound(data.len())));
-            if let Some(Sound(bytes)) = encoded {
+            let encode = || Some(Sound(encoder.encode(frame, &mut data).map_or(0, |()| data.len())));
+            if let Some(Sound(bytes)) = tape.take(entity, encode).filter(|encoded| encoded.0 > 0) {
                 data.resize(bytes, 0);
                 let level = -(level(frame) as i8);
                 voice.frames.push(VoiceFrame { data, timestamp, captured, level });

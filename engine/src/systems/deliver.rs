@@ -23,11 +23,11 @@ pub fn file_packets(
                     observe_delay(&packet, &mut link);
                     let Ok((mut jitter, mut stats)) = videos.get_mut(tracks.video_in) else { continue };
                     stats.bytes += packet.payload.len() as u64;
-                    jitter.0.push(&PacketIn {
+                    jitter.0.push(PacketIn {
                         sequence: packet.sequence,
                         timestamp: packet.timestamp,
                         marker: packet.marker,
-                        payload: &packet.payload,
+                        payload: packet.payload,
                         arrival: packet.at,
                         unit: packet.unit,
                         capture: packet.capture_time.and_then(|time| link.local_instant(time)),
@@ -36,7 +36,7 @@ pub fn file_packets(
                 Track::Audio => {
                     let Ok(mut audio) = audios.get_mut(tracks.audio_in) else { continue };
                     let captured = packet.capture_time.and_then(|time| link.local_instant(time));
-                    if let Some(packet) = audio_packet(&packet, captured) {
+                    if let Some(packet) = audio_packet(packet, captured) {
                         audio.jitter.insert(packet);
                     }
                 }
@@ -65,14 +65,14 @@ fn observe_delay(packet: &ArrivedPacket, link: &mut LinkEstimate) {
 }
 
 /// `None` where the payload is not Opus.
-fn audio_packet(packet: &ArrivedPacket, captured: Option<std::time::Instant>) -> Option<AudioPacket> {
+fn audio_packet(packet: ArrivedPacket, captured: Option<std::time::Instant>) -> Option<AudioPacket> {
     let samples = crate::codec::opus::packet_samples(&packet.payload)?;
     Some(AudioPacket {
         sequence: packet.sequence,
         timestamp: packet.timestamp,
         arrival: packet.at,
         samples,
-        payload: packet.payload.to_vec(),
+        payload: packet.payload,
         level: packet.level,
         captured,
     })

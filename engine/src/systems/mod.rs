@@ -37,7 +37,7 @@ pub fn schedule() -> Schedule {
         (send::send_sound, send::send_pictures).chain().in_set(Stage::Send),
         (flush::run_timeouts, flush::send_datagrams).chain().in_set(Stage::Flush),
         publish::publish_view.in_set(Stage::Publish),
-        (account::gather_due, account::count_tick).in_set(Stage::Account),
+        (account::gather_due, account::count_tick).chain().in_set(Stage::Account),
     ));
     schedule
 }

@@ -13,6 +13,7 @@ use crate::media::jitter_audio::Next;
 use crate::media::jitter_video::retransmission_wait;
 use crate::media::ledger::millis_between;
 use crate::media::mix::mix_into;
+use crate::media::stretch::Stretch;
 use crate::world::connection::{Connection, LinkEstimate, Tracks};
 use crate::world::shared::{Now, Recording, Sound};
 use crate::world::stats::Stats;
@@ -85,10 +86,7 @@ pub fn fill_speaker(
     mix.resize(wanted, 0.0);
     voice.resize(wanted, 0.0);
     for (entity, mut stream) in &mut streams {
-        make_samples(&mut stream, now.0, wanted, |expected, real| {
-            let made = tape.take(entity, || Some(Made(real())).filter(|made| made.0 != expected));
-            made.map_or(expected, |made| made.0)
-        });
+        make_samples(&mut stream, &tape, entity, now.0, wanted);
         stream.stretcher.pop(voice);
         stream.loudness.observe(voice);
         mix_into(mix, voice, 1.0);
@@ -110,14 +108,9 @@ pub fn fill_speaker(
     });
 }
 
-/// Decodes, conceals and stretches until `wanted` samples wait. `make` says how many samples a step made: it is given how
-/// many are expected of it, and what really makes them.
-fn make_samples(
-    stream: &mut AudioStream,
-    now: Instant,
-    wanted: usize,
-    mut make: impl FnMut(isize, &mut dyn FnMut() -> isize) -> isize,
-) {
+/// Decodes, conceals and stretches until `wanted` samples wait. How many a stretched step makes depends on how they sound,
+/// so the tape has to know.
+fn make_samples(stream: &mut AudioStream, tape: &Tape, entity: Entity, now: Instant, wanted: usize) {
     // Each turn makes at least one sample; a packet makes at least 120.
     for _ in 0..wanted + 64 {
         let held = stream.stretcher.len();
@@ -128,20 +121,18 @@ fn make_samples(
         }
         let decision = stream.jitter.next(now, held, goal - held);
         let AudioStream { decoder, stretcher, scratch, .. } = &mut *stream;
-        let made = make(decision.next.samples() as isize, &mut || {
+        tape.give(|| {
             scratch.clear();
             decode(&decision.next, decoder.get(), scratch);
             stretcher.push(scratch, decision.stretch);
-            stretcher.len() as isize - held as isize
         });
+        let made = match decision.stretch {
+            Stretch::None => decision.next.samples() as isize,
+            _ => tape.take(entity, || Some(Made(stretcher.len() as isize - held as isize))).map_or(0, |made| made.0),
+        };
         stretcher.set_len(held.saturating_add_signed(made));
-        match decision.next {
-            Next::Decode(packet) => {
-                stream.heard = Some(Heard { captured: packet.captured, arrived: packet.arrival, before: held });
-                stream.jitter.recycle(packet.payload);
-            }
-            Next::DecodeFec { from, .. } => stream.jitter.recycle(from),
-            Next::Conceal { .. } | Next::Silence { .. } => {}
+        if let Next::Decode(packet) = decision.next {
+            stream.heard = Some(Heard { captured: packet.captured, arrived: packet.arrival, before: held });
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use bevy_ecs::system::{Local, Query, Res};
 
+use crate::base::pool::ArcPool;
 use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant};
 use crate::layout::snapshot::{LatencyView, Party, PathView, Quality, TileView, ViewSnapshot};
@@ -14,13 +15,23 @@ use crate::world::stream::{AudioStream, Frames, PeerMute, StreamOf};
 /// Without a new frame: often enough for level meters to look alive.
 const IDLE: Duration = Duration::from_millis(50);
 
+/// Descriptions on their way: one in the slot, one taken from it, one shown, one being written.
+const SNAPSHOTS: usize = 4;
+
 /// What was published last.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Published {
+    pool: ArcPool<ViewSnapshot>,
     number: u64,
     at: Option<Instant>,
     frames: u64,
     showing: u64,
+}
+
+impl Default for Published {
+    fn default() -> Self {
+        Self { pool: ArcPool::new(SNAPSHOTS), number: 0, at: None, frames: 0, showing: 0 }
+    }
 }
 
 /// Puts a new description into the slot when a frame changed, something a person sees changed, or 50 ms passed.
@@ -46,49 +57,67 @@ pub fn publish_view(
     }
     last.number += 1;
     (last.at, last.frames, last.showing) = (Some(now.0), remote, showing.changes);
-    let mut tiles = Vec::with_capacity(2);
-    for (frames, mute, of) in &videos {
-        let audio = audios.iter().find(|(_, other)| other.0 == of.0);
-        let (quality, muted) = connections
-            .get(of.0)
-            .map_or((Quality::Unknown, mute.audio), |(link, path)| (quality(link, path, now.0), mute.audio));
-        tiles.push(TileView {
-            id: frames.tile,
-            name: showing.peer.clone(),
-            party: Party::Remote,
-            picture: if mute.video { None } else { frames.shown.as_ref().map(|frame| frame.picture.clone()) },
-            frame: frames.frame,
-            unit: frames.shown.as_ref().map(|frame| frame.number),
-            quality,
-            muted,
-            camera_off: mute.video,
-            level: audio.map_or(0.0, |(stream, _)| loudness(stream.loudness.level())),
-        });
-    }
-    for (view, source) in &locals {
-        tiles.push(TileView {
-            id: LOCAL_TILE,
-            name: showing.own_name.clone(),
-            party: Party::Local,
-            picture: view.picture.clone().filter(|_| source.0.is_some()),
-            frame: view.frame,
-            unit: None,
-            quality: Quality::Unknown,
-            muted: showing.controls.muted,
-            camera_off: source.0.is_none(),
-            level: voices.iter().next().map_or(0.0, |voice| loudness(voice.loudness.level())),
-        });
-    }
-    let snapshot = ViewSnapshot {
-        number: last.number,
-        tiles,
-        phase: showing.phase.clone(),
-        controls: showing.controls.clone(),
-        latency: latency(&stats, &connections, &videos),
-        in_call_since: showing.in_call_since,
-    };
+    let last = &mut *last;
+    // What nobody looks at any more lets go of its pictures: the next ones are drawn into them.
+    last.pool.visit_free(|snapshot| snapshot.tiles.iter_mut().for_each(|tile| tile.picture = None));
+    let snapshot = last.pool.take(ViewSnapshot::default, |snapshot| {
+        let ViewSnapshot { number, tiles, phase, controls, latency, in_call_since } = snapshot;
+        (*number, *in_call_since) = (last.number, showing.in_call_since);
+        tiles.resize_with(videos.iter().count() + locals.iter().count(), TileView::default);
+        let mut places = tiles.iter_mut();
+        for ((frames, mute, of), tile) in videos.iter().zip(&mut places) {
+            let audio = audios.iter().find(|(_, other)| other.0 == of.0);
+            let (quality, muted) = connections
+                .get(of.0)
+                .map_or((Quality::Unknown, mute.audio), |(link, path)| (quality(link, path, now.0), mute.audio));
+            *tile = TileView {
+                id: frames.tile,
+                name: rewritten(&mut tile.name, &showing.peer),
+                party: Party::Remote,
+                picture: if mute.video { None } else { frames.shown.as_ref().map(|frame| frame.picture.clone()) },
+                frame: frames.frame,
+                unit: frames.shown.as_ref().map(|frame| frame.number),
+                quality,
+                muted,
+                camera_off: mute.video,
+                level: audio.map_or(0.0, |(stream, _)| loudness(stream.loudness.level())),
+            };
+        }
+        for ((view, source), tile) in locals.iter().zip(places) {
+            *tile = TileView {
+                id: LOCAL_TILE,
+                name: rewritten(&mut tile.name, &showing.own_name),
+                party: Party::Local,
+                picture: view.picture.clone().filter(|_| source.0.is_some()),
+                frame: view.frame,
+                unit: None,
+                quality: Quality::Unknown,
+                muted: showing.controls.muted,
+                camera_off: source.0.is_none(),
+                level: voices.iter().next().map_or(0.0, |voice| loudness(voice.loudness.level())),
+            };
+        }
+        follow(phase, &showing.phase);
+        follow(controls, &showing.controls);
+        write_latency(latency, &stats, &connections, &videos);
+    });
     app.view.put(snapshot);
     (app.redraw)();
+}
+
+/// `text` in the storage of a name that was there before.
+fn rewritten(name: &mut String, text: &str) -> String {
+    let mut name = std::mem::take(name);
+    name.clear();
+    name.push_str(text);
+    name
+}
+
+/// Copies only what is another: beside the pictures hardly anything changes from one description to the next.
+fn follow<T: Clone + PartialEq>(shown: &mut T, showing: &T) {
+    if shown != showing {
+        shown.clone_from(showing);
+    }
 }
 
 /// −60 dBov and below is silence on the meter, 0 is full.
@@ -108,11 +137,12 @@ fn quality(link: &LinkEstimate, path: &Path, now: Instant) -> Quality {
     }
 }
 
-fn latency(
+fn write_latency(
+    view: &mut LatencyView,
     stats: &Stats,
     connections: &Query<(&LinkEstimate, &Path)>,
     videos: &Query<(&Frames, &PeerMute, &StreamOf)>,
-) -> LatencyView {
+) {
     let recent = &stats.recent;
     let link = connections.iter().next().map(|(link, _)| link);
     let size =
@@ -122,11 +152,14 @@ fn latency(
         ("jitter buffer", recent.audio_hold.median()),
         ("sound ring", recent.audio_ring.median()),
     ];
-    LatencyView {
+    let mut audio_stages_ms = std::mem::take(&mut view.audio_stages_ms);
+    audio_stages_ms.clear();
+    audio_stages_ms.extend(audio.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    *view = LatencyView {
         video_stages_ms: std::array::from_fn(|stage| recent.stages[stage].median()),
         glass_to_glass_ms: recent.glass_to_glass.median(),
         mouth_to_ear_ms: recent.mouth_to_ear.median(),
-        audio_stages_ms: audio.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
+        audio_stages_ms,
         path: link.and_then(|link| path(link, recent)),
         loss: link.and_then(|link| link.loss_out).map(f64::from),
         sending: Bitrate::from_bps(recent.sending_bps),
@@ -134,7 +167,7 @@ fn latency(
         width: size.map_or(0, |size| size.0),
         height: size.map_or(0, |size| size.1),
         frames_per_second: recent.frames_per_second,
-    }
+    };
 }
 
 /// How long the way to us takes is measured; the way to them is the rest of the round trip, by the quickest question

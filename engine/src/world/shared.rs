@@ -95,7 +95,7 @@ pub type Redraw = Arc<dyn Fn() + Send + Sync>;
 /// The engine's end of the app's channels, and how to tell the app that there is something new to draw.
 #[derive(Resource)]
 pub struct AppEnd {
-    pub view: Arc<Latest<ViewSnapshot>>,
+    pub view: Arc<Latest<Arc<ViewSnapshot>>>,
     pub commands: PipeReceiver<Command>,
     /// When full the notice is dropped and counted: the snapshot says the same a moment later.
     pub notices: PipeSender<Notice>,

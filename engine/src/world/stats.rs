@@ -68,6 +68,9 @@ impl Window {
 
     pub fn push(&mut self, value: f64) {
         if value.is_finite() {
+            if self.0.capacity() == 0 {
+                self.0.reserve_exact(Self::BOUND);
+            }
             if self.0.len() == Self::BOUND {
                 self.0.pop_front();
             }
@@ -76,7 +79,9 @@ impl Window {
     }
 
     pub fn median(&self) -> Option<f64> {
-        let mut values: Vec<f64> = self.0.iter().copied().collect();
+        let mut values = [0.0; Self::BOUND];
+        values.iter_mut().zip(&self.0).for_each(|(to, value)| *to = *value);
+        let values = values.get_mut(..self.0.len())?;
         let middle = values.len().checked_sub(1)? / 2;
         Some(*values.select_nth_unstable_by(middle, f64::total_cmp).1)
     }

@@ -38,7 +38,7 @@ fn encode(encoder: &mut VideoEncoder, turn: u32, size: (u32, u32), start: Instan
 fn received(unit: &EncodedUnit) -> ReceivedUnit {
     let timestamp = u64::from(unit.number.0) * 3000;
     let EncodedUnit { keyframe, number, .. } = *unit;
-    ReceivedUnit { data: unit.data.clone(), keyframe, number, timestamp, stamps: Stamps::default() }
+    ReceivedUnit { data: Arc::new(unit.data.clone()), keyframe, number, timestamp, stamps: Stamps::default() }
 }
 
 fn read(picture: &Picture) -> Option<Marker> {

@@ -14,6 +14,7 @@ mod estimate;
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use estimate::LagEstimate;
@@ -49,8 +50,8 @@ pub struct AudioPacket {
     pub arrival: Instant,
     /// How much sound it holds.
     pub samples: usize,
-    /// The Opus packet. Storage comes from [`JitterBuffer::storage`] and goes back by [`JitterBuffer::recycle`].
-    pub payload: Vec<u8>,
+    /// The Opus packet, in the storage it came off the path in.
+    pub payload: Arc<[u8]>,
     /// RFC 6464, in −dBov.
     pub level: Option<i8>,
     /// When the sender's microphone took the first sample, in this machine's time.
@@ -60,10 +61,10 @@ pub struct AudioPacket {
 /// What the decoder does next.
 #[derive(Clone, Debug)]
 pub enum Next {
-    /// Decode this packet; hand its payload back.
+    /// Decode this packet.
     Decode(AudioPacket),
     /// The packet before `from` is lost: restore `samples` from the copy inside. `from` itself comes with a later call.
-    DecodeFec { from: Vec<u8>, samples: usize },
+    DecodeFec { from: Arc<[u8]>, samples: usize },
     /// Continue the sound without a packet.
     Conceal { samples: usize },
     /// There is nothing to continue.
@@ -122,7 +123,6 @@ pub struct JitterBuffer {
     lag: Option<i64>,
     fec: bool,
     expecting: bool,
-    spare: Vec<Vec<u8>>,
     counters: JitterCounters,
 }
 
@@ -145,7 +145,6 @@ impl JitterBuffer {
             lag: None,
             fec: false,
             expecting: true,
-            spare: Vec::new(),
             counters: JitterCounters::default(),
         }
     }
@@ -162,12 +161,12 @@ impl JitterBuffer {
         self.estimate.observe(arrival, arrival - packet.timestamp as i64, packet.samples);
         if self.next.is_some_and(|(sequence, _)| packet.sequence < sequence) {
             self.counters.late += 1;
-            return self.recycle(packet.payload);
+            return;
         }
         let place = self.packets.partition_point(|other| other.sequence < packet.sequence);
         if self.packets.get(place).is_some_and(|other| other.sequence == packet.sequence) {
             self.counters.duplicate += 1;
-            return self.recycle(packet.payload);
+            return;
         }
         self.newest = self.newest.max(packet.timestamp.saturating_add(packet.samples as u64));
         self.packets.insert(place, packet);
@@ -196,20 +195,6 @@ impl JitterBuffer {
     /// A sender that said it is muted or away is not missing: false makes silence of it, not loss.
     pub fn set_expecting(&mut self, expecting: bool) {
         self.expecting = expecting;
-    }
-
-    /// Takes storage back.
-    pub fn recycle(&mut self, mut payload: Vec<u8>) {
-        // As many as a 40 ms burst of the shortest packets.
-        if self.spare.len() < 16 {
-            payload.clear();
-            self.spare.push(payload);
-        }
-    }
-
-    /// Empty storage for a payload.
-    pub fn storage(&mut self) -> Vec<u8> {
-        self.spare.pop().unwrap_or_default()
     }
 
     /// Samples that can be decoded at once, without a gap.
@@ -301,12 +286,14 @@ impl JitterBuffer {
         let step = (left / missing.max(1)).clamp(1, FADED) as usize;
         self.counters.lost += 1;
         self.next = Some((due_sequence + 1, timestamp - (left - step as u64)));
-        if missing == 1 && self.fec && samples > 480 && step == samples {
+        if let Some(front) = self.packets.front()
+            && missing == 1
+            && self.fec
+            && samples > 480
+            && step == samples
+        {
+            let from = front.payload.clone();
             self.counters.restored += 1;
-            let mut from = self.spare.pop().unwrap_or_default();
-            if let Some(front) = self.packets.front() {
-                from.extend_from_slice(&front.payload);
-            }
             return plain(Next::DecodeFec { from, samples: step });
         }
         plain(Next::Conceal { samples: step })
@@ -355,7 +342,6 @@ impl JitterBuffer {
         if let Some(packet) = self.packets.pop_front() {
             self.counters.dropped += 1;
             self.next = Some((packet.sequence + 1, packet.timestamp.saturating_add(packet.samples as u64)));
-            self.recycle(packet.payload);
         }
     }
 
@@ -367,10 +353,8 @@ impl JitterBuffer {
     }
 
     fn restart(&mut self) {
-        while let Some(packet) = self.packets.pop_front() {
-            self.counters.dropped += 1;
-            self.recycle(packet.payload);
-        }
+        self.counters.dropped += self.packets.len() as u64;
+        self.packets.clear();
         self.next = None;
         self.estimate = LagEstimate::new(&self.policy);
         self.lag = None;

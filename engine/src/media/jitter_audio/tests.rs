@@ -1,5 +1,6 @@
 //! Whole streams in virtual time: a path, a buffer, a stretcher and a device that pulls 2.5 ms at a time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
@@ -34,14 +35,12 @@ impl Call {
     }
 
     fn arrive(&mut self, n: u64, micros: u64) {
-        let mut payload = self.jitter.storage();
-        payload.extend_from_slice(&n.to_be_bytes());
         self.jitter.insert(AudioPacket {
             sequence: 1000 + n,
             timestamp: 77_777 + n * self.frame as u64,
             arrival: self.start + Duration::from_micros(micros),
             samples: self.frame,
-            payload,
+            payload: Arc::new(n.to_be_bytes()),
             level: None,
             captured: None,
         });
@@ -62,13 +61,9 @@ impl Call {
                     let n = packet.sequence - 1000;
                     let delay = micros as i64 + held as i64 * 1000 / 48 - self.made(n) as i64;
                     self.delays.push((micros, delay));
-                    self.jitter.recycle(packet.payload);
                     voice(n * self.frame as u64, packet.samples)
                 }
-                Next::DecodeFec { from, samples } => {
-                    self.jitter.recycle(from);
-                    voice(0, samples)
-                }
+                Next::DecodeFec { samples, .. } => voice(0, samples),
                 Next::Conceal { samples } | Next::Silence { samples } => vec![0.01; samples],
             };
             self.stretcher.push(&samples, decision.stretch);
@@ -218,7 +213,7 @@ fn a_pause_with_consecutive_numbers_is_no_loss() {
             timestamp: n * 48_000,
             arrival: start + Duration::from_secs(n),
             samples: 240,
-            payload: Vec::new(),
+            payload: Arc::new([]),
             level: None,
             captured: None,
         });

@@ -42,7 +42,15 @@ fn stream(units: u64, packets: usize, keyframes: &[u64]) -> Vec<Sent> {
 fn push(jitter: &mut VideoJitter, sent: &Sent, arrival: Instant) {
     let &Sent { sequence, timestamp, marker, unit, .. } = sent;
     let capture = unit.map(|_| arrival);
-    jitter.push(&PacketIn { sequence, timestamp, marker, payload: &sent.payload, arrival, unit, capture });
+    jitter.push(PacketIn {
+        sequence,
+        timestamp,
+        marker,
+        payload: sent.payload.as_slice().into(),
+        arrival,
+        unit,
+        capture,
+    });
 }
 
 fn poll_all(jitter: &mut VideoJitter, now: Instant) -> Vec<u16> {
@@ -184,14 +192,14 @@ fn bounds_hold_and_the_stream_recovers() {
     sent.iter().for_each(|packet| push(&mut jitter, packet, start));
     assert_eq!(jitter.counters().resets, 1);
     assert_eq!(poll_all(&mut jitter, start), [0, 1, 2, 3]);
-    let payload = vec![0x41; 1200];
+    let payload: Arc<[u8]> = Arc::new([0x41; 1200]);
     for sequence in 0..4000 {
         let sequence = (1 << 41) + sequence * 2;
-        jitter.push(&PacketIn {
+        jitter.push(PacketIn {
             sequence,
             timestamp: 1,
             marker: false,
-            payload: &payload,
+            payload: payload.clone(),
             arrival: start,
             unit: None,
             capture: None,
@@ -261,7 +269,7 @@ proptest! {
         for (turn, (sequence, timestamp, marker, payload, ext)) in packets.into_iter().enumerate() {
             let arrival = start + ms(turn as u64 * 7);
             let unit = ext.then(UnitExt::default);
-            jitter.push(&PacketIn { sequence, timestamp, marker, payload: &payload, arrival, unit, capture: None });
+            jitter.push(PacketIn { sequence, timestamp, marker, payload: payload.into(), arrival, unit, capture: None });
             let _ = poll_all(&mut jitter, arrival);
             let _ = (jitter.next_due(), jitter.keyframe_due(arrival, None));
         }

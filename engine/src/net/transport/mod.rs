@@ -17,6 +17,7 @@ use self::plain::Plain;
 use self::webrtc::Webrtc;
 use super::datagram::{Outbox, Received};
 use crate::base::error::Result;
+use crate::base::foreign;
 use crate::base::id::Ssrc;
 use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant, WallTime};
@@ -121,12 +122,13 @@ pub enum Transport {
 /// A far deadline for transports that wait for nothing.
 pub const IDLE: Duration = Duration::from_secs(3600);
 
+/// The one way into either: what happens inside is the library's.
 macro_rules! each {
     ($self:ident, $inner:ident => $body:expr) => {
-        match $self {
+        foreign::call(|| match $self {
             Transport::Webrtc($inner) => $body,
             Transport::Plain($inner) => $body,
-        }
+        })
     };
 }
 

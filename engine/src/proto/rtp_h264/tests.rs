@@ -22,7 +22,12 @@ fn depacketise(packets: &Packets) -> Option<Vec<u8>> {
     for payload in packets.iter() {
         depacketiser.push(payload.bytes, payload.marker).expect("our own packets");
     }
-    depacketiser.take()
+    taken(&mut depacketiser)
+}
+
+fn taken(depacketiser: &mut Depacketiser) -> Option<Vec<u8>> {
+    let mut unit = Vec::new();
+    depacketiser.take_into(&mut unit).then_some(unit)
 }
 
 #[test]
@@ -63,7 +68,7 @@ fn we_read_what_the_other_implementation_sends() {
         for (index, payload) in payloads.iter().enumerate() {
             depacketiser.push(payload, index + 1 == payloads.len()).expect("valid payloads");
         }
-        assert_eq!(depacketiser.take(), Some(annex_b(&nals)), "length {length}");
+        assert_eq!(taken(&mut depacketiser), Some(annex_b(&nals)), "length {length}");
     }
 }
 
@@ -116,7 +121,7 @@ proptest! {
         let mut depacketiser = Depacketiser::default();
         for (payload, marker) in payloads {
             let _ = depacketiser.push(&payload, marker);
-            let _ = depacketiser.take();
+            let _ = taken(&mut depacketiser);
             let _ = (begins_unit(&payload), holds_idr(&payload));
         }
     }

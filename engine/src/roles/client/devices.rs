@@ -1,6 +1,7 @@
 //! Microphone, loudspeaker and camera: opened after the accept, closed with the call, changed while it runs.
 
 use bevy_ecs::entity::Entity;
+use bevy_ecs::query::QueryState;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
 use bevy_platform::cell::SyncCell;
@@ -203,11 +204,10 @@ pub fn take_opened(world: &mut World) {
             world.resource_mut::<Sound>().speaker = opened.ok().map(SyncCell::new);
         }
     }
-    watch_devices(world);
 }
 
 /// A device that was lost is said and closed; the call goes on.
-fn watch_devices(world: &mut World) {
+pub fn watch_devices(world: &mut World, voices: &mut QueryState<&mut Voice>) {
     let now = world.resource::<Now>().0;
     let mut sound = world.resource_mut::<Sound>();
     if sound.speaker.as_mut().is_some_and(|speaker| speaker.get().lost()) {
@@ -215,7 +215,6 @@ fn watch_devices(world: &mut World) {
         note(world, "The loudspeaker was lost: choose another one.".into());
     }
     let mut lost = false;
-    let mut voices = world.query::<&mut Voice>();
     for mut voice in voices.iter_mut(world) {
         if voice.microphone.as_mut().is_some_and(|microphone| microphone.get().lost()) {
             voice.microphone = None;

@@ -22,7 +22,14 @@ pub fn install(world: &mut World, schedule: &mut Schedule) {
     world.init_resource::<devices::Opening>();
     devices::list(world);
     schedule.add_systems(
-        (media::bury, devices::take_opened, commands::take_commands, calls::take_envelopes, watch::watch_calls)
+        (
+            media::bury,
+            devices::take_opened,
+            devices::watch_devices,
+            commands::take_commands,
+            calls::take_envelopes,
+            watch::watch_calls,
+        )
             .chain()
             .in_set(Stage::Session)
             .after(session::note_transport_events)

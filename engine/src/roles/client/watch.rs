@@ -1,6 +1,8 @@
 //! Watches calls: timeouts, whether media comes, and the clocks.
 
 use bevy_ecs::entity::Entity;
+use bevy_ecs::query::{QueryState, With};
+use bevy_ecs::system::Local;
 use bevy_ecs::world::World;
 
 use super::calls;
@@ -19,11 +21,11 @@ const PING_EVERY: Duration = Duration::from_secs(1);
 /// At first: the delay is to be known when somebody looks for it.
 const PING_AT_FIRST: Duration = Duration::from_millis(100);
 
-pub fn watch_calls(world: &mut World) {
+pub fn watch_calls(world: &mut World, calls: &mut QueryState<Entity, With<CallState>>, mut all: Local<Vec<Entity>>) {
     let now = world.resource::<Now>().0;
-    let mut calls = world.query::<(Entity, &CallState)>();
-    let all: Vec<Entity> = calls.iter(world).map(|(entity, _)| entity).collect();
-    for entity in all {
+    all.clear();
+    all.extend(calls.iter(world));
+    for entity in all.iter().copied() {
         let deadline = world.get::<CallState>(entity).and_then(|state| state.machine.deadline());
         if deadline.is_some_and(|at| at <= now) {
             calls::feed(world, entity, Event::Timeout);

@@ -6,6 +6,8 @@
 mod background;
 mod digits;
 
+use std::fmt::Write;
+
 use crate::base::pool::ArcPool;
 use crate::base::time::{Instant, WallTime};
 use crate::media::marker::{self, Marker};
@@ -21,6 +23,8 @@ pub struct TestCard {
     background: Picture,
     scene: Scene,
     pool: ArcPool<Picture>,
+    /// What the clock shows, letter by letter.
+    text: String,
     counter: u32,
     began: Option<Instant>,
 }
@@ -34,7 +38,7 @@ impl TestCard {
         let mut background = background::draw(width, height, &scene);
         let rate = frame_rate.round() as u64;
         digits::draw(&mut background, scene.caption, &format!("{width}x{height} {rate}"), 150);
-        Self { background, scene, pool: ArcPool::new(PICTURES), counter: 0, began: None }
+        Self { background, scene, pool: ArcPool::new(PICTURES), text: String::new(), counter: 0, began: None }
     }
 
     /// Draws the next card. `captured` is `now`, and so is the time on the card and in its strip.
@@ -43,7 +47,8 @@ impl TestCard {
         let marker = Marker { counter: self.counter, drawn: WallTime::of(now) };
         self.counter = self.counter.wrapping_add(1);
         let seconds = now.saturating_duration_since(began).as_secs_f32();
-        let (background, scene) = (&self.background, &self.scene);
+        write_clock(&mut self.text, marker.drawn);
+        let (background, scene, text) = (&self.background, &self.scene, &self.text);
         let picture = self.pool.take(
             || background.clone(),
             |picture| {
@@ -52,7 +57,7 @@ impl TestCard {
                 }
                 scene.draw_sweep(picture, seconds);
                 scene.draw_ball(picture, seconds);
-                digits::draw(picture, scene.clock, &clock_text(marker.drawn), 235);
+                digits::draw(picture, scene.clock, text, 235);
                 marker::paint(picture, marker);
             },
         );
@@ -66,10 +71,13 @@ impl TestCard {
 }
 
 /// Hours, minutes, seconds and milliseconds of the day, UTC.
-fn clock_text(time: WallTime) -> String {
+fn write_clock(text: &mut String, time: WallTime) {
     let millis = time.as_micros() / 1000;
     let seconds = millis / 1000;
-    format!("{:02}:{:02}:{:02}.{:03}", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60, millis % 1000)
+    let (hour, minute, second, milli) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60, millis % 1000);
+    text.clear();
+    // Writing into a string does not fail.
+    let _ = write!(text, "{hour:02}:{minute:02}:{second:02}.{milli:03}");
 }
 
 #[cfg(test)]

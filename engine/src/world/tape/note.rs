@@ -88,13 +88,13 @@ pub enum Note {
     EncoderFull,
     Deficit(u32),
     Plays(i64),
-    /// Samples that a packet made after stretching, where it is not the number that it holds.
+    /// By how many samples there were more after a step that was stretched.
     Made(i32),
     Samples {
         count: u32,
         first: i64,
     },
-    /// Bytes of one encoded frame of sound.
+    /// Bytes of one encoded frame of sound; 0 where the encoder failed.
     Sound(u32),
 }
 
