@@ -4,6 +4,7 @@
 mod endurance;
 mod lab;
 mod media;
+mod replay;
 mod sound;
 mod table;
 
@@ -16,7 +17,7 @@ use crate::table::Table;
 type Proof = fn(&mut Table) -> Outcome<()>;
 
 /// In the order of what a person asks first.
-const PROOFS: [(&str, Proof); 12] = [
+const PROOFS: [(&str, Proof); 13] = [
     ("call", media::call),
     ("screen", media::screen),
     ("setup", media::setup),
@@ -25,6 +26,7 @@ const PROOFS: [(&str, Proof); 12] = [
     ("sound", sound::through_devices),
     ("speed", lab::speed),
     ("compare", lab::compare),
+    ("replay", replay::replay),
     ("attack", endurance::attack),
     ("kill", endurance::kill),
     ("hundred", endurance::hundred),
