@@ -6,7 +6,6 @@ pub mod display;
 pub mod party;
 pub mod ports;
 pub mod process;
-pub mod pulse;
 pub mod skip;
 
 /// What a step of a test gives: a failure is one text for the person who reads the test's output.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use engine::media::summary::Summary;
 use serde_json::{Value, json};
+use visavis_app::probe::audio::mouth_to_ear;
+use visavis_app::pulse::Pulse;
 use visavis_tests::Outcome;
 use visavis_tests::party::{Party, Setup};
-use visavis_tests::pulse::{Pulse, mouth_to_ear};
 
 use crate::table::Table;
 
@@ -18,7 +19,7 @@ pub const HEAR: &str = "--hear";
 const CHIRPS: u64 = 200;
 
 pub fn through_devices(table: &mut Table) -> Outcome<()> {
-    let pulse = Pulse::start()?;
+    let pulse = Pulse::start().map_err(|error| error.to_string())?;
     // From the loudspeaker straight to the microphone that hears it: what the devices and the rig take by themselves.
     let bare = hear_in(&pulse, "mouth", "microphone", 16)?;
     table.goal("the same devices without a call p50", Some(bare.delays.p50), "", "ms");

@@ -1,0 +1,3 @@
+//! Measuring other programs from outside.
+
+pub mod audio;
