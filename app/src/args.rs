@@ -10,6 +10,7 @@ use engine::net::impair::Impairment;
 use engine::proto::target::DEFAULT_BASE;
 use engine::source::SourceSpec;
 use engine::world::config::Config;
+use visavis_app::probe::Probe;
 
 use crate::bench::Bench;
 
@@ -46,6 +47,9 @@ pub enum Verb {
     /// The latency lab: calls in virtual time over named paths; what they take, and what changed since
     #[command(args_conflicts_with_subcommands = true)]
     Bench(Bench),
+    /// Measure another program: how long it takes from one of its ends to the other
+    #[command(subcommand)]
+    Probe(Probe),
     /// List microphones, loudspeakers and cameras
     Devices,
 }

@@ -24,6 +24,7 @@ use engine::source::file::FileSource;
 use engine::source::{SourceSpec, VideoSource};
 use engine::store::known::KnownPeers;
 use engine::world::config::Config;
+use visavis_app::probe;
 use visavis_app::window::{WindowLoop, WindowOptions};
 
 use crate::args::{Arguments, Options, Verb};
@@ -41,6 +42,10 @@ fn main() -> ExitCode {
         Some(Verb::Bench(what)) => {
             let options = &arguments.options;
             bench::run(what, options.seed.unwrap_or(1), options.run_for, options.json, &interrupted)
+        }
+        Some(Verb::Probe(what)) => {
+            let Options { run_for, json, report, .. } = arguments.options.clone();
+            probe::run(what, &probe::Settings { run_for, json, report }, &interrupted)
         }
         Some(Verb::Devices) => list_devices(&arguments.options),
         Some(Verb::Call { target, trust_new_key }) => forget_key(&arguments.options, target, *trust_new_key)

@@ -5,6 +5,7 @@ pub mod capture;
 pub mod display;
 pub mod party;
 pub mod ports;
+pub mod probe;
 pub mod process;
 pub mod skip;
 

@@ -33,11 +33,6 @@ const PROOFS: [(&str, Proof); 12] = [
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [verb, mouth, ear, count] = &arguments[..]
-        && verb == sound::HEAR
-    {
-        return sound::hear(mouth, ear, count);
-    }
     if let Some(unknown) = arguments.iter().find(|name| PROOFS.iter().all(|(known, _)| known != name)) {
         let known: Vec<&str> = PROOFS.iter().map(|(name, _)| *name).collect();
         eprintln!("no proof named {unknown}; there are: {}", known.join(", "));
