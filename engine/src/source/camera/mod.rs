@@ -6,9 +6,9 @@ mod convert;
 mod v4l2;
 
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::{Camera, list};
+pub use elsewhere::{Camera, find, list};
 #[cfg(target_os = "linux")]
-pub use v4l2::{Camera, list};
+pub use v4l2::{Camera, find, list};
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere {
@@ -25,11 +25,21 @@ mod elsewhere {
         Vec::new()
     }
 
+    /// # Errors
+    /// Always `Refused`.
+    pub fn find(number: u32) -> Result<()> {
+        Err(nothing(number))
+    }
+
+    fn nothing(number: u32) -> Error {
+        Error::new(Kind::Refused, format!("camera {number}: cameras can be read on Linux only so far"))
+    }
+
     impl Camera {
         /// # Errors
         /// Always `Refused`.
         pub fn open(number: u32) -> Result<Self> {
-            Err(Error::new(Kind::Refused, format!("camera {number}: cameras can be read on Linux only so far")))
+            Err(nothing(number))
         }
 
         pub fn capture(&mut self, _: Instant) -> Result<CapturedPicture> {

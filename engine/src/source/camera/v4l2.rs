@@ -61,6 +61,14 @@ pub fn list() -> Vec<u32> {
     numbers
 }
 
+/// Whether there is a camera of that number, without using it.
+///
+/// # Errors
+/// `Gone` where there is none.
+pub fn find(number: u32) -> Result<()> {
+    device(&path_of(number)).map(drop)
+}
+
 impl Camera {
     /// The camera `/dev/videoN`.
     ///

@@ -52,10 +52,9 @@ mod tests {
 
     #[test]
     fn colours_are_those_of_the_standard() {
-        let values = [0u8, 1, 64, 128, 200, 255];
-        for (red, green, blue) in
-            values.iter().flat_map(|r| values.iter().flat_map(move |g| values.iter().map(move |b| (*r, *g, *b))))
-        {
+        const VALUES: [u8; 6] = [0, 1, 64, 128, 200, 255];
+        for n in 0..VALUES.len().pow(3) {
+            let [red, green, blue] = [n / 36, n / 6 % 6, n % 6].map(|index| VALUES[index]);
             let mut picture = Picture::default();
             from_bgrx(&[blue, green, red, 0].repeat(4), 2, 2, &mut picture);
             let made = [picture.y[3], picture.u[0], picture.v[0]].map(f64::from);

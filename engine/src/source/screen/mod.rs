@@ -19,16 +19,22 @@ pub struct Region {
     pub height: u32,
 }
 
+#[cfg(any(target_os = "linux", test))]
 impl Region {
+    /// Without the last row or column that is one too many: pictures are coded in pairs of them.
+    fn even(self) -> Self {
+        Self { width: (self.width & !1).max(2), height: (self.height & !1).max(2), ..self }
+    }
+
     /// The size of the picture of it: no longer on a side than calls can carry, even, in the same proportion.
     fn picture_size(self) -> (u32, u32) {
-        let (most, width, height) = (1920, self.width.max(2), self.height.max(2));
-        let longer = width.max(height);
-        let fitted = |side: u32| {
-            let side = u64::from(side);
-            (if longer > most { side * u64::from(most) / u64::from(longer) } else { side }).max(2) as u32 & !1
-        };
-        (fitted(width), fitted(height))
+        const MOST: u32 = 1920;
+        let longer = self.width.max(self.height);
+        if longer <= MOST {
+            return (self.width, self.height);
+        }
+        let fitted = |side: u32| ((u64::from(side) * u64::from(MOST) / u64::from(longer)) as u32 & !1).max(2);
+        (fitted(self.width), fitted(self.height))
     }
 }
 
@@ -70,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_large_screen_is_scaled_to_what_a_call_carries() {
-        let size = |width, height| Region { x: 0, y: 0, width, height }.picture_size();
+        let size = |width, height| Region { x: 0, y: 0, width, height }.even().picture_size();
         assert_eq!(size(1280, 800), (1280, 800));
         assert_eq!(size(1367, 767), (1366, 766));
         assert_eq!(size(3840, 2160), (1920, 1080));

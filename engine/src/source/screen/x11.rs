@@ -59,7 +59,7 @@ impl Screen {
     /// As [`Self::open`].
     pub fn open_on(display: Option<&str>, monitor: Option<u32>) -> Result<Self> {
         let (connection, root) = connect(display)?;
-        let region = region(&connection, root, monitor)?;
+        let region = region(&connection, root, monitor)?.even();
         let bytes = region.width as usize * region.height as usize * 4;
         // A connection on which sharing has failed may not be in order.
         let shared = share(&connection, bytes);
