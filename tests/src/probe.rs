@@ -1,14 +1,17 @@
 //! The probe as its user starts it, in the environment of a private sound server.
 
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use engine::media::summary::Summary;
 use visavis_app::probe::{AudioReport, VideoReport};
 use visavis_app::pulse::Pulse;
+use x11rb::protocol::xproto::Rectangle;
 
 use crate::Outcome;
 use crate::delay::DelayLine;
 use crate::display::Display;
+use crate::mirror::Mirror;
 use crate::party::program;
 
 /// `visavis probe ARGS`, run to its end.
@@ -91,4 +94,18 @@ pub fn known_loop(ms: u32, count: u64) -> Outcome<Known> {
         drifts.push(format!("{:.1} ms", known.drift()));
     }
     Err(format!("the loop does not keep still: {}", drifts.join(", ")))
+}
+
+/// What the probe sees of its own window, shown again `late` by a mirror beside it, until `count` markers were seen there.
+///
+/// # Errors
+/// There is no Xvfb, the mirror cannot be shown, or nothing was seen.
+pub fn known_copy(late: Duration, count: u64) -> Outcome<VideoReport> {
+    let display = Display::start(1920, 600)?;
+    // Without a window manager the window stands in the corner; the strip is in its upper part.
+    let part = Rectangle { x: 0, y: 0, width: 960, height: 160 };
+    let mirror = Mirror::start(&display, part, (960, 200), late)?;
+    let seen = see(&display, &format!("--count {count} --for 60"))?;
+    mirror.close()?;
+    Ok(seen)
 }

@@ -9,11 +9,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use visavis_app::pulse::Pulse;
 use visavis_tests::display::Display;
-use visavis_tests::mirror::Mirror;
 use visavis_tests::party::{Party, Setup, program};
-use visavis_tests::probe::{known_loop, probe, see};
+use visavis_tests::probe::{known_copy, known_loop, probe, see};
 use visavis_tests::skip::skip;
-use x11rb::protocol::xproto::Rectangle;
 
 /// The exit status and the lines on the standard error.
 fn ended(output: &Output) -> (Option<i32>, Vec<String>) {
@@ -105,16 +103,12 @@ fn the_own_window_is_seen_and_told_from_a_late_copy() {
     assert!(own.p50 > 0.0 && own.p50 < 100.0, "{own:?}");
     assert_eq!((alone.delay_ms, alone.places.len()), (None, 0), "there is no copy");
 
-    // The window has no manager and stands in the corner; the strip is in its upper part.
-    let part = Rectangle { x: 0, y: 0, width: 960, height: 160 };
-    let mirror = Mirror::start(&display, part, (960, 200), Duration::from_millis(200)).expect("shown");
-    let copied = see(&display, "--count 60 --for 30").expect("seen");
-    mirror.close().expect("mirrored to the end");
+    let copied = known_copy(Duration::from_millis(200), 60).expect("seen");
     let (late, own) = (copied.delay_ms.expect("a copy"), copied.own_ms.expect("the window"));
     assert!(late.n >= 60 && copied.places.len() == 1, "{copied:?}");
-    // The mirror looks each 10 ms, and takes some to draw.
+    // The mirror looks each 10 ms, and takes some to draw, on a busy machine more.
     let over = late.p50 - own.p50;
-    assert!((195.0..240.0).contains(&over), "{copied:?}");
+    assert!((195.0..260.0).contains(&over), "{copied:?}");
 }
 
 #[test]

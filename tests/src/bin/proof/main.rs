@@ -4,6 +4,7 @@
 mod endurance;
 mod lab;
 mod media;
+mod probe;
 mod sound;
 mod table;
 
@@ -23,7 +24,7 @@ const PROOFS: [(&str, Proof); 13] = [
     ("cost", media::cost),
     ("cells", media::cells),
     ("sound", sound::through_devices),
-    ("probe", sound::probe),
+    ("probe", probe::known),
     ("speed", lab::speed),
     ("compare", lab::compare),
     ("attack", endurance::attack),
