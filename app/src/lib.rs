@@ -1,6 +1,10 @@
-//! The window of Visavis: the picture, and the controls over it.
+//! What the program has beside the engine: its window with the picture and the controls over it, and its measuring rigs.
 
+pub mod canvas;
 pub mod input;
+pub mod probe;
+#[cfg(unix)]
+pub mod pulse;
 pub mod screen;
 pub mod ui;
 pub mod window;

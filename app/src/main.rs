@@ -22,9 +22,11 @@ use engine::handle::{Command, Redraw};
 use engine::media::report::Report;
 use engine::proto::target::Target;
 use engine::source::file::FileSource;
-use engine::source::{SourceSpec, VideoSource};
+use engine::source::screen::Screen;
+use engine::source::{SourceSpec, VideoSource, camera};
 use engine::store::known::KnownPeers;
 use engine::world::config::Config;
+use visavis_app::probe;
 use visavis_app::window::{WindowLoop, WindowOptions};
 
 use crate::args::{Arguments, Options, Verb};
@@ -44,6 +46,10 @@ fn main() -> ExitCode {
             bench::run(what, options.seed.unwrap_or(1), options.run_for, options.json, &interrupted)
         }
         Some(Verb::Replay(what)) => replay::run(what, arguments.options.json),
+        Some(Verb::Probe(what)) => {
+            let Options { run_for, json, report, .. } = arguments.options.clone();
+            probe::run(what, &probe::Settings { run_for, json, report }, &interrupted)
+        }
         Some(Verb::Devices) => list_devices(&arguments.options),
         Some(Verb::Call { target, trust_new_key }) => forget_key(&arguments.options, target, *trust_new_key)
             .and_then(|()| talk(&arguments.options, Some(target.clone()), false, true, &interrupted)),
@@ -132,8 +138,11 @@ fn check_input(config: &Config, target: Option<&str>) -> Result<()> {
     if let Some(target) = target {
         target.parse::<Target>().map_err(malformed)?;
     }
-    if let Some(SourceSpec::File(path)) = &config.camera {
-        FileSource::open(path).map_err(malformed)?;
+    match &config.camera {
+        Some(SourceSpec::File(path)) => drop(FileSource::open(path).map_err(malformed)?),
+        Some(SourceSpec::Camera(number)) => camera::find(*number).map_err(malformed)?,
+        Some(SourceSpec::Screen { monitor, .. }) => drop(Screen::open(*monitor).map_err(malformed)?),
+        Some(SourceSpec::TestCard { .. }) | None => {}
     }
     if let MicrophoneSpec::Wav(_) = &config.microphone {
         Microphone::open(&config.microphone, now()).map_err(malformed)?;

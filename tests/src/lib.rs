@@ -2,11 +2,13 @@
 
 pub mod attack;
 pub mod capture;
+pub mod delay;
 pub mod display;
+pub mod mirror;
 pub mod party;
 pub mod ports;
+pub mod probe;
 pub mod process;
-pub mod pulse;
 pub mod skip;
 
 /// What a step of a test gives: a failure is one text for the person who reads the test's output.

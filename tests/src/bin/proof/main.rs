@@ -4,6 +4,7 @@
 mod endurance;
 mod lab;
 mod media;
+mod probe;
 mod replay;
 mod sound;
 mod table;
@@ -17,13 +18,14 @@ use crate::table::Table;
 type Proof = fn(&mut Table) -> Outcome<()>;
 
 /// In the order of what a person asks first.
-const PROOFS: [(&str, Proof); 13] = [
+const PROOFS: [(&str, Proof); 14] = [
     ("call", media::call),
     ("screen", media::screen),
     ("setup", media::setup),
     ("cost", media::cost),
     ("cells", media::cells),
     ("sound", sound::through_devices),
+    ("probe", probe::known),
     ("speed", lab::speed),
     ("compare", lab::compare),
     ("replay", replay::replay),
@@ -35,11 +37,6 @@ const PROOFS: [(&str, Proof); 13] = [
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [verb, mouth, ear, count] = &arguments[..]
-        && verb == sound::HEAR
-    {
-        return sound::hear(mouth, ear, count);
-    }
     if let Some(unknown) = arguments.iter().find(|name| PROOFS.iter().all(|(known, _)| known != name)) {
         let known: Vec<&str> = PROOFS.iter().map(|(name, _)| *name).collect();
         eprintln!("no proof named {unknown}; there are: {}", known.join(", "));

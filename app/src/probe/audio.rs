@@ -1,0 +1,223 @@
+//! The chirp rig: plays chirps on one device and finds them on another.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::Receiver;
+use engine::base::error::{Error, Kind, Result};
+use engine::base::pipe::{PipeReceiver, pipe};
+use engine::base::time::{Duration, Instant, WallTime, now};
+use engine::device::{Loudspeaker, Microphone, MicrophoneSpec, SpeakerSpec};
+use engine::media::chirp::{ChirpFinder, ChirpSource, PERIOD_MICROS, VARIANTS};
+use engine::media::summary::Samples;
+
+/// What to measure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The loudspeaker that chirps are played to.
+    pub out: String,
+    /// The microphone at which they are looked for.
+    pub input: String,
+    /// Ends when so many were heard whole, …
+    pub count: u64,
+    /// … or after this long.
+    pub patience: Duration,
+}
+
+/// What was heard so far.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// From the loudspeaker to the microphone, in milliseconds.
+    pub delays: Samples,
+    /// Chirps that sound like another than the one that was played, because something is missing in them or was added:
+    /// they tell no delay.
+    pub spoilt: u64,
+    /// The newest delay, and whether it is among `delays` already.
+    newest: Option<(f64, bool)>,
+}
+
+/// Plays and listens until the plan is over, or `stop` is told. `progress` is called after each chirp.
+///
+/// # Errors
+/// `Gone` where there is no such device (the text names those there are) or one is lost on the way; `Reopen` and
+/// `Refused` where it cannot be used.
+pub fn measure(plan: &Plan, stop: &Receiver<()>, progress: impl FnMut(&Heard)) -> Result<Heard> {
+    let begun = now();
+    let microphone = Microphone::open(&MicrophoneSpec::Named(plan.input.clone()), begun)?;
+    let over = Arc::new(AtomicBool::new(false));
+    let (player, played) = play_chirps(&plan.out, over.clone())?;
+    let heard = listen(plan, begun, microphone, &player, &played, stop, progress);
+    over.store(true, Ordering::Relaxed);
+    player.join().map_err(|_| Error::new(Kind::Gone, "the player of the chirps panicked"))??;
+    heard
+}
+
+fn listen(
+    plan: &Plan,
+    begun: Instant,
+    mut microphone: Microphone,
+    player: &Player,
+    played: &PipeReceiver<Played>,
+    stop: &Receiver<()>,
+    mut progress: impl FnMut(&Heard),
+) -> Result<Heard> {
+    let mut finder = ChirpFinder::new();
+    let mut recent = VecDeque::with_capacity(RECENT);
+    let (mut sound, mut heard) = (Vec::new(), Heard::default());
+    let steady = begun + UNSTEADY;
+    let is_over = |heard: &Heard| heard.delays.len() >= plan.count || now() >= begun + plan.patience;
+    // A player that ends by itself has lost its device, and says so when it is joined.
+    while !is_over(&heard) && !player.is_finished() && stop.try_recv().is_err() {
+        while let Some(chirp) = played.try_recv() {
+            recent.truncate(RECENT - 1);
+            recent.push_front(chirp);
+        }
+        sound.clear();
+        let first = microphone.take(now(), &mut sound);
+        finder.push(&sound, first, |found| {
+            let is_it = |chirp: &&Played| chirp.variant == found.variant && chirp.at <= found.at + AHEAD;
+            match recent.iter().find(is_it) {
+                Some(chirp) if chirp.at < steady => return,
+                Some(chirp) => heard.take(milliseconds(chirp.at, found.at)),
+                None if found.at < steady => return,
+                None => heard.spoilt += 1,
+            }
+            progress(&heard);
+        });
+        if microphone.lost() {
+            return Err(Error::new(Kind::Gone, format!("the microphone {} was lost", plan.input)));
+        }
+        wait_for_next(microphone.next_due(now()));
+    }
+    heard.conclude();
+    Ok(heard)
+}
+
+/// The first chirps belong to the start: no device's estimate of its own delay is steady yet.
+const UNSTEADY: Duration = Duration::from_secs(3);
+/// Chirps that were played and may still be heard: one of each kind, and the one that comes next.
+const RECENT: usize = VARIANTS as usize + 1;
+/// The two devices' estimates may differ by so much that a chirp is heard before it is played.
+const AHEAD: Duration = Duration::from_millis(50);
+/// Half of the time between two chirps, in milliseconds. A chirp taken for another one is wrong by a whole number of
+/// such times.
+const APART: f64 = PERIOD_MICROS as f64 / 2e3;
+
+impl Heard {
+    /// A delay counts when the chirp before it or the one after it has about the same. What stands alone was taken for
+    /// another chirp than it is.
+    fn take(&mut self, delay: f64) {
+        let before = self.newest.replace((delay, false));
+        match before {
+            Some((before, counted)) if (before - delay).abs() < APART => {
+                if !counted {
+                    self.delays.push(before);
+                }
+                self.delays.push(delay);
+                self.newest = Some((delay, true));
+            }
+            Some((_, false)) => self.spoilt += 1,
+            _ => {}
+        }
+    }
+
+    /// Nothing comes after the newest one.
+    fn conclude(&mut self) {
+        self.spoilt += u64::from(self.newest.take().is_some_and(|(_, counted)| !counted));
+    }
+
+    /// The newest delay that counts, in milliseconds.
+    pub fn newest(&self) -> Option<f64> {
+        self.newest.and_then(|(delay, counted)| counted.then_some(delay))
+    }
+}
+
+/// From `a` to `b`; negative where `b` was before.
+fn milliseconds(a: Instant, b: Instant) -> f64 {
+    (b.saturating_duration_since(a).as_secs_f64() - a.saturating_duration_since(b).as_secs_f64()) * 1e3
+}
+
+/// The device's callbacks wake nobody.
+fn wait_for_next(due: Option<Instant>) {
+    let at = now();
+    std::thread::sleep(due.unwrap_or(at + Duration::from_millis(2)).saturating_duration_since(at));
+}
+
+/// A chirp, and when its first sample leaves the loudspeaker.
+#[derive(Clone, Copy, Debug)]
+struct Played {
+    variant: u8,
+    at: Instant,
+}
+
+type Player = JoinHandle<Result<()>>;
+
+/// Plays chirps without a break and tells when each will be heard, by what the loudspeaker said of the samples it
+/// begins among. So neither a gap in the playing nor the device's clock needs to be made good for.
+fn play_chirps(out: &str, over: Arc<AtomicBool>) -> Result<(Player, PipeReceiver<Played>)> {
+    let out = out.to_owned();
+    // Two a second, and the other side looks every few milliseconds.
+    let (tell, played) = pipe(64);
+    let play = move || {
+        let mut speaker = Loudspeaker::open(&SpeakerSpec::Named(out.clone()), now())?;
+        let mut source = ChirpSource::new(WallTime::of(now()));
+        let schedule = source.clone();
+        let (mut samples, mut pushed) = (Vec::new(), 0u64);
+        let (mut variant, mut begins) = schedule.next_after(0);
+        while !over.load(Ordering::Relaxed) {
+            let wanted = speaker.deficit(now());
+            samples.resize(wanted, 0.0);
+            source.fill(&mut samples);
+            if wanted > 0 {
+                let plays = speaker.push(&samples, now());
+                let end = pushed + wanted as u64;
+                while begins < end {
+                    let at = plays + Duration::from_nanos((begins - pushed) * 1_000_000_000 / 48_000);
+                    // Were the other side gone, `over` would come next.
+                    let _ = tell.try_send(Played { variant, at });
+                    (variant, begins) = schedule.next_after(begins + 1);
+                }
+                pushed = end;
+            }
+            if speaker.lost() {
+                return Err(Error::new(Kind::Gone, format!("the loudspeaker {out} was lost")));
+            }
+            wait_for_next(speaker.next_due(now()));
+        }
+        Ok(())
+    };
+    let player = std::thread::Builder::new().name("chirps".into()).spawn(play);
+    let player = player.map_err(|error| Error::new(Kind::Retry, format!("cannot start the thread chirps: {error}")))?;
+    Ok((player, played))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(delays: &[f64]) -> (u64, u64, Option<f64>) {
+        let mut heard = Heard::default();
+        delays.iter().for_each(|delay| heard.take(*delay));
+        heard.conclude();
+        (heard.delays.len(), heard.spoilt, heard.delays.summary().map(|summary| summary.max))
+    }
+
+    #[test]
+    fn a_chirp_taken_for_another_tells_no_delay() {
+        assert_eq!(heard(&[]), (0, 0, None));
+        assert_eq!(heard(&[100.0, 101.0, 99.0]), (3, 0, Some(101.0)));
+        for spoilt in [[1600.0, 100.0, 101.0], [100.0, 1600.0, 101.0], [100.0, 101.0, 1600.0]] {
+            let (whole, lone, _) = heard(&spoilt);
+            assert_eq!(whole + lone, 3, "{spoilt:?}");
+            assert!(lone >= 1, "{spoilt:?}");
+        }
+        assert_eq!(heard(&[100.0, 101.0, 1600.0, 102.0, 100.0]), (4, 1, Some(102.0)));
+    }
+
+    #[test]
+    fn a_delay_that_grows_and_stays_is_measured() {
+        assert_eq!(heard(&[100.0, 100.0, 900.0, 901.0, 902.0]), (5, 0, Some(902.0)));
+    }
+}
