@@ -4,6 +4,7 @@
 mod endurance;
 mod lab;
 mod media;
+mod rival;
 mod sound;
 mod table;
 
@@ -16,13 +17,14 @@ use crate::table::Table;
 type Proof = fn(&mut Table) -> Outcome<()>;
 
 /// In the order of what a person asks first.
-const PROOFS: [(&str, Proof); 12] = [
+const PROOFS: [(&str, Proof); 13] = [
     ("call", media::call),
     ("screen", media::screen),
     ("setup", media::setup),
     ("cost", media::cost),
     ("cells", media::cells),
     ("sound", sound::through_devices),
+    ("rival", rival::against_chromium),
     ("speed", lab::speed),
     ("compare", lab::compare),
     ("attack", endurance::attack),
