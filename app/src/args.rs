@@ -56,7 +56,7 @@ pub enum Verb {
 
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// Pictures to send: testcard, file:PATH (Y4M or H.264), none
+    /// Pictures to send: camera[:N], screen[:N], testcard, file:PATH (Y4M or H.264), none
     #[arg(long, global = true, value_parser = camera, help_heading = "Media")]
     pub video: Option<Camera>,
     /// Sound to send: default, a device's NAME, file:PATH.wav, chirp, none
@@ -124,9 +124,6 @@ pub enum Camera {
     Source(SourceSpec),
 }
 
-/// The card that stands in for a camera.
-pub const TEST_CARD: SourceSpec = SourceSpec::TestCard { width: 1280, height: 720, frame_rate: 30.0 };
-
 impl Options {
     pub fn base(&self) -> u16 {
         self.base_port.unwrap_or(DEFAULT_BASE)
@@ -138,7 +135,7 @@ impl Options {
         config.camera = match self.video.clone() {
             Some(Camera::None) => None,
             Some(Camera::Source(spec)) => Some(spec),
-            None => Some(TEST_CARD),
+            None => Some(SourceSpec::TEST_CARD),
         };
         config.microphone = self.mic.clone().unwrap_or_default();
         config.speaker = self.speaker.clone().unwrap_or_default();
@@ -157,14 +154,14 @@ impl Options {
 }
 
 fn camera(text: &str) -> Result<Camera, String> {
-    match text {
-        "none" => Ok(Camera::None),
-        "testcard" => Ok(Camera::Source(TEST_CARD)),
-        _ => match text.strip_prefix("file:") {
-            Some(path) => Ok(Camera::Source(SourceSpec::File(readable(path)?))),
-            None => Err(format!("no camera named {text:?}: there are testcard, file:PATH and none")),
-        },
+    if text == "none" {
+        return Ok(Camera::None);
     }
+    let spec: SourceSpec = text.parse().map_err(|error| format!("{error}, or none"))?;
+    if let SourceSpec::File(path) = &spec {
+        readable(&path.to_string_lossy())?;
+    }
+    Ok(Camera::Source(spec))
 }
 
 fn microphone(text: &str) -> Result<MicrophoneSpec, String> {

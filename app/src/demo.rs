@@ -11,10 +11,11 @@ use engine::engine::Running;
 use engine::handle::{Command, Redraw};
 use engine::media::marker::{self, Marker};
 use engine::media::report::Report;
+use engine::source::SourceSpec;
 use engine::world::config::Config;
 use visavis_app::window::{WindowLoop, WindowOptions};
 
-use crate::args::{Options, TEST_CARD};
+use crate::args::Options;
 use crate::headless::{self, Plan};
 use crate::report;
 
@@ -89,7 +90,7 @@ pub fn run(options: &Options, interrupted: &Receiver<()>) -> Result<bool> {
 /// One party with test card and speech. A port that is taken is passed over: nobody has to know it.
 fn party(name: &str, options: &Options, folder: &Path, base: u16, speech: &Path, redraw: &Redraw) -> Result<Running> {
     let mut config = Config::new(name, folder.join(name), base);
-    config.camera = Some(TEST_CARD);
+    config.camera = Some(SourceSpec::TEST_CARD);
     config.microphone = options.mic.clone().unwrap_or_else(|| MicrophoneSpec::Wav(speech.to_owned()));
     config.find_chirps = config.microphone == MicrophoneSpec::Chirp;
     // Both parties sit on one machine: played aloud, each would hear itself.

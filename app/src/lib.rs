@@ -1,5 +1,6 @@
 //! What the program has beside the engine: its window with the picture and the controls over it, and its measuring rigs.
 
+pub mod canvas;
 pub mod input;
 pub mod probe;
 #[cfg(unix)]

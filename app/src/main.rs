@@ -22,7 +22,8 @@ use engine::handle::{Command, Redraw};
 use engine::media::report::Report;
 use engine::proto::target::Target;
 use engine::source::file::FileSource;
-use engine::source::{SourceSpec, VideoSource};
+use engine::source::screen::Screen;
+use engine::source::{SourceSpec, VideoSource, camera};
 use engine::store::known::KnownPeers;
 use engine::world::config::Config;
 use visavis_app::probe;
@@ -134,8 +135,11 @@ fn check_input(config: &Config, target: Option<&str>) -> Result<()> {
     if let Some(target) = target {
         target.parse::<Target>().map_err(malformed)?;
     }
-    if let Some(SourceSpec::File(path)) = &config.camera {
-        FileSource::open(path).map_err(malformed)?;
+    match &config.camera {
+        Some(SourceSpec::File(path)) => drop(FileSource::open(path).map_err(malformed)?),
+        Some(SourceSpec::Camera(number)) => camera::find(*number).map_err(malformed)?,
+        Some(SourceSpec::Screen { monitor, .. }) => drop(Screen::open(*monitor).map_err(malformed)?),
+        Some(SourceSpec::TestCard { .. }) | None => {}
     }
     if let MicrophoneSpec::Wav(_) = &config.microphone {
         Microphone::open(&config.microphone, now()).map_err(malformed)?;

@@ -3,32 +3,28 @@
 use std::sync::Arc;
 
 use egui::{Rect as UiRect, ViewportId, pos2, vec2};
-use engine::base::error::{Error, Kind, Result};
+use engine::base::error::Result;
 use engine::base::time::{Instant, now};
 use engine::handle::Command;
 use engine::layout::grid::{Rect, Spacing};
 use engine::layout::snapshot::ViewSnapshot;
 use engine::render::draw::{Counters, Drawn, Renderer, View};
-use engine::render::gpu::{GpuContext, instance};
 use engine::render::offscreen::Readback;
 use winit::event_loop::OwnedDisplayHandle;
 use winit::window::Window;
 
+use crate::canvas::Canvas;
 use crate::input;
 use crate::ui::tiles::TilePlace;
 use crate::ui::{self, UiState, theme};
 
 /// A window one can draw to.
 pub struct Screen {
-    window: Arc<Window>,
-    surface: wgpu::Surface<'static>,
-    config: wgpu::SurfaceConfiguration,
-    gpu: GpuContext,
+    canvas: Canvas,
     renderer: Renderer,
     painter: egui_wgpu::Renderer,
     input: egui_winit::State,
     readback: Readback,
-    readable: bool,
 }
 
 /// What became of one frame.
@@ -56,64 +52,31 @@ impl Screen {
     /// # Errors
     /// `Refused` where there is no graphics device for this window; the text says what to install.
     pub fn new(window: Arc<Window>, display: OwnedDisplayHandle, context: egui::Context) -> Result<Self> {
-        let instance = instance(Some(Box::new(display)));
-        let surface = instance
-            .create_surface(window.clone())
-            .map_err(|error| Error::new(Kind::Refused, format!("the window cannot be drawn to: {error}")))?;
-        let gpu = GpuContext::open(instance, Some(&surface))?;
-        let capabilities = surface.get_capabilities(&gpu.adapter);
-        // Pictures and egui's colours are gamma-coded already: an sRGB target would code them twice.
-        let format = capabilities.formats.iter().find(|format| !format.is_srgb()).or(capabilities.formats.first());
-        let format = *format.ok_or_else(|| Error::new(Kind::Refused, "the window offers no pixel format"))?;
-        // The newest picture at the next refresh, else at once (torn), else in a queue of one.
-        let modes = [wgpu::PresentMode::Mailbox, wgpu::PresentMode::Immediate];
-        let mode = modes.into_iter().find(|mode| capabilities.present_modes.contains(mode));
-        let readable = capabilities.usages.contains(wgpu::TextureUsages::COPY_SRC);
-        let copy = if readable { wgpu::TextureUsages::COPY_SRC } else { wgpu::TextureUsages::empty() };
-        let size = window.inner_size();
-        let config = wgpu::SurfaceConfiguration {
-            usage: wgpu::TextureUsages::RENDER_ATTACHMENT | copy,
-            format,
-            color_space: wgpu::SurfaceColorSpace::Auto,
-            width: size.width.max(1),
-            height: size.height.max(1),
-            present_mode: mode.unwrap_or(wgpu::PresentMode::Fifo),
-            desired_maximum_frame_latency: 1,
-            alpha_mode: wgpu::CompositeAlphaMode::Auto,
-            view_formats: Vec::new(),
-        };
-        surface.configure(&gpu.device, &config);
-        tracing::info!(?config.present_mode, ?config.format, "window");
+        let canvas = Canvas::new(window.clone(), display)?;
+        let gpu = canvas.gpu();
         let side = gpu.device.limits().max_texture_dimension_2d as usize;
         let scale = window.scale_factor() as f32;
         let input = egui_winit::State::new(context, ViewportId::ROOT, &window, Some(scale), window.theme(), Some(side));
         Ok(Self {
-            renderer: Renderer::new(&gpu.device, &gpu.queue, config.format),
-            painter: egui_wgpu::Renderer::new(&gpu.device, config.format, Default::default()),
-            window,
-            surface,
-            config,
-            gpu,
+            renderer: Renderer::new(&gpu.device, &gpu.queue, canvas.format()),
+            painter: egui_wgpu::Renderer::new(&gpu.device, canvas.format(), Default::default()),
+            canvas,
             input,
             readback: Readback::default(),
-            readable,
         })
     }
 
     /// Hands an event to egui; true when the window should be drawn again.
     pub fn handle_event(&mut self, event: &winit::event::WindowEvent) -> bool {
-        self.input.on_window_event(&self.window, event).repaint
+        self.input.on_window_event(self.canvas.window(), event).repaint
     }
 
     pub fn resize(&mut self, width: u32, height: u32) {
-        if width > 0 && height > 0 {
-            (self.config.width, self.config.height) = (width, height);
-            self.surface.configure(&self.gpu.device, &self.config);
-        }
+        self.canvas.resize(width, height);
     }
 
     pub fn window(&self) -> &Window {
-        &self.window
+        self.canvas.window()
     }
 
     pub fn counters(&self) -> Counters {
@@ -125,22 +88,22 @@ impl Screen {
     /// # Errors
     /// `Reopen` when the graphics device is lost.
     pub fn draw(&mut self, snapshot: &ViewSnapshot, state: &mut UiState, read: Read) -> Result<Option<Frame>> {
-        let Some(texture) = self.acquire() else { return Ok(None) };
+        let Some(texture) = self.canvas.acquire() else { return Ok(None) };
         let target = texture.texture.create_view(&Default::default());
         let context = self.input.egui_ctx().clone();
-        let scale = egui_winit::pixels_per_point(&context, &self.window);
-        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        let scale = egui_winit::pixels_per_point(&context, self.canvas.window());
+        let mut encoder = self.canvas.gpu().device.create_command_encoder(&Default::default());
         let view = self.view(&context, scale);
         let tiles = if UiState::shows_tiles(&snapshot.phase) { snapshot.tiles.as_slice() } else { &[] };
         let drawn = self.renderer.draw(&mut encoder, &target, tiles, &view).to_vec();
         let places: Vec<TilePlace> = drawn.iter().map(|tile| in_points(tile, scale)).collect();
 
         let mut commands = Vec::new();
-        let output = context.run_ui(self.input.take_egui_input(&self.window), |ui| {
+        let output = context.run_ui(self.input.take_egui_input(self.canvas.window()), |ui| {
             commands.extend(input::shortcuts(ui, snapshot, state));
             commands.extend(ui::draw(ui, snapshot, &places, state, now()));
         });
-        self.input.handle_platform_output(&self.window, output.platform_output);
+        self.input.handle_platform_output(self.canvas.window(), output.platform_output);
         let buffers = self.paint(
             &mut encoder,
             &target,
@@ -150,11 +113,10 @@ impl Screen {
         );
         let region = self.region(read, &drawn);
         if let Some(region) = region {
-            self.readback.copy(&self.gpu.device, &mut encoder, &texture.texture, region)?;
+            self.readback.copy(&self.canvas.gpu().device, &mut encoder, &texture.texture, region)?;
         }
-        let submission = self.gpu.queue.submit(buffers.into_iter().chain([encoder.finish()]));
-        self.window.pre_present_notify();
-        self.gpu.queue.present(texture);
+        let submission = self.canvas.gpu().queue.submit(buffers.into_iter().chain([encoder.finish()]));
+        self.canvas.present(texture);
         let at = now();
         let pixels = region.map(|region| self.take_pixels(region, submission)).transpose()?;
         let repaint_after =
@@ -162,28 +124,14 @@ impl Screen {
         Ok(Some(Frame { commands, at, drawn, repaint_after, pixels }))
     }
 
-    fn acquire(&mut self) -> Option<wgpu::SurfaceTexture> {
-        match self.surface.get_current_texture() {
-            wgpu::CurrentSurfaceTexture::Success(texture) | wgpu::CurrentSurfaceTexture::Suboptimal(texture) => {
-                Some(texture)
-            }
-            wgpu::CurrentSurfaceTexture::Outdated | wgpu::CurrentSurfaceTexture::Lost => {
-                self.surface.configure(&self.gpu.device, &self.config);
-                self.window.request_redraw();
-                None
-            }
-            // Hidden or busy: the next snapshot or event asks again.
-            _ => None,
-        }
-    }
-
     fn view(&self, context: &egui::Context, scale: f32) -> View {
         let colours = theme::palette(context.theme() == egui::Theme::Dark);
-        let size = vec2(self.config.width as f32, self.config.height as f32);
+        let (width, height) = self.canvas.size();
+        let size = vec2(width as f32, height as f32);
         let area = ui::video_area(UiRect::from_min_size(pos2(0.0, 0.0), size / scale));
         View {
-            width: self.config.width,
-            height: self.config.height,
+            width,
+            height,
             area: Rect::new(area.left() * scale, area.top() * scale, area.width() * scale, area.height() * scale),
             spacing: Spacing::rounded(scale),
             background: rgb(colours.background),
@@ -199,16 +147,13 @@ impl Screen {
         mut textures: egui::TexturesDelta,
         scale: f32,
     ) -> Vec<wgpu::CommandBuffer> {
-        let (device, queue) = (&self.gpu.device, &self.gpu.queue);
+        let (device, queue) = (&self.canvas.gpu().device, &self.canvas.gpu().queue);
         for (id, deltas) in textures.set.drain() {
             for delta in &deltas {
                 self.painter.update_texture(device, queue, id, delta);
             }
         }
-        let size = egui_wgpu::ScreenDescriptor {
-            size_in_pixels: [self.config.width, self.config.height],
-            pixels_per_point: scale,
-        };
+        let size = egui_wgpu::ScreenDescriptor { size_in_pixels: self.canvas.size().into(), pixels_per_point: scale };
         let buffers = self.painter.update_buffers(device, queue, encoder, shapes, &size);
         let pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
             label: Some("controls"),
@@ -228,12 +173,15 @@ impl Screen {
     }
 
     fn region(&self, read: Read, drawn: &[Drawn]) -> Option<[u32; 4]> {
-        if !self.readable {
+        if !self.canvas.is_readable() {
             return None;
         }
         match read {
             Read::Nothing => None,
-            Read::Everything => Some([0, 0, self.config.width, self.config.height]),
+            Read::Everything => {
+                let (width, height) = self.canvas.size();
+                Some([0, 0, width, height])
+            }
             Read::Strip(share) => {
                 let tile = drawn.iter().find(|tile| tile.new && !tile.placed.above)?;
                 let picture = tile.picture?;
@@ -246,8 +194,8 @@ impl Screen {
 
     fn take_pixels(&mut self, region: [u32; 4], submission: wgpu::SubmissionIndex) -> Result<([u32; 4], Vec<u8>)> {
         let mut pixels = Vec::new();
-        self.readback.take(&self.gpu.device, submission, &mut pixels)?;
-        if matches!(self.config.format, wgpu::TextureFormat::Bgra8Unorm | wgpu::TextureFormat::Bgra8UnormSrgb) {
+        self.readback.take(&self.canvas.gpu().device, submission, &mut pixels)?;
+        if matches!(self.canvas.format(), wgpu::TextureFormat::Bgra8Unorm | wgpu::TextureFormat::Bgra8UnormSrgb) {
             pixels.as_chunks_mut::<4>().0.iter_mut().for_each(|pixel| pixel.swap(0, 2));
         }
         Ok((region, pixels))

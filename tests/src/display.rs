@@ -30,6 +30,14 @@ impl Display {
     /// # Errors
     /// There is no Xvfb, or it does not start.
     pub fn start(width: u32, height: u32) -> Outcome<Self> {
+        Self::start_with(width, height, &[])
+    }
+
+    /// The same with more arguments for Xvfb.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(width: u32, height: u32, more: &[&str]) -> Outcome<Self> {
         let failed = |error: std::io::Error| format!("Xvfb: {error}");
         let (number, told) = std::io::pipe().map_err(failed)?;
         // It takes the first free number and writes it to this file, once it can be used.
@@ -39,6 +47,7 @@ impl Display {
         let mut child = Command::new("Xvfb")
             .args(["-displayfd", &told.as_raw_fd().to_string(), "-screen", "0", &format!("{width}x{height}x24")])
             .args(["-nolisten", "tcp"])
+            .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -59,6 +68,18 @@ impl Display {
     /// What `DISPLAY` has to be for a program to show itself here.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What a process needs in its environment to show itself here, and nowhere else.
+    pub fn env(&self) -> Vec<(String, String)> {
+        let pair = |key: &str, value: String| (key.to_owned(), value);
+        // A graphics driver looks there for a Wayland display, and complains on the terminal where the folder has no name.
+        let folder = std::env::temp_dir().display().to_string();
+        vec![
+            pair("DISPLAY", self.name.clone()),
+            pair("WAYLAND_DISPLAY", String::new()),
+            pair("XDG_RUNTIME_DIR", folder),
+        ]
     }
 
     /// What is on the display now.

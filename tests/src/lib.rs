@@ -2,7 +2,9 @@
 
 pub mod attack;
 pub mod capture;
+pub mod delay;
 pub mod display;
+pub mod mirror;
 pub mod party;
 pub mod ports;
 pub mod probe;

@@ -1,11 +1,17 @@
 //! The probe as its user starts it, in the environment of a private sound server.
 
 use std::process::{Command, Output};
+use std::time::Duration;
 
-use visavis_app::probe::AudioReport;
+use engine::media::summary::Summary;
+use visavis_app::probe::{AudioReport, VideoReport};
 use visavis_app::pulse::Pulse;
+use x11rb::protocol::xproto::Rectangle;
 
 use crate::Outcome;
+use crate::delay::DelayLine;
+use crate::display::Display;
+use crate::mirror::Mirror;
 use crate::party::program;
 
 /// `visavis probe ARGS`, run to its end.
@@ -28,4 +34,78 @@ pub fn hear(pulse: &Pulse, out: &str, input: &str, count: u64) -> Outcome<AudioR
         return Err(format!("from {out} to {input}: {}", String::from_utf8_lossy(&run.stderr).trim()));
     }
     serde_json::from_slice(&run.stdout).map_err(|error| format!("the probe's JSON: {error}"))
+}
+
+/// What a probe on `display` sees of the screen.
+///
+/// # Errors
+/// It saw nothing, or cannot run: the text has what it said.
+pub fn see(display: &Display, args: &str) -> Outcome<VideoReport> {
+    let run = probe(&format!("video --source screen {args} --json"), &display.env())?;
+    if !run.status.success() {
+        return Err(format!("on {}: {}", display.name(), String::from_utf8_lossy(&run.stderr).trim()));
+    }
+    serde_json::from_slice(&run.stdout).map_err(|error| format!("the probe's JSON: {error}"))
+}
+
+/// A known delay as a probe measures it.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// The loop by itself, before and after.
+    pub bare: [Summary; 2],
+    /// With the known delay in it.
+    pub delayed: Summary,
+}
+
+impl Known {
+    /// The known delay as measured, in milliseconds.
+    pub fn measured(&self) -> f64 {
+        self.delayed.p50 - (self.bare[0].p50 + self.bare[1].p50) / 2.0
+    }
+
+    /// How much the loop itself has changed meanwhile, in milliseconds.
+    pub fn drift(&self) -> f64 {
+        self.bare[1].p50 - self.bare[0].p50
+    }
+}
+
+/// A loop between two null sinks, measured by itself, `ms` later, and by itself again, `count` chirps each. A loop that
+/// is another one afterwards has run dry on a busy machine: its delay was not known, and it is measured anew.
+///
+/// # Errors
+/// A part of it cannot be started, no chirp was heard, or the loop never kept still.
+pub fn known_loop(ms: u32, count: u64) -> Outcome<Known> {
+    const TRIES: usize = 3;
+    /// A player that runs dry is later by a block of its recorder at least.
+    const STILL: f64 = 2.0;
+    let pulse = Pulse::start().map_err(|error| error.to_string())?;
+    let mut drifts = Vec::new();
+    for _ in 0..TRIES {
+        let line = DelayLine::start(&pulse, "microphone", "ear")?;
+        let measure = |ms: u32| {
+            line.set(ms)?;
+            hear(&pulse, "mouth", "listen", count)?.delay_ms.ok_or_else(|| "no chirp was heard".to_owned())
+        };
+        let (before, delayed, after) = (measure(0)?, measure(ms)?, measure(0)?);
+        let known = Known { bare: [before, after], delayed };
+        if known.drift().abs() <= STILL {
+            return Ok(known);
+        }
+        drifts.push(format!("{:.1} ms", known.drift()));
+    }
+    Err(format!("the loop does not keep still: {}", drifts.join(", ")))
+}
+
+/// What the probe sees of its own window, shown again `late` by a mirror beside it, until `count` markers were seen there.
+///
+/// # Errors
+/// There is no Xvfb, the mirror cannot be shown, or nothing was seen.
+pub fn known_copy(late: Duration, count: u64) -> Outcome<VideoReport> {
+    let display = Display::start(1920, 600)?;
+    // Without a window manager the window stands in the corner; the strip is in its upper part.
+    let part = Rectangle { x: 0, y: 0, width: 960, height: 160 };
+    let mirror = Mirror::start(&display, part, (960, 200), late)?;
+    let seen = see(&display, &format!("--count {count} --for 60"))?;
+    mirror.close()?;
+    Ok(seen)
 }

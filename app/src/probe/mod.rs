@@ -1,7 +1,10 @@
 //! `visavis probe`: measures any other program from outside, by what it does to sound and to pictures.
 
 pub mod audio;
+mod places;
 mod report;
+pub mod video;
+mod window;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -11,15 +14,19 @@ use clap::{Args, Subcommand};
 use crossbeam_channel::Receiver;
 use engine::base::error::{Error, Kind};
 use engine::base::time::Duration;
+use engine::source::SourceSpec;
 use serde::Serialize;
 
-pub use report::{AudioReport, VERSION};
+pub use places::{Place, Seen};
+pub use report::{AudioReport, PlaceReport, VERSION, VideoReport};
 
 /// What to measure.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Probe {
     /// How long sound takes: plays chirps on one device and finds them on another
     Audio(AudioProbe),
+    /// How long pictures take: shows markers in a window and finds them in what a source sees
+    Video(VideoProbe),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -30,8 +37,18 @@ pub struct AudioProbe {
     /// The microphone to find them on: the one that hears what the program under test plays
     #[arg(long = "in", value_name = "NAME")]
     pub input: String,
-    /// Chirps to hear, two a second
+    /// Chirps to hear; two a second are played
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub count: u64,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct VideoProbe {
+    /// What sees the markers: screen[:N] or camera[:N]
+    #[arg(long, value_name = "SOURCE")]
+    pub source: SourceSpec,
+    /// Markers to see outside of the own window
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub count: u64,
 }
 
@@ -58,8 +75,12 @@ pub fn run(probe: &Probe, settings: &Settings, stop: &Receiver<()>) -> Result<bo
     }
     match probe {
         Probe::Audio(probe) => hear(probe, settings, stop),
+        Probe::Video(probe) => see(probe, settings, stop),
     }
 }
+
+/// Time to arrange the program under test beside the probe's window.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn hear(probe: &AudioProbe, settings: &Settings, stop: &Receiver<()>) -> Result<bool> {
     // Two a second, the start, and some that a busy machine spoils.
@@ -74,13 +95,33 @@ fn hear(probe: &AudioProbe, settings: &Settings, stop: &Receiver<()>) -> Result<
     let heard = heard.map_err(named_wrongly)?;
     let report = AudioReport::new(&plan, &heard);
     conclude(&report, &report.table(), settings)?;
-    match report.nothing(patience) {
-        None => Ok(true),
-        Some(why) => {
-            eprintln!("{why}");
-            Ok(false)
-        }
+    Ok(say_why(report.nothing(patience)))
+}
+
+fn see(probe: &VideoProbe, settings: &Settings, stop: &Receiver<()>) -> Result<bool> {
+    let patience = settings.run_for.unwrap_or(PATIENCE);
+    let plan = video::Plan { source: probe.source.clone(), count: probe.count, patience };
+    let mut progress = Progress::new();
+    let seen = video::measure(&plan, stop, |seen| {
+        let own = if seen.most() == 0 && seen.own().is_some() { ", the own window alone so far" } else { "" };
+        progress.say(&format!("{} of {} markers in {} pictures{own}", seen.most(), plan.count, seen.pictures));
+    });
+    drop(progress);
+    let seen = seen.map_err(named_wrongly)?;
+    let report = VideoReport::new(&plan.source, &seen);
+    conclude(&report, &report.table(), settings)?;
+    if let (None, Some(_)) = (&report.delay_ms, &report.own_ms) {
+        eprintln!("the marker was seen in the probe's own window only: no other program shows it on {}", report.source);
     }
+    Ok(say_why(report.nothing(patience)))
+}
+
+/// True where there is nothing to say.
+fn say_why(nothing: Option<String>) -> bool {
+    if let Some(why) = &nothing {
+        eprintln!("{why}");
+    }
+    nothing.is_none()
 }
 
 fn conclude(report: &impl Serialize, table: &str, settings: &Settings) -> Result<()> {

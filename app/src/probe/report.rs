@@ -4,9 +4,11 @@ use std::fmt::Write;
 
 use engine::base::time::Duration;
 use engine::media::summary::Summary;
+use engine::source::SourceSpec;
 use serde::{Deserialize, Serialize};
 
 use super::audio::{Heard, Plan};
+use super::places::{Place, Seen};
 
 /// The form of the JSON.
 pub const VERSION: u32 = 1;
@@ -43,9 +45,7 @@ impl AudioReport {
 
     /// The table that a person reads.
     pub fn table(&self) -> String {
-        let mut out = table("chirps", self.delay_ms.as_ref());
-        let _ = writeln!(out, "  {:<10}{:>6}", "spoilt", self.spoilt);
-        out
+        table(&[("chirps", self.delay_ms)], &[("spoilt", self.spoilt)])
     }
 
     /// Why there is no figure, in one line with what to check; `None` where there is one.
@@ -68,16 +68,94 @@ impl AudioReport {
     }
 }
 
-/// One row of figures, headed.
-fn table(name: &str, delays: Option<&Summary>) -> String {
-    let mut out = format!("  {:<10}{:>6}{:>10}{:>10}{:>10}{:>10}\n", "", "n", "p50", "p95", "p99", "max");
-    let _ = match delays {
-        Some(delays) => {
-            let Summary { n, p50, p95, p99, max } = delays;
-            writeln!(out, "  {name:<10}{n:>6}{p50:>10.2}{p95:>10.2}{p99:>10.2}{max:>10.2} ms")
+/// `visavis probe video --json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VideoReport {
+    pub version: u32,
+    /// `video`.
+    pub kind: String,
+    pub source: String,
+    /// At the latest place outside of the probe's own window; `None` where no marker was seen there.
+    pub delay_ms: Option<Summary>,
+    /// In the probe's own window, where the source is a screen: what drawing, the display and the capture take.
+    pub own_ms: Option<Summary>,
+    /// Pictures of the source that were looked at.
+    pub pictures: u64,
+    /// Different markers that were seen, wherever.
+    pub distinct: u64,
+    /// All places outside of the own window, the latest first.
+    pub places: Vec<PlaceReport>,
+}
+
+/// One place: where the marker's strip was last, in pixels of the source's picture, and how late markers were there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlaceReport {
+    pub x: u32,
+    pub y: u32,
+    pub width: u32,
+    pub delay_ms: Option<Summary>,
+}
+
+impl PlaceReport {
+    fn new(place: &Place) -> Self {
+        let [x, y, width] = [place.area.x, place.area.y, place.area.width].map(|number| number.round() as u32);
+        Self { x, y, width, delay_ms: place.delays.summary() }
+    }
+}
+
+impl VideoReport {
+    pub fn new(source: &SourceSpec, seen: &Seen) -> Self {
+        let places: Vec<PlaceReport> = seen.others().into_iter().map(PlaceReport::new).collect();
+        Self {
+            version: VERSION,
+            kind: "video".into(),
+            source: source.to_string(),
+            delay_ms: places.first().and_then(|place| place.delay_ms),
+            own_ms: seen.own().and_then(|own| own.delays.summary()),
+            pictures: seen.pictures,
+            distinct: seen.distinct(),
+            places,
         }
-        None => writeln!(out, "  {name:<10}{:>6}{:>10}{:>10}{:>10}{:>10}", 0, "–", "–", "–", "–"),
-    };
+    }
+
+    /// The table that a person reads.
+    pub fn table(&self) -> String {
+        let names: Vec<String> = self.places.iter().map(|place| format!("at {},{}", place.x, place.y)).collect();
+        let mut rows = vec![("markers", self.delay_ms)];
+        rows.extend(self.own_ms.map(|own| ("own window", Some(own))));
+        if self.places.len() > 1 {
+            rows.extend(names.iter().map(String::as_str).zip(self.places.iter().map(|place| place.delay_ms)));
+        }
+        table(&rows, &[("pictures", self.pictures), ("distinct", self.distinct)])
+    }
+
+    /// Why there is no figure at all, in one line with what to check; `None` where there is one.
+    pub(super) fn nothing(&self, patience: Duration) -> Option<String> {
+        let Self { source, pictures, .. } = self;
+        (self.delay_ms.is_none() && self.own_ms.is_none()).then(|| {
+            format!(
+                "no marker of the probe was seen in {pictures} pictures of {source} within {:.0} s: check that its window, \
+                 or the program that shows it, can be seen there uncovered, upright and at least 160 pixels wide",
+                patience.as_secs_f64()
+            )
+        })
+    }
+}
+
+/// Rows of figures, headed, and counts below.
+fn table(rows: &[(&str, Option<Summary>)], counts: &[(&str, u64)]) -> String {
+    let mut out = format!("  {:<12}{:>6}{:>10}{:>10}{:>10}{:>10}\n", "", "n", "p50", "p95", "p99", "max");
+    for (name, delays) in rows {
+        let _ = match delays {
+            Some(Summary { n, p50, p95, p99, max }) => {
+                writeln!(out, "  {name:<12}{n:>6}{p50:>10.2}{p95:>10.2}{p99:>10.2}{max:>10.2} ms")
+            }
+            None => writeln!(out, "  {name:<12}{:>6}{:>10}{:>10}{:>10}{:>10}", 0, "–", "–", "–", "–"),
+        };
+    }
+    for (name, count) in counts {
+        let _ = writeln!(out, "  {name:<12}{count:>6}");
+    }
     out
 }
 

@@ -1,9 +1,11 @@
-//! Cameras, cards and files: one folder and one enum arm each, each on a named thread that keeps its own pace.
+//! Cameras, screens, cards and files: one folder and one enum arm each, each on a named thread that keeps its own pace.
 
+pub mod camera;
 pub mod file;
+pub mod screen;
+mod spec;
 pub mod testcard;
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -12,21 +14,11 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::{Latest, PipeReceiver, PipeSender, Wake, pipe};
 use crate::base::time::{Duration, Instant, now};
 use crate::media::video::CapturedPicture;
+use camera::Camera;
 use file::FileSource;
+use screen::{Region, Screen};
+pub use spec::SourceSpec;
 use testcard::TestCard;
-
-/// What to open.
-#[derive(Clone, Debug, PartialEq)]
-pub enum SourceSpec {
-    TestCard {
-        width: u32,
-        height: u32,
-        /// Pictures per second.
-        frame_rate: f32,
-    },
-    /// A Y4M file at its own rate, or a raw H.264 file at 30 pictures per second, over and over.
-    File(PathBuf),
-}
 
 /// A source of pictures, on its own thread or asked in virtual time. Dropping it ends and joins the thread.
 #[derive(Debug)]
@@ -34,6 +26,7 @@ pub struct VideoSource {
     running: Running,
     size: (u32, u32),
     frame_rate: f32,
+    region: Option<Region>,
 }
 
 #[derive(Debug)]
@@ -64,32 +57,62 @@ struct Shared {
 enum Feed {
     TestCard(Box<TestCard>),
     File(Box<FileSource>),
+    Screen(Box<Screen>),
+    Camera(Box<Camera>),
 }
 
 impl Feed {
-    /// The feed, its size and its rate, which is the file's where there is one.
-    fn open(spec: SourceSpec) -> Result<(Self, (u32, u32), f32)> {
-        let (feed, size, frame_rate) = match spec {
+    /// The feed and its rate, which is the file's or the camera's where there is one.
+    fn open(spec: SourceSpec) -> Result<(Self, f32)> {
+        let (feed, frame_rate) = match spec {
             SourceSpec::TestCard { width, height, frame_rate } => {
-                let card = TestCard::new(width, height, frame_rate);
-                let size = card.size();
-                (Self::TestCard(Box::new(card)), size, frame_rate)
+                (Self::TestCard(Box::new(TestCard::new(width, height, frame_rate))), frame_rate)
             }
             SourceSpec::File(path) => {
                 let file = FileSource::open(&path)?;
-                let (size, frame_rate) = (file.size(), file.frame_rate());
-                (Self::File(Box::new(file)), size, frame_rate)
+                let frame_rate = file.frame_rate();
+                (Self::File(Box::new(file)), frame_rate)
+            }
+            SourceSpec::Screen { monitor, frame_rate } => (Self::Screen(Box::new(Screen::open(monitor)?)), frame_rate),
+            SourceSpec::Camera(number) => {
+                let camera = Camera::open(number)?;
+                let frame_rate = camera.frame_rate();
+                (Self::Camera(Box::new(camera)), frame_rate)
             }
         };
         // A rate outside of this is a broken file or a slip of the hand, and would spin or never draw.
-        Ok((feed, size, frame_rate.clamp(1.0, 120.0)))
+        Ok((feed, frame_rate.clamp(1.0, 120.0)))
     }
 
     fn capture(&mut self, at: Instant) -> Result<CapturedPicture> {
         match self {
             Self::TestCard(card) => Ok(card.draw(at)),
             Self::File(file) => file.next(at),
+            Self::Screen(screen) => screen.capture(at),
+            Self::Camera(camera) => camera.capture(at),
         }
+    }
+
+    fn size(&self) -> (u32, u32) {
+        match self {
+            Self::TestCard(card) => card.size(),
+            Self::File(file) => file.size(),
+            Self::Screen(screen) => screen.size(),
+            Self::Camera(camera) => camera.size(),
+        }
+    }
+
+    fn region(&self) -> Option<Region> {
+        match self {
+            Self::Screen(screen) => Some(screen.region()),
+            _ => None,
+        }
+    }
+
+    /// A camera has a clock of its own: capturing waits for its next picture. Waiting before that as well would let a
+    /// picture grow old.
+    const fn keeps_own_pace(&self) -> bool {
+        matches!(self, Self::Camera(_))
     }
 }
 
@@ -97,32 +120,41 @@ impl VideoSource {
     /// Opens the source and starts its thread; `wake` is called after each picture.
     ///
     /// # Errors
-    /// The file cannot be opened (`Kind::Gone`) or read (`Kind::Malformed`), in one line for a person.
+    /// There is no such file, screen or camera (`Kind::Gone`), the file cannot be read (`Kind::Malformed`), the camera is
+    /// taken (`Kind::Reopen`), this system has none (`Kind::Refused`), in one line for a person.
     pub fn spawn(spec: SourceSpec, wake: Wake) -> Result<Self> {
-        let (feed, size, frame_rate) = Feed::open(spec)?;
+        let (feed, frame_rate) = Feed::open(spec)?;
+        let (size, region) = (feed.size(), feed.region());
         let shared = Arc::new(Shared::default());
         let (stop, stopped) = pipe::<()>(1);
-        let (ours, pace) = (shared.clone(), Pace { start: now(), frame_rate, number: 0 });
+        let (ours, pace) = (shared.clone(), Pace::new(&feed, now(), frame_rate));
         let thread = std::thread::Builder::new()
             .name("video-source".to_owned())
             .spawn(move || run(feed, pace, &ours, &stopped, &wake))
             .map_err(|error| Error::new(Kind::Retry, format!("cannot start the thread video-source: {error}")))?;
-        Ok(Self { running: Running::Thread { shared, stop: Some(stop), thread: Some(thread) }, size, frame_rate })
+        let running = Running::Thread { shared, stop: Some(stop), thread: Some(thread) };
+        Ok(Self { running, size, frame_rate, region })
     }
 
-    /// The same without a thread: [`Self::take`] captures what is due.
+    /// The same without a thread: [`Self::take`] captures what is due, and waits for a camera.
     ///
     /// # Errors
     /// As [`Self::spawn`].
     pub fn inline(spec: SourceSpec, now: Instant) -> Result<Self> {
-        let (feed, size, frame_rate) = Feed::open(spec)?;
-        let pace = Pace { start: now, frame_rate, number: 0 };
-        Ok(Self { running: Running::Inline { feed, pace, captured: 0, failure: None }, size, frame_rate })
+        let (feed, frame_rate) = Feed::open(spec)?;
+        let (size, region) = (feed.size(), feed.region());
+        let pace = Pace::new(&feed, now, frame_rate);
+        Ok(Self { running: Running::Inline { feed, pace, captured: 0, failure: None }, size, frame_rate, region })
     }
 
     /// The names of the sources there are, as a person gives them.
     pub fn list() -> Vec<String> {
-        vec!["testcard".to_owned()]
+        let cameras = camera::list().into_iter().map(SourceSpec::Camera);
+        let screen = SourceSpec::Screen { monitor: None, frame_rate: 0.0 };
+        // A display that is named and does not answer is said when it is asked for.
+        let has_screen = cfg!(target_os = "linux") && std::env::var_os("DISPLAY").is_some_and(|name| !name.is_empty());
+        let specs = cameras.chain(has_screen.then_some(screen)).chain([SourceSpec::TEST_CARD]);
+        specs.map(|spec| spec.to_string()).collect()
     }
 
     /// The newest picture that was not taken yet.
@@ -172,6 +204,11 @@ impl VideoSource {
     pub const fn frame_rate(&self) -> f32 {
         self.frame_rate
     }
+
+    /// The part of the desktop that a screen's pictures show; `None` for other sources.
+    pub const fn region(&self) -> Option<Region> {
+        self.region
+    }
 }
 
 impl Drop for VideoSource {
@@ -189,17 +226,25 @@ impl Drop for VideoSource {
 #[derive(Clone, Copy, Debug)]
 struct Pace {
     start: Instant,
+    /// Infinite for a source that keeps a pace of its own: it is always due.
     frame_rate: f32,
     number: u64,
 }
 
 impl Pace {
+    fn new(feed: &Feed, start: Instant, frame_rate: f32) -> Self {
+        Self { start, frame_rate: if feed.keeps_own_pace() { f32::INFINITY } else { frame_rate }, number: 0 }
+    }
+
     fn due(&self) -> Instant {
         self.start + Duration::from_secs_f64(self.number as f64 / f64::from(self.frame_rate))
     }
 
     /// Goes on to the next deadline; those that a stall has passed are left out.
     fn advance(&mut self, now: Instant) {
+        if self.frame_rate.is_infinite() {
+            return;
+        }
         let passed = now.saturating_duration_since(self.start).as_secs_f64() * f64::from(self.frame_rate);
         self.number = (self.number + 1).max(passed.floor() as u64);
     }

@@ -120,7 +120,7 @@ pub fn choose_speaker(world: &mut World, call: Option<Entity>, name: &str) {
 }
 
 pub fn choose_camera(world: &mut World, call: Option<Entity>, name: &str) {
-    world.resource_mut::<Settings>().0.camera = (name == "testcard").then_some(TEST_CARD);
+    world.resource_mut::<Settings>().0.camera = name.parse().ok();
     calls::show(world, |showing| showing.controls.camera = name.to_owned());
     if let Some(call) = call {
         open_camera(world, call);
@@ -231,6 +231,10 @@ fn open_camera(world: &mut World, call: Entity) {
     let Some(spec) = world.resource::<Settings>().0.camera.clone() else { return };
     let wake = world.resource::<EngineWake>().0.clone();
     let Some(tracks) = media::tracks_of(world, call) else { return };
+    if let Some(mut source) = world.get_mut::<Source>(tracks.video_out) {
+        // A camera cannot be opened again while it is open.
+        source.0 = None;
+    }
     let opened = match world.resource::<Settings>().0.work {
         Work::Threads => VideoSource::spawn(spec, wake),
         Work::Inline { .. } => VideoSource::inline(spec, world.resource::<Now>().0),
@@ -250,9 +254,6 @@ pub fn note(world: &mut World, text: String) {
     calls::tell(world, Notice::Error(text.clone()));
     calls::show(world, |showing| showing.controls.device_note = text);
 }
-
-/// The card that stands in for a camera: 720p30.
-const TEST_CARD: SourceSpec = SourceSpec::TestCard { width: 1280, height: 720, frame_rate: 30.0 };
 
 fn microphone_name(spec: &MicrophoneSpec) -> String {
     match spec {
@@ -274,9 +275,5 @@ fn speaker_name(spec: &SpeakerSpec) -> String {
 }
 
 fn camera_name(spec: Option<&SourceSpec>) -> String {
-    match spec {
-        Some(SourceSpec::TestCard { .. }) => "testcard".into(),
-        Some(SourceSpec::File(path)) => path.display().to_string(),
-        None => "none".into(),
-    }
+    spec.map_or_else(|| "none".into(), ToString::to_string)
 }

@@ -4,6 +4,7 @@
 mod endurance;
 mod lab;
 mod media;
+mod probe;
 mod rival;
 mod sound;
 mod table;
@@ -17,7 +18,7 @@ use crate::table::Table;
 type Proof = fn(&mut Table) -> Outcome<()>;
 
 /// In the order of what a person asks first.
-const PROOFS: [(&str, Proof); 13] = [
+const PROOFS: [(&str, Proof); 14] = [
     ("call", media::call),
     ("screen", media::screen),
     ("setup", media::setup),
@@ -25,6 +26,7 @@ const PROOFS: [(&str, Proof); 13] = [
     ("cells", media::cells),
     ("sound", sound::through_devices),
     ("rival", rival::against_chromium),
+    ("probe", probe::known),
     ("speed", lab::speed),
     ("compare", lab::compare),
     ("attack", endurance::attack),

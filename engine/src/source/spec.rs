@@ -1,0 +1,86 @@
+//! What a person asks for as a source, and the words for it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// What to open.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SourceSpec {
+    TestCard {
+        width: u32,
+        height: u32,
+        /// Pictures per second.
+        frame_rate: f32,
+    },
+    /// A Y4M file at its own rate, or a raw H.264 file at 30 pictures per second, over and over.
+    File(PathBuf),
+    Screen {
+        /// Counted from 0; `None`: all of them, as they stand side by side.
+        monitor: Option<u32>,
+        /// Pictures per second.
+        frame_rate: f32,
+    },
+    /// Counted from 0, at its own rate.
+    Camera(u32),
+}
+
+impl SourceSpec {
+    /// The card that stands in for a camera: 720p30.
+    pub const TEST_CARD: Self = Self::TestCard { width: 1280, height: 720, frame_rate: 30.0 };
+}
+
+/// Pictures per second of a screen in a call.
+const SCREEN_RATE: f32 = 30.0;
+
+/// `testcard`, `screen`, `screen:N`, `camera`, `camera:N`, `file:PATH`. The error says so.
+impl FromStr for SourceSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| text.parse::<u32>().map_err(|_| format!("{text:?} is no number of a {KINDS}"));
+        match text.split_once(':').map_or((text, None), |(kind, which)| (kind, Some(which))) {
+            ("testcard", None) => Ok(Self::TEST_CARD),
+            ("screen", which) => Ok(Self::Screen { monitor: which.map(number).transpose()?, frame_rate: SCREEN_RATE }),
+            ("camera", which) => Ok(Self::Camera(which.map_or(Ok(0), number)?)),
+            ("file", Some(path)) => Ok(Self::File(path.into())),
+            _ => Err(format!("no picture named {text:?}: there are camera[:N], screen[:N], testcard and file:PATH")),
+        }
+    }
+}
+
+const KINDS: &str = "camera or a screen";
+
+impl fmt::Display for SourceSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TestCard { .. } => write!(f, "testcard"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Screen { monitor: None, .. } => write!(f, "screen"),
+            Self::Screen { monitor: Some(number), .. } => write!(f, "screen:{number}"),
+            Self::Camera(number) => write!(f, "camera:{number}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_named_as_it_was_asked_for() {
+        for name in ["testcard", "screen", "screen:1", "camera:0", "camera:12", "file:a:b.y4m"] {
+            let spec: SourceSpec = name.parse().expect(name);
+            assert_eq!(spec.to_string(), name);
+        }
+        assert_eq!("camera".parse(), Ok(SourceSpec::Camera(0)));
+    }
+
+    #[test]
+    fn what_is_no_source_is_said_with_what_there_is() {
+        for name in ["", "tv", "file", "testcard:1", "screen:", "camera:x", "camera:-1"] {
+            let error = name.parse::<SourceSpec>().expect_err(name);
+            assert!(error.contains("camera") && error.contains("screen"), "{error}");
+        }
+    }
+}
