@@ -9,8 +9,9 @@ cd "$(dirname "$0")/.."
 build=(build-essential cmake nasm pkg-config libasound2-dev libopus-dev libclang-dev curl ca-certificates)
 # A Vulkan driver that needs no graphics card, and what winit loads at run time on X11.
 demo=(mesa-vulkan-drivers libvulkan1 libxkbcommon-x11-0 libxcursor1 libxi6 libxrandr2)
-# A display and sound devices without hardware, a voice, and captures of what goes over the wire.
-test=(xvfb pulseaudio pulseaudio-utils libasound2-plugins espeak-ng sox tcpdump)
+# A display and sound devices without hardware, a voice, captures of what goes over the wire, and the browser that calls
+# are compared with.
+test=(xvfb pulseaudio pulseaudio-utils libasound2-plugins espeak-ng sox tcpdump chromium)
 
 what=${1:-test}
 case $what in
@@ -24,7 +25,7 @@ esac
 # package beside it would take the desktop's own sound away.
 command_of() {
     case $1 in
-        cmake | nasm | pkg-config | curl | espeak-ng | sox | tcpdump) echo "$1" ;;
+        cmake | nasm | pkg-config | curl | espeak-ng | sox | tcpdump | chromium) echo "$1" ;;
         xvfb) echo Xvfb ;;
         pulseaudio) if command -v pipewire-pulse >/dev/null; then echo pipewire-pulse; else echo pulseaudio; fi ;;
         pulseaudio-utils) echo pactl ;;

@@ -104,6 +104,10 @@ pub struct Options {
     /// Without a window: present this often per second instead of on arrival, as a screen does
     #[arg(long, global = true, value_name = "HZ", value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Run")]
     pub present_hz: Option<u32>,
+    /// Without a window: write of each marker its number, and when it was painted, handed to the renderer and drawn, in
+    /// microseconds
+    #[arg(long, global = true, hide = true, value_name = "FILE")]
+    pub markers: Option<PathBuf>,
     /// The first of our ports: call control on TCP, media on the first free UDP port from here on
     #[arg(long, global = true, value_name = "B", help_heading = "Network")]
     pub base_port: Option<u16>,

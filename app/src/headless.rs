@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, bounded};
-use engine::base::error::Result;
+use engine::base::error::{Error, Kind, Result};
 use engine::base::time::{Duration, Instant, WallTime, now};
 use engine::handle::{Command, Link, Notice, Redraw};
 use engine::layout::snapshot::Presented;
 use engine::media::report::Report;
 use engine::render::gpu::GpuContext;
 
+use crate::markers::MarkerLog;
 use crate::present::Presenter;
 
 /// How a run without a window goes.
@@ -26,6 +27,8 @@ pub struct Plan {
     pub present_hz: Option<u32>,
     /// Write what is shown last.
     pub screenshot: Option<PathBuf>,
+    /// Write each marker that is drawn.
+    pub markers: Option<PathBuf>,
     /// Say on the standard error what happens.
     pub talk: bool,
     /// Do not draw: nobody looks, and there may be no graphics adapter.
@@ -53,12 +56,14 @@ pub fn bell() -> (Redraw, Bell) {
 /// Runs until the plan is over. The last call's report, `None` where there was no call.
 ///
 /// # Errors
-/// The screenshot cannot be written.
+/// The screenshot or the markers cannot be written.
 pub fn run(link: &Link, bell: &Bell, plan: &Plan, interrupted: &Receiver<()>) -> Result<Option<Report>> {
     let mut presenter = if plan.blind { None } else { open_presenter(plan.talk) };
     let (started, mut report, mut hung_up) = (now(), None, None::<Instant>);
     let mut end = plan.run_for.map(|time| started + time);
     let mut beat = plan.present_hz.map(|hz| Beat::new(hz, started));
+    let unwritten = |error: std::io::Error| Error::new(Kind::Refused, format!("cannot write the markers: {error}"));
+    let mut markers = plan.markers.as_deref().map(MarkerLog::create).transpose().map_err(unwritten)?;
     let send = |command| {
         if link.commands.try_send(command).is_ok() {
             link.wake.wake();
@@ -75,7 +80,12 @@ pub fn run(link: &Link, bell: &Bell, plan: &Plan, interrupted: &Receiver<()>) ->
         if let Some(snapshot) = link.view.take()
             && let Some(screen) = &mut presenter
         {
-            match (screen.present(snapshot), &mut beat) {
+            let handed = now();
+            let drawn = screen.present(snapshot);
+            if let (Ok(Some(drawn)), Some(log)) = (&drawn, &mut markers) {
+                log.add(handed, drawn).map_err(unwritten)?;
+            }
+            match (drawn, &mut beat) {
                 (Ok(None), _) => {}
                 (Ok(Some(drawn)), None) => tell(link, drawn),
                 (Ok(Some(drawn)), Some(beat)) => beat.drawn = Some(drawn),

@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod demo;
 mod headless;
+mod markers;
 mod present;
 mod replay;
 mod report;
@@ -41,10 +42,7 @@ fn main() -> ExitCode {
     };
     let done = match &arguments.verb {
         Some(Verb::Demo) => demo::run(&arguments.options, &interrupted),
-        Some(Verb::Bench(what)) => {
-            let options = &arguments.options;
-            bench::run(what, options.seed.unwrap_or(1), options.run_for, options.json, &interrupted)
-        }
+        Some(Verb::Bench(what)) => bench::run(what, &arguments.options, &interrupted),
         Some(Verb::Replay(what)) => replay::run(what, arguments.options.json),
         Some(Verb::Probe(what)) => {
             let Options { run_for, json, report, .. } = arguments.options.clone();
@@ -106,6 +104,7 @@ fn talk(
             once,
             present_hz: options.present_hz,
             screenshot: options.screenshot.clone(),
+            markers: options.markers.clone(),
             talk: true,
             blind: false,
         };

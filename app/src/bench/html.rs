@@ -17,9 +17,9 @@ use super::results::{CaseResult, METRICS, Results, median};
 use super::table;
 
 const SIZE: (u32, u32) = (560, 240);
-const BLUE: RGBColor = RGBColor(36, 99, 224);
-const ORANGE: RGBColor = RGBColor(214, 110, 20);
-const GREY: RGBColor = RGBColor(110, 120, 135);
+pub const BLUE: RGBColor = RGBColor(36, 99, 224);
+pub const ORANGE: RGBColor = RGBColor(214, 110, 20);
+pub const GREY: RGBColor = RGBColor(110, 120, 135);
 
 const STYLE: &str = "
 :root { color-scheme: light; --text: #171b22; --weak: #5a6473; --line: #d8dce4; --accent: #2463e0; }
@@ -43,8 +43,7 @@ th { color: var(--weak); font-weight: 500; } th:first-child, td:first-child { te
 /// A plot cannot be drawn.
 pub fn page(results: &Results) -> Result<String> {
     let mut out = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>Visavis bench</title><style>{STYLE}</style><main><h1>Latency, call by call</h1>\
+        "<h1>Latency, call by call</h1>\
          <p>{} calls of {} s in virtual time, as the caller saw and heard them. The table shows medians over the calls of a \
          kind; curves over time are of its first call.</p>",
         results.cases.len(),
@@ -69,8 +68,16 @@ pub fn page(results: &Results) -> Result<String> {
         section(&mut out, &cases)?;
         out.push_str("</div></section>");
     }
-    out.push_str("</main></html>\n");
-    Ok(out)
+    Ok(shell("Visavis bench", &out))
+}
+
+/// A whole page around `body`.
+pub fn shell(title: &str, body: &str) -> String {
+    format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>{}</title><style>{STYLE}</style><main>{body}</main></html>\n",
+        escape(title)
+    )
 }
 
 fn section(out: &mut String, cases: &[&CaseResult]) -> Result<()> {
@@ -130,7 +137,11 @@ fn waterfall(out: &mut String, cases: &[&CaseResult]) {
     out.push_str("</div></div>");
 }
 
-fn figure(out: &mut String, title: &str, curves: &[(Vec<(f64, f64)>, RGBColor)]) -> Result<()> {
+/// A plot of curves under its title; nothing where there are no points.
+///
+/// # Errors
+/// It cannot be drawn.
+pub fn figure(out: &mut String, title: &str, curves: &[(Vec<(f64, f64)>, RGBColor)]) -> Result<()> {
     let points = || curves.iter().flat_map(|(points, _)| points);
     if points().next().is_none() {
         return Ok(());
@@ -173,6 +184,7 @@ fn plot(x: Range<f64>, y: Range<f64>, curves: &[(Vec<(f64, f64)>, RGBColor)]) ->
     Ok(svg)
 }
 
-fn escape(text: &str) -> String {
+/// Text that stands in a page.
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

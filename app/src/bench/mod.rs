@@ -4,6 +4,8 @@
 mod compare;
 mod html;
 mod results;
+#[cfg(unix)]
+mod rival;
 mod table;
 
 use std::io::IsTerminal;
@@ -16,10 +18,13 @@ use clap::{Args, Subcommand};
 use crossbeam_channel::Receiver;
 use engine::base::error::{Error, Kind};
 use engine::base::pipe::pipe;
+use engine::device::MicrophoneSpec;
 use engine::lab::case::{Case, MEDIA, Media, Planted};
 use engine::net::impair::{Impairment, PROFILES};
 
 use results::{CaseResult, Results};
+
+use crate::args::{Camera, Options};
 
 #[derive(Args, Clone, Debug)]
 pub struct Bench {
@@ -46,6 +51,15 @@ pub struct Bench {
     /// Write one page with plots that needs nothing else
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Compare with another program on this machine instead, in real time: its calls and ours in turns, by the same
+    /// markers and chirps; --video none and --mic none leave a medium out
+    #[cfg(unix)]
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["profile", "media", "real", "csv", "plant"])]
+    pub rival: Option<rival::Rival>,
+    /// Where Chromium is; the first on the PATH if not said
+    #[cfg(unix)]
+    #[arg(long, value_name = "PATH", requires = "rival")]
+    pub chromium: Option<PathBuf>,
     /// Put a delay into a stage, STAGE=MS, to see whether it is found
     #[arg(long, value_name = "STAGE=MS")]
     pub plant: Option<String>,
@@ -63,7 +77,14 @@ pub enum What {
 const LENGTH: Duration = Duration::from_secs(20);
 
 /// Runs the verb. False: something got worse.
-pub fn run(bench: &Bench, seed: u64, length: Option<Duration>, json: bool, stop: &Receiver<()>) -> Result<bool> {
+pub fn run(bench: &Bench, options: &Options, stop: &Receiver<()>) -> Result<bool> {
+    let (seed, length, json) = (options.seed.unwrap_or(1), options.run_for, options.json);
+    #[cfg(unix)]
+    if let Some(rival::Rival::Chromium) = bench.rival {
+        let picture = options.video != Some(Camera::None);
+        let sound = options.mic != Some(MicrophoneSpec::None);
+        return rival::run(bench, rival::Settings { length, picture, sound, json }, stop);
+    }
     match &bench.what {
         Some(What::List) => {
             print!("{}", table::list(json)?);

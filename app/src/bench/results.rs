@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 const VERSION: u32 = 1;
 const KIND: &str = "visavis bench";
+/// What `--rival` writes: of another form.
+pub const RIVAL: &str = "visavis bench rival";
 
 /// What `visavis bench --out` writes.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -56,8 +58,12 @@ impl Results {
         let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
         let value: serde_json::Value =
             serde_json::from_str(&text).map_err(|error| wrong(format!("not whole, or no JSON: {error}")))?;
-        if value.get("kind").and_then(|kind| kind.as_str()) != Some(KIND) {
-            return Err(wrong("these are no results of `visavis bench`".to_owned()).into());
+        match value.get("kind").and_then(|kind| kind.as_str()) {
+            Some(KIND) => {}
+            Some(RIVAL) => {
+                return Err(wrong("`compare` reads no comparison with another program".to_owned()).into());
+            }
+            _ => return Err(wrong("these are no results of `visavis bench`".to_owned()).into()),
         }
         match value.get("version").and_then(serde_json::Value::as_u64) {
             Some(version) if version == u64::from(VERSION) => {}

@@ -24,6 +24,8 @@ pub struct AudioReport {
     pub input: String,
     /// `None` where no chirp was heard whole: what was not measured is not zero.
     pub delay_ms: Option<Summary>,
+    /// Each of them, in the order in which the chirps were heard.
+    pub delays_ms: Vec<f32>,
     /// Chirps that were heard and tell no delay.
     pub spoilt: u64,
 }
@@ -36,6 +38,7 @@ impl AudioReport {
             out: plan.out.clone(),
             input: plan.input.clone(),
             delay_ms: heard.delays.summary(),
+            delays_ms: heard.delays.values().to_vec(),
             spoilt: heard.spoilt,
         }
     }
@@ -162,14 +165,17 @@ mod tests {
 
     fn report(delay_ms: Option<Summary>) -> AudioReport {
         let (out, input) = ("mouth".into(), "ear".into());
-        AudioReport { version: VERSION, kind: "audio".into(), out, input, delay_ms, spoilt: 0 }
+        AudioReport { version: VERSION, kind: "audio".into(), out, input, delay_ms, delays_ms: Vec::new(), spoilt: 0 }
     }
 
     #[test]
     fn what_was_not_measured_is_null_and_a_dash() {
         let nothing = report(None);
         let json = serde_json::to_string(&nothing).expect("JSON");
-        assert_eq!(json, r#"{"version":1,"kind":"audio","out":"mouth","in":"ear","delay_ms":null,"spoilt":0}"#);
+        assert_eq!(
+            json,
+            r#"{"version":1,"kind":"audio","out":"mouth","in":"ear","delay_ms":null,"delays_ms":[],"spoilt":0}"#
+        );
         assert!(nothing.table().contains('–'));
         assert!(nothing.nothing(Duration::from_secs(5)).is_some_and(|why| why.contains("within 5 s")));
         let some = report(Some(Summary { n: 3, p50: 5.25, p95: 6.0, p99: 6.0, max: 6.0 }));

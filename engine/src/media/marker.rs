@@ -6,6 +6,8 @@
 //! `B B W B W · 26 data cells · W B W B B`. The 104 data bits, row by row, are the counter (32), the drawing time in
 //! microseconds (56) and a CRC-16 (CCITT, 16), most significant bit first, white is one.
 
+use serde::Serialize;
+
 use super::video::Picture;
 use crate::base::time::WallTime;
 
@@ -27,6 +29,40 @@ pub struct Found {
     pub height: f32,
     pub marker: Marker,
 }
+
+/// Where the cells are, for those who paint or read the strip in another language than this one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Layout {
+    /// Cells across and down, border included.
+    pub columns: usize,
+    pub rows: usize,
+    /// Of them those that carry data.
+    pub data_rows: usize,
+    pub data_columns: usize,
+    /// The finder cells on the left, black is `true`; the right ones are its mirror image.
+    pub finder: [bool; 5],
+    /// The strip in shares of the picture.
+    pub left: f32,
+    pub top: f32,
+    pub width: f32,
+    pub height: f32,
+    /// Of 255, between the finder's black and white.
+    pub least_contrast: f32,
+}
+
+/// The one layout there is.
+pub const LAYOUT: Layout = Layout {
+    columns: COLUMNS,
+    rows: ROWS,
+    data_rows: DATA_ROWS,
+    data_columns: DATA_COLUMNS,
+    finder: FINDER,
+    left: LEFT,
+    top: TOP,
+    width: WIDTH,
+    height: HEIGHT,
+    least_contrast: LEAST_CONTRAST,
+};
 
 /// Cells across, border included.
 const COLUMNS: usize = 38;

@@ -64,6 +64,11 @@ impl Samples {
         self.n == 0
     }
 
+    /// The values in the order in which they came; of a long run those that were not forgotten.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
     /// The value below which `share` (0.0 to 1.0) of the samples lie; `None` without samples.
     pub fn quantile(&self, share: f64) -> Option<f64> {
         let mut values = self.values.clone();

@@ -6,6 +6,7 @@ mod lab;
 mod media;
 mod probe;
 mod replay;
+mod rival;
 mod sound;
 mod table;
 
@@ -18,13 +19,14 @@ use crate::table::Table;
 type Proof = fn(&mut Table) -> Outcome<()>;
 
 /// In the order of what a person asks first.
-const PROOFS: [(&str, Proof); 14] = [
+const PROOFS: [(&str, Proof); 15] = [
     ("call", media::call),
     ("screen", media::screen),
     ("setup", media::setup),
     ("cost", media::cost),
     ("cells", media::cells),
     ("sound", sound::through_devices),
+    ("rival", rival::against_chromium),
     ("probe", probe::known),
     ("speed", lab::speed),
     ("compare", lab::compare),
