@@ -96,6 +96,9 @@ fn party(name: &str, options: &Options, folder: &Path, base: u16, speech: &Path,
     // Both parties sit on one machine: played aloud, each would hear itself.
     config.speaker = options.speaker.clone().unwrap_or(SpeakerSpec::None);
     config.auto_answer = true;
+    // A recording is of one side.
+    config.record = options.record.clone().filter(|_| base == BASES[0]);
+    config.record_limit = options.record_limit.unwrap_or(config.record_limit);
     crate::spawn_on_a_free_port(config, redraw, false)
 }
 

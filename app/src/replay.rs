@@ -124,6 +124,11 @@ fn sentence(replayed: &Replayed) -> String {
             format!("Tick {}, {:.4} s after the first one, decided something else.", other.tick, other.at.as_secs_f64())
         }
     };
+    let own = env!("CARGO_PKG_VERSION");
+    if replayed.difference.is_some() && replayed.program != own {
+        let _ =
+            write!(text, " It was recorded by version {}, and this is {own}: replay it with that.", replayed.program);
+    }
     if replayed.was_cut_off {
         text.push_str(" The recording was cut off after that.");
     }
@@ -134,6 +139,7 @@ fn as_json(replayed: &Replayed) -> Value {
     let difference = replayed.difference.map(|other| json!({"tick": other.tick, "at_s": other.at.as_secs_f64()}));
     json!({
         "version": 1,
+        "recorded_by": replayed.program,
         "ticks": replayed.ticks,
         "seconds": replayed.time.as_secs_f64(),
         "difference": difference,

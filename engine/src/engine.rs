@@ -77,7 +77,7 @@ impl Engine {
     pub fn new(config: Config, wake: Wake, app: AppEnd, now: Instant) -> Result<Self> {
         let identity = Identity::load_or_create(&config.data, &config.name)?;
         let known = KnownPeers::load(&config.data)?;
-        let tape = record(&config, wake.clone(), &app, now)?;
+        let tape = record(&config, wake.clone(), now)?;
         let mut engine = Self::without_client(config, tape, wake, app, now)?;
         let world = &mut engine.world;
         world.resource_mut::<Showing>().own_name = identity.name().to_string();
@@ -266,8 +266,8 @@ impl Engine {
     }
 }
 
-/// The tape that the settings ask for. A file that cannot be made is wrong use; a disk that is full already is said.
-fn record(config: &Config, wake: Wake, app: &AppEnd, now: Instant) -> Result<Tape> {
+/// The tape that the settings ask for.
+fn record(config: &Config, wake: Wake, now: Instant) -> Result<Tape> {
     let Some(path) = &config.record else { return Ok(Tape::default()) };
     let head = Head {
         program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -275,11 +275,7 @@ fn record(config: &Config, wake: Wake, app: &AppEnd, now: Instant) -> Result<Tap
         most: config.most.as_bps(),
         policy: config.policy,
     };
-    let writer = RecordingWriter::create(path, config.record_limit, wake)?;
-    Ok(Tape::recording(writer, &head, now).unwrap_or_else(|error| {
-        let _ = app.notices.try_send(Notice::Error(error.text.to_string()));
-        Tape::default()
-    }))
+    Ok(Tape::recording(RecordingWriter::create(path, config.record_limit, wake)?, head, now))
 }
 
 /// What a recording says of itself: pictures come as often as the peer's camera, 30 a second.

@@ -30,6 +30,12 @@
 //! released, decoded, published, presented. The sender's part travels in a header extension ([`proto::unit_ext`]). What
 //! the ledger says must equal what a marker read in the presented pixels measures ([`media::marker`]).
 //!
+//! # Recording and replaying
+//!
+//! What comes from outside into a tick is taken through the tape ([`world::tape`]): packets, events, frames and units, samples,
+//! device figures. A recorded call notes it, a replayed one ([`replay`]) takes it from the recording and asks nobody; what each
+//! tick decided ([`engine::decisions`]) must come out the same.
+//!
 //! # Floors
 //!
 //! Imports point down only.

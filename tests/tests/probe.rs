@@ -1,5 +1,6 @@
 //! The probe against delays that are known, and against nothing.
 
+use std::fs::{self, File};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -43,31 +44,45 @@ fn sound_that_goes_nowhere_is_null_and_one_line() {
     assert!(lines[0].contains("no chirp of mouth was heard on listen within 5 s: check"), "{lines:?}");
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((&report["delay_ms"], &report["spoilt"]), (&Value::Null, &Value::from(0)));
+    // Two a second in the two seconds after the start: lost ones were played.
+    assert!(report["played"].as_u64().is_some_and(|played| (2..=4).contains(&played)), "{report}");
     // The same with a way between the two, cut short: what was heard so far is shown.
     let folder = tempfile::tempdir().expect("a folder");
-    let report = folder.path().join("report.json");
+    let [report, progress] = ["report.json", "progress"].map(|name| folder.path().join(name));
     let mut child = Command::new(program().expect("built"))
-        .args(["probe", "audio", "--out", "mouth", "--in", "microphone", "--count", "100000", "--report"])
+        .args(["probe", "audio", "--out", "mouth", "--in", "microphone", "--count", "100000", "--progress", "--report"])
         .arg(&report)
         .envs(pulse.env())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stderr(File::create(&progress).expect("writable"))
         .spawn()
         .expect("starts");
-    // Three seconds until it counts, and some chirps; nobody is told how far it is.
-    std::thread::sleep(Duration::from_secs(6));
+    let said = || fs::read_to_string(&progress).expect("text");
+    // Three seconds until it counts, and two a second from then on.
+    wait_until(Duration::from_secs(30), || said().lines().filter_map(chirps).any(|chirps| chirps >= 3));
     kill_process(Pid::from_child(&child), Signal::INT).expect("runs");
-    let until = now() + Duration::from_secs(5);
-    while child.try_wait().expect("a child").is_none() {
-        assert!(now() < until, "does not end");
+    wait_until(Duration::from_secs(5), || child.try_wait().expect("a child").is_some());
+    let output = child.wait_with_output().expect("ends");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(said().lines().all(|line| chirps(line).is_some()), "{}", said());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("chirps"));
+    let report: Value = serde_json::from_slice(&fs::read(report).expect("written")).expect("JSON");
+    let (heard, played) = (report["delay_ms"]["n"].as_u64(), report["played"].as_u64());
+    assert!(heard.is_some_and(|n| n >= 3) && played >= heard, "{report}");
+}
+
+/// How many were heard, as a line of progress says.
+fn chirps(line: &str) -> Option<u64> {
+    line.split_once(" of 100000 chirps")?.0.parse().ok()
+}
+
+fn wait_until(patience: Duration, mut is_it: impl FnMut() -> bool) {
+    let until = now() + patience;
+    while !is_it() {
+        assert!(now() < until, "not within {patience:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let output = child.wait_with_output().expect("ends");
-    assert_eq!(ended(&output), (Some(0), Vec::new()));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("chirps"));
-    let report: Value = serde_json::from_slice(&std::fs::read(report).expect("written")).expect("JSON");
-    assert!(report["delay_ms"]["n"].as_u64().is_some_and(|n| n >= 3), "{report}");
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! The comparison with another program as its user meets it: both sides measured, or one clear line.
 
 use std::fs::{self, Permissions};
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use engine::base::time::now;
+use engine::base::time::{WallTime, now};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 use visavis_tests::party::program;
@@ -86,6 +88,9 @@ fn the_sound_of_both_is_measured_between_the_same_devices() {
     // Two a second; one needs a neighbour to count.
     assert!(rows.len() == 2 && rows.iter().all(|(n, p50)| *n >= 2 && (1.0..2000.0).contains(p50)), "{rows:?}");
     assert!(compared["sound"]["beside"]["delay_ms"]["n"].as_u64().is_some_and(|n| n >= 2));
+    for row in compared["sound"]["rows"].as_array().expect("rows") {
+        assert!(row["whole"].as_f64().is_some_and(|whole| whole > 0.0 && whole <= 1.0), "{row}");
+    }
     assert!(compared["picture"].is_null());
 }
 
@@ -133,6 +138,39 @@ fn an_interruption_ends_a_browser_that_hangs() {
     let status = within(Duration::from_secs(10), || ended(&mut running));
     assert_eq!(status, Some(1));
     assert!(test_kill_process(hung).is_err(), "the browser is still there");
+}
+
+#[test]
+fn a_browser_that_never_names_its_codec_is_one_line_and_a_failure() {
+    let folder = tempfile::tempdir().expect("a folder");
+    browser(folder.path(), "for last; do :; done; echo \"$last\" > url.new; mv url.new url; exec sleep 600");
+    let mut command = bench(folder.path(), "--mic none --repeat 1 --for 0.5 --chromium browser --json");
+    let mut running = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("runs");
+    let url = within(Duration::from_secs(30), || fs::read_to_string(folder.path().join("url")).ok());
+    // The page's part is ours: its pictures come for ever, and none of them is checked.
+    let mut counter = 0;
+    let status = within(Duration::from_secs(25), || {
+        counter += 1;
+        // It is not heard while the program is ending.
+        let _ = show(url.trim(), counter);
+        ended(&mut running)
+    });
+    assert_eq!(status, Some(1));
+    let output = running.wait_with_output().expect("ended");
+    assert_eq!(said(&output).lines().count(), 1, "{}", said(&output));
+    assert!(said(&output).contains("does not say by which codec"), "{}", said(&output));
+}
+
+/// Says, as the page at `url` does, that a picture was seen at once, and nothing of the codec.
+fn show(url: &str, counter: u32) -> io::Result<()> {
+    let at = WallTime::of(now()).as_micros();
+    let body = format!("{{\"samples\":[[{counter},{at},{at}]],\"codec\":null,\"size\":[320,180]}}");
+    let (host, path) = url.strip_prefix("http://").and_then(|url| url.split_once('/')).expect("the page's address");
+    let mut stream = TcpStream::connect(host)?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    write!(stream, "POST /{path} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
+    stream.read_to_end(&mut Vec::new())?;
+    Ok(())
 }
 
 fn ended(child: &mut Child) -> Option<Option<i32>> {

@@ -211,7 +211,7 @@ fn assert_steady(name: &str, seen: &Seen) {
 }
 
 #[test]
-fn a_steady_tick_over_the_plain_transport_allocates_nothing() {
+fn a_steady_tick_around_models_allocates_nothing() {
     assert_steady("model", &count(model, None));
 }
 

@@ -34,6 +34,9 @@ pub struct Heard {
     /// Chirps that sound like another than the one that was played, because something is missing in them or was added:
     /// they tell no delay.
     pub spoilt: u64,
+    /// Chirps that were played once the devices were steady and long enough ago to be heard: so many would have been heard
+    /// if none was lost.
+    pub played: u64,
     /// The newest delay, and whether it is among `delays` already.
     newest: Option<(f64, bool)>,
 }
@@ -66,21 +69,26 @@ fn listen(
     let mut finder = ChirpFinder::new();
     let mut recent = VecDeque::with_capacity(RECENT);
     let (mut sound, mut heard) = (Vec::new(), Heard::default());
+    let (mut counted, mut until) = (0, begun);
     let steady = begun + UNSTEADY;
     let is_over = |heard: &Heard| heard.delays.len() >= plan.count || now() >= begun + plan.patience;
     // A player that ends by itself has lost its device, and says so when it is joined.
     while !is_over(&heard) && !player.is_finished() && stop.try_recv().is_err() {
         while let Some(chirp) = played.try_recv() {
+            counted += u64::from(chirp.at >= steady);
             recent.truncate(RECENT - 1);
-            recent.push_front(chirp);
+            recent.push_front(Played { number: counted, ..chirp });
         }
         sound.clear();
         let first = microphone.take(now(), &mut sound);
+        if !sound.is_empty() {
+            until = first + time_of(sound.len() as u64);
+        }
         finder.push(&sound, first, |found| {
             let is_it = |chirp: &&Played| chirp.variant == found.variant && chirp.at <= found.at + AHEAD;
             match recent.iter().find(is_it) {
                 Some(chirp) if chirp.at < steady => return,
-                Some(chirp) => heard.take(milliseconds(chirp.at, found.at)),
+                Some(chirp) => heard.take(chirp.number, milliseconds(chirp.at, found.at)),
                 None if found.at < steady => return,
                 None => heard.spoilt += 1,
             }
@@ -91,7 +99,7 @@ fn listen(
         }
         wait_for_next(microphone.next_due(now()));
     }
-    heard.conclude();
+    heard.conclude(&recent, until);
     Ok(heard)
 }
 
@@ -101,14 +109,17 @@ const UNSTEADY: Duration = Duration::from_secs(3);
 const RECENT: usize = VARIANTS as usize + 1;
 /// The two devices' estimates may differ by so much that a chirp is heard before it is played.
 const AHEAD: Duration = Duration::from_millis(50);
+/// A chirp is found 70 ms after its first sample was heard; the rest is for a delay that grows.
+const FOUND: Duration = Duration::from_millis(100);
 /// Half of the time between two chirps, in milliseconds. A chirp taken for another one is wrong by a whole number of
 /// such times.
 const APART: f64 = PERIOD_MICROS as f64 / 2e3;
 
 impl Heard {
     /// A delay counts when the chirp before it or the one after it has about the same. What stands alone was taken for
-    /// another chirp than it is.
-    fn take(&mut self, delay: f64) {
+    /// another chirp than it is. Those that were played before this one should have been heard before it.
+    fn take(&mut self, number: u64, delay: f64) {
+        self.played = self.played.max(number);
         let before = self.newest.replace((delay, false));
         match before {
             Some((before, counted)) if (before - delay).abs() < APART => {
@@ -123,9 +134,14 @@ impl Heard {
         }
     }
 
-    /// Nothing comes after the newest one.
-    fn conclude(&mut self) {
+    /// Nothing comes after the newest one, with what was played last and the end of what was listened to. A chirp that
+    /// may have been under way still, as the longest delay says, is not lost.
+    fn conclude(&mut self, recent: &VecDeque<Played>, until: Instant) {
         self.spoilt += u64::from(self.newest.take().is_some_and(|(_, counted)| !counted));
+        let longest = self.delays.summary().map_or(0.0, |delays| delays.max.max(0.0));
+        let takes = Duration::from_secs_f64(longest / 1e3) + FOUND;
+        let due = recent.iter().find(|chirp| chirp.at + takes <= until);
+        self.played = self.played.max(due.map_or(0, |chirp| chirp.number));
     }
 
     /// The newest delay that counts, in milliseconds.
@@ -139,6 +155,11 @@ fn milliseconds(a: Instant, b: Instant) -> f64 {
     (b.saturating_duration_since(a).as_secs_f64() - a.saturating_duration_since(b).as_secs_f64()) * 1e3
 }
 
+/// How long so many samples take.
+fn time_of(samples: u64) -> Duration {
+    Duration::from_nanos(samples * 1_000_000_000 / 48_000)
+}
+
 /// The device's callbacks wake nobody.
 fn wait_for_next(due: Option<Instant>) {
     let at = now();
@@ -150,6 +171,8 @@ fn wait_for_next(due: Option<Instant>) {
 struct Played {
     variant: u8,
     at: Instant,
+    /// The first one that counts is 1; 0 before that. Who listens gives it.
+    number: u64,
 }
 
 type Player = JoinHandle<Result<()>>;
@@ -174,9 +197,9 @@ fn play_chirps(out: &str, over: Arc<AtomicBool>) -> Result<(Player, PipeReceiver
                 let plays = speaker.push(&samples, now());
                 let end = pushed + wanted as u64;
                 while begins < end {
-                    let at = plays + Duration::from_nanos((begins - pushed) * 1_000_000_000 / 48_000);
+                    let at = plays + time_of(begins - pushed);
                     // Were the other side gone, `over` would come next.
-                    let _ = tell.try_send(Played { variant, at });
+                    let _ = tell.try_send(Played { variant, at, number: 0 });
                     (variant, begins) = schedule.next_after(begins + 1);
                 }
                 pushed = end;
@@ -199,8 +222,8 @@ mod tests {
 
     fn heard(delays: &[f64]) -> (u64, u64, Option<f64>) {
         let mut heard = Heard::default();
-        delays.iter().for_each(|delay| heard.take(*delay));
-        heard.conclude();
+        delays.iter().for_each(|delay| heard.take(1, *delay));
+        heard.conclude(&VecDeque::new(), now());
         (heard.delays.len(), heard.spoilt, heard.delays.summary().map(|summary| summary.max))
     }
 
@@ -214,6 +237,31 @@ mod tests {
             assert!(lone >= 1, "{spoilt:?}");
         }
         assert_eq!(heard(&[100.0, 101.0, 1600.0, 102.0, 100.0]), (4, 1, Some(102.0)));
+    }
+
+    /// How many of twenty chirps count as played, of which these were heard after 400 ms, when listening ended so many
+    /// milliseconds after the last one was played.
+    fn played(numbers: &[u64], after: u64) -> u64 {
+        let start = now();
+        let at = |number: u64| start + Duration::from_millis(number * 500);
+        let chirp = |number| Played { variant: (number % u64::from(VARIANTS)) as u8, at: at(number), number };
+        let recent = (0..=20).rev().take(RECENT).map(chirp).collect();
+        let mut heard = Heard::default();
+        numbers.iter().for_each(|number| heard.take(*number, 400.0));
+        heard.conclude(&recent, at(20) + Duration::from_millis(after));
+        heard.played
+    }
+
+    #[test]
+    fn a_chirp_that_was_lost_was_played_and_one_under_way_was_not_lost() {
+        let all: Vec<u64> = (1..=20).collect();
+        assert_eq!(played(&all, 450), 20);
+        let half: Vec<u64> = (1..=19).step_by(2).collect();
+        // The last one was still under way, then it was lost.
+        assert_eq!((played(&half, 450), played(&half, 550)), (19, 20));
+        // All of the second half, or of all that there were.
+        assert_eq!((played(&all[..10], 550), played(&all[..10], 0)), (20, 19));
+        assert_eq!((played(&[], 0), played(&[], 100)), (19, 20));
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub struct AudioProbe {
     /// Chirps to hear; two a second are played
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub count: u64,
+    /// Say how far it is after each chirp, a line each, whatever the standard error is: for a program that waits for it
+    #[arg(long, hide = true)]
+    pub progress: bool,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -87,7 +90,7 @@ fn hear(probe: &AudioProbe, settings: &Settings, stop: &Receiver<()>) -> Result<
     let usual = Duration::from_millis(probe.count * 600) + Duration::from_secs(15);
     let patience = settings.run_for.unwrap_or(usual);
     let plan = audio::Plan { out: probe.out.clone(), input: probe.input.clone(), count: probe.count, patience };
-    let mut progress = Progress::new();
+    let mut progress = if probe.progress { Progress::Lines } else { Progress::on_a_terminal() };
     let heard = audio::measure(&plan, stop, |heard| {
         progress.say(&format!("{} of {} chirps{}", heard.delays.len(), plan.count, newest(heard.newest())));
     });
@@ -101,7 +104,7 @@ fn hear(probe: &AudioProbe, settings: &Settings, stop: &Receiver<()>) -> Result<
 fn see(probe: &VideoProbe, settings: &Settings, stop: &Receiver<()>) -> Result<bool> {
     let patience = settings.run_for.unwrap_or(PATIENCE);
     let plan = video::Plan { source: probe.source.clone(), count: probe.count, patience };
-    let mut progress = Progress::new();
+    let mut progress = Progress::on_a_terminal();
     let seen = video::measure(&plan, stop, |seen| {
         let own = if seen.most() == 0 && seen.own().is_some() { ", the own window alone so far" } else { "" };
         progress.say(&format!("{} of {} markers in {} pictures{own}", seen.most(), plan.count, seen.pictures));
@@ -147,26 +150,33 @@ fn newest(delay: Option<f64>) -> String {
     delay.map_or_else(String::new, |delay| format!(", the newest after {delay:.1} ms"))
 }
 
-/// One line on the standard error that says how far it is, where that is a terminal.
-struct Progress {
-    shown: bool,
+/// Says on the standard error how far it is.
+enum Progress {
+    /// In one line, which changes and goes at the end.
+    Changing,
+    /// In a line each time.
+    Lines,
+    Silent,
 }
 
 impl Progress {
-    fn new() -> Self {
-        Self { shown: std::io::stderr().is_terminal() }
+    /// Elsewhere nobody looks.
+    fn on_a_terminal() -> Self {
+        if std::io::stderr().is_terminal() { Self::Changing } else { Self::Silent }
     }
 
     fn say(&mut self, text: &str) {
-        if self.shown {
-            eprint!("\r\x1b[2K{text}");
+        match self {
+            Self::Changing => eprint!("\r\x1b[2K{text}"),
+            Self::Lines => eprintln!("{text}"),
+            Self::Silent => {}
         }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.shown {
+        if matches!(self, Self::Changing) {
             eprint!("\r\x1b[2K");
         }
     }

@@ -28,6 +28,8 @@ pub struct AudioReport {
     pub delays_ms: Vec<f32>,
     /// Chirps that were heard and tell no delay.
     pub spoilt: u64,
+    /// Chirps that were played after the start and had the time to be heard.
+    pub played: u64,
 }
 
 impl AudioReport {
@@ -40,12 +42,13 @@ impl AudioReport {
             delay_ms: heard.delays.summary(),
             delays_ms: heard.delays.values().to_vec(),
             spoilt: heard.spoilt,
+            played: heard.played,
         }
     }
 
     /// The table that a person reads.
     pub fn table(&self) -> String {
-        table(&[("chirps", self.delay_ms)], &[("spoilt", self.spoilt)])
+        table(&[("chirps", self.delay_ms)], &[("spoilt", self.spoilt), ("played", self.played)])
     }
 
     /// Why there is no figure, in one line with what to check; `None` where there is one.
@@ -165,7 +168,8 @@ mod tests {
 
     fn report(delay_ms: Option<Summary>) -> AudioReport {
         let (out, input) = ("mouth".into(), "ear".into());
-        AudioReport { version: VERSION, kind: "audio".into(), out, input, delay_ms, delays_ms: Vec::new(), spoilt: 0 }
+        let (kind, delays_ms) = ("audio".into(), Vec::new());
+        AudioReport { version: VERSION, kind, out, input, delay_ms, delays_ms, spoilt: 0, played: 4 }
     }
 
     #[test]
@@ -174,7 +178,7 @@ mod tests {
         let json = serde_json::to_string(&nothing).expect("JSON");
         assert_eq!(
             json,
-            r#"{"version":1,"kind":"audio","out":"mouth","in":"ear","delay_ms":null,"delays_ms":[],"spoilt":0}"#
+            r#"{"version":1,"kind":"audio","out":"mouth","in":"ear","delay_ms":null,"delays_ms":[],"spoilt":0,"played":4}"#
         );
         assert!(nothing.table().contains('–'));
         assert!(nothing.nothing(Duration::from_secs(5)).is_some_and(|why| why.contains("within 5 s")));

@@ -149,3 +149,34 @@ fn a_wrong_clock_is_known_within_two_seconds_and_within_its_bound() {
         }
     }
 }
+
+/// Whether `member` has a source of pictures open, and whether it was told that the other side sends none.
+fn pictures(lab: &mut Lab, member: MemberId) -> (bool, bool) {
+    let world = lab.engine_mut(member).world_mut();
+    let sends = world.query::<&crate::world::outgoing::Source>().iter(world).any(|source| source.0.is_some());
+    let told = world.query::<&crate::world::stream::PeerMute>().iter(world).any(|mute| mute.video);
+    (sends, told)
+}
+
+#[test]
+fn a_camera_chosen_while_the_picture_is_off_stays_closed_and_one_that_fails_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut lab = Lab::new(folder.path(), Impairment::profile("lan").expect("known"), 1);
+    let ada = lab.add("Ada", model).expect("an engine");
+    let ben = lab.add("Ben", model).expect("an engine");
+    lab.command(ada, Command::Call(lab.target(ben)));
+    lab.run_for(ms(1000));
+    assert_eq!((pictures(&mut lab, ada), pictures(&mut lab, ben)), ((true, false), (true, false)));
+    lab.command(ada, Command::CameraOff(true));
+    lab.command(ada, Command::Camera("testcard".into()));
+    lab.run_for(ms(100));
+    assert_eq!((pictures(&mut lab, ada).0, pictures(&mut lab, ben).1), (false, true), "chosen while it is off");
+    lab.command(ada, Command::CameraOff(false));
+    lab.run_for(ms(100));
+    assert_eq!((pictures(&mut lab, ada).0, pictures(&mut lab, ben).1), (true, false), "turned on again");
+    lab.command(ada, Command::Camera("file:/nowhere/a.y4m".into()));
+    lab.run_for(ms(100));
+    assert_eq!((pictures(&mut lab, ada).0, pictures(&mut lab, ben).1), (false, true), "it cannot be opened");
+    let showing = lab.engine_mut(ada).world().resource::<crate::world::shared::Showing>().controls.clone();
+    assert!(showing.camera_off && showing.device_note.contains("/nowhere/a.y4m"), "{showing:?}");
+}

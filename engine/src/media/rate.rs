@@ -138,7 +138,8 @@ impl DelayMeter {
             self.window = Some(now);
         }
         let base = self.least.map_or(delay_micros, |(a, b)| a.min(b.unwrap_or(a)));
-        let queue = (delay_micros - base).max(0) as f64;
+        // Both are the other side's word for it, and may be anything.
+        let queue = delay_micros.saturating_sub(base).max(0) as f64;
         self.smoothed += (queue - self.smoothed) / 4.0;
     }
 

@@ -23,6 +23,9 @@ const RECEIVE_BYTES: usize = 64 << 10;
 /// kernel's buffer and is taken after the tick.
 const RECEIVES_PER_WAKE: usize = 8;
 
+/// A segmented send is one datagram to the system until it is cut up: 65,507 bytes are the most that IPv4 has room for.
+const SEGMENTED: usize = 65_000;
+
 /// One bound UDP socket and its batching state.
 pub struct UdpPort {
     socket: mio::net::UdpSocket,
@@ -167,7 +170,8 @@ impl UdpPort {
             while run < most && run < rest.len() {
                 let (next, last) = (&rest[run], &rest[run - 1]);
                 let joins = next.to == first.to && next.from == first.from && next.class == first.class;
-                if !joins || next.range.len() > size || last.range.len() != size {
+                let is_full = (run + 1) * size > SEGMENTED;
+                if !joins || is_full || next.range.len() > size || last.range.len() != size {
                     break;
                 }
                 run += 1;

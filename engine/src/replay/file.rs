@@ -77,13 +77,17 @@ impl RecordedCall {
         };
         // Its head.
         whole.reader.next_piece()?;
-        let (mut number, mut seconds) = (0, 0.0);
+        let (mut number, mut last, mut seconds) = (0, 0i64, 0.0);
         while let Some(tick) = whole.next_tick()? {
+            let wrong = |what| Err(whole.reader.damaged(whole.reader.at(), what));
             if tick.number != number {
-                return Err(whole.reader.damaged(whole.reader.at(), "ticks are missing"));
+                return wrong("ticks are missing");
             }
-            number += 1;
-            seconds = tick.now as f64 / 1e9;
+            let longest = if number == 0 { WEEK } else { HOUR };
+            if !(last..=last.saturating_add(longest)).contains(&tick.now) || tick.entries.len() > MOST {
+                return wrong("a tick that no call has");
+            }
+            (number, last, seconds) = (number + 1, tick.now, tick.now as f64 / 1e9);
         }
         if whole.cut_off && !self.partial {
             return Err(cut_off(path, seconds, number > 0));
@@ -94,6 +98,13 @@ impl RecordedCall {
         Ok(())
     }
 }
+
+/// Nanoseconds. Between two ticks of a call lie 20 ms, unless the program was held up; the first may be a week after the
+/// program's start.
+const HOUR: i64 = 3600 * 1_000_000_000;
+const WEEK: i64 = 24 * 7 * HOUR;
+/// Things that come in one tick: after a stall of seconds some hundreds.
+const MOST: usize = 20_000;
 
 fn ticks(body: &[u8], reader: &RecordingReader, at: u64) -> Result<VecDeque<TickNote>> {
     let (mut rest, mut ticks) = (body, VecDeque::new());

@@ -47,7 +47,7 @@ use crate::world::stage::Stage;
 use crate::world::stats::Stats;
 use crate::world::stream::{AudioStream, Frames};
 use crate::world::tape::Tape;
-use crate::world::tape::note::{Head, Situation, TickNote};
+use crate::world::tape::note::{Head, Note, Situation, TickNote};
 use file::RecordedCall;
 
 /// An engine that follows a recording.
@@ -73,6 +73,8 @@ pub struct Replayed {
     /// The delays, in the order of time.
     pub series: Vec<Delay>,
     pub was_cut_off: bool,
+    /// The version of the program that recorded it.
+    pub program: String,
 }
 
 /// Where a replay went another way than the call.
@@ -158,7 +160,7 @@ impl Replay {
         while let Some(tick) = call.next_tick()? {
             let (number, now) = (tick.number, tick.now);
             (ticks, last) = (number + 1, now);
-            let since = now - *first.get_or_insert(now);
+            let since = now.saturating_sub(*first.get_or_insert(now));
             let at = Duration::from_nanos(since.unsigned_abs());
             let is_same = replay.tick(tick);
             series.extend(replay.delay(number, at));
@@ -167,18 +169,20 @@ impl Replay {
                 break;
             }
         }
-        let time = Duration::from_nanos((last - first.unwrap_or(last)).unsigned_abs());
-        let was_cut_off = call.was_cut_off();
-        Ok(Replayed { ticks, time, difference, report: replay.report(), series, was_cut_off })
+        let time = Duration::from_nanos(last.saturating_sub(first.unwrap_or(last)).unsigned_abs());
+        let (was_cut_off, program) = (call.was_cut_off(), call.head().program.clone());
+        Ok(Replayed { ticks, time, difference, report: replay.report(), series, was_cut_off, program })
     }
 
     /// Runs one recorded tick. Whether it decided as it did then.
     pub fn tick(&mut self, tick: TickNote) -> bool {
+        // In the last one the recorded call goes; what goes on beside it is not of this recording.
+        let is_last = tick.entries.iter().any(|entry| entry.note == Note::Situation(None));
         let decided = tick.decisions;
         let now = self.engine.world().resource::<Tape>().load(tick).unwrap_or_else(|| self.axis.start());
         self.engine.tick(now);
         self.decided = self.decisions.of_media(self.engine.world_mut(), self.decided);
-        self.decided == decided && self.engine.world().resource::<Tape>().left_over() == 0
+        (self.decided == decided || is_last) && self.engine.world().resource::<Tape>().left_over() == 0
     }
 
     /// What is measured up to now, or was by the end of the call.
@@ -224,8 +228,10 @@ fn follow(world: &mut World) {
     let Some(connection) = world.resource::<Following>().connection.or_else(|| spawn(world, now)) else { return };
     let Some(tracks) = world.get::<Tracks>(connection).copied() else { return };
     open_devices(world, &tracks, &situation, now);
-    let mute = Mute { audio: situation.peer_muted, video: situation.peer_camera_off };
-    media::mute_streams(world, &tracks, mute);
+    let mute = |of: &Situation| Mute { audio: of.peer_muted, video: of.peer_camera_off };
+    if before.as_ref().map(mute) != Some(mute(&situation)) {
+        media::mute_streams(world, &tracks, mute(&situation));
+    }
     if let Some(clock) = situation.clock {
         media::set_clock(world, connection, clock);
     }

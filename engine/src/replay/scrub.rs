@@ -8,6 +8,7 @@ use std::path::Path;
 use super::file::RecordedCall;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::Wake;
+use crate::media::rate::DelayReport;
 use crate::proto::blank;
 use crate::store::recording::{Piece, RecordingWriter};
 use crate::world::tape::encode;
@@ -66,6 +67,10 @@ fn scrub_tick(tick: &mut TickNote, scrubbed: &mut Scrubbed, addresses: &mut Hash
                     [local, remote].into_iter().flatten().for_each(|address| *address = stand_in(*address, addresses));
                 }
                 EventNote::Closed(text) => text.clear(),
+                // Whatever else the other side wrote there; decisions read only what is a report.
+                EventNote::Feedback(bytes) => {
+                    *bytes = DelayReport::parse(bytes).map_or(Vec::new(), |r| r.to_bytes().to_vec())
+                }
                 _ => {}
             }
         }
@@ -73,6 +78,8 @@ fn scrub_tick(tick: &mut TickNote, scrubbed: &mut Scrubbed, addresses: &mut Hash
 }
 
 fn blank_packet(packet: &mut PacketNote) {
+    // How loud the voice was, moment by moment, is the voice's melody.
+    packet.level = None;
     if packet.video { blank::blank_h264(&mut packet.payload) } else { blank::blank_opus(&mut packet.payload) }
 }
 

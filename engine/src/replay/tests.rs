@@ -147,6 +147,12 @@ fn a_scrubbed_recording_has_nothing_of_the_media_and_the_same_delays() {
     assert_eq!(common_runs(&payloads, &bytes), 0);
     assert!(!bytes.windows(4).any(|four| four == [10, 0, 0, 1] || four == [10, 0, 0, 2]), "an address is left");
     assert!(original.windows(4).any(|four| four == [10, 0, 0, 2]), "there was an address");
+    let (_, left) = ticks_of(&clean);
+    let levels = left.iter().flat_map(|tick| &tick.entries).filter_map(|entry| match &entry.note {
+        Note::Path(path) => Some(path.packets.iter().filter(|packet| packet.level.is_some()).count()),
+        _ => None,
+    });
+    assert_eq!(levels.sum::<usize>(), 0, "how loud the voice was");
     let same = scrub(&path, &path, false).expect_err("itself");
     assert_eq!(same.kind, Kind::Malformed);
 }
@@ -162,6 +168,60 @@ fn payloads(entry: crate::world::tape::note::Entry) -> Vec<Vec<u8>> {
 fn common_runs(payloads: &[Vec<u8>], bytes: &[u8]) -> usize {
     let there: std::collections::HashSet<&[u8]> = bytes.windows(16).collect();
     payloads.iter().flat_map(|payload| payload.windows(16)).filter(|run| there.contains(run)).count()
+}
+
+/// What a file claims is not believed: none of these asks for much memory, and none panics.
+#[test]
+fn impossible_claims_end_a_replay() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = recorded(folder.path(), "lan", false);
+    let (head, ticks) = ticks_of(&path);
+    let middle = ticks.len() / 2;
+    let other = folder.path().join("claims.rec");
+    let claim = |how: &dyn Fn(&mut TickNote)| {
+        let mut changed = ticks.clone();
+        how(&mut changed[middle]);
+        write(&other, &head, &changed);
+        Replay::run(&other, None, false)
+    };
+    for note in [
+        Note::Deficit(u32::MAX),
+        Note::Made(i32::MIN),
+        Note::Samples { count: u32::MAX, first: i64::MIN },
+        Note::Sound(u32::MAX),
+        Note::Plays(i64::MAX),
+        Note::Presented { tile: 1, frame: u64::MAX, at: i64::MIN, marker: Some((0, i64::MIN)) },
+    ] {
+        let replayed = claim(&|tick| {
+            (0..5).for_each(|of| tick.entries.insert(0, crate::world::tape::note::Entry { of, note: note.clone() }));
+        });
+        let difference = replayed.expect("a recording").difference;
+        assert_eq!(difference.map(|difference| difference.tick), Some(middle as u64), "{note:?}");
+    }
+    for now in [i64::MIN, -1, i64::MAX] {
+        let error = claim(&|tick| tick.now = now).expect_err("impossible");
+        assert!(error.kind == Kind::Malformed, "{now}: {error}");
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// A piece whose checksum is right may hold anything.
+    #[test]
+    fn any_ticks_are_refused_or_replayed(body in proptest::prelude::prop::collection::vec(proptest::prelude::any::<u8>(), 1..400)) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("any.rec");
+        let head = Head { program: String::new(), audio_frame: 5000, most: 1_000_000, policy: Policy::default() };
+        let mut writer = RecordingWriter::create(&path, u64::MAX, Wake::none()).expect("a file");
+        writer.put_in_time(Piece::Head, encode(&head, Vec::new()).expect("a head")).expect("written");
+        writer.put_in_time(Piece::Ticks, body).expect("written");
+        writer.put_in_time(Piece::End, Vec::new()).expect("written");
+        writer.finish().expect("written");
+        let _ = Replay::run(&path, None, true);
+        let _ = scrub(&path, &folder.path().join("clean.rec"), true);
+        let _ = what_if(&path, Policy::default(), true);
+    }
 }
 
 #[test]

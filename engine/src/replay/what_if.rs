@@ -74,7 +74,7 @@ fn usual_decoding(call: &mut RecordedCall) -> Result<Duration> {
             if let Note::Frame(frame) = entry.note
                 && let [.., Some(released), Some(decoded)] = frame.stamps
             {
-                taken.push((decoded - released) as f64);
+                taken.push(decoded.saturating_sub(released) as f64);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use crossbeam_channel::Receiver;
-use engine::base::time::{Duration, WallTime, now};
+use engine::base::time::{Duration, Instant, WallTime, now};
 use engine::media::marker;
 use serde::Deserialize;
 
@@ -118,6 +118,33 @@ pub struct Watched {
     pub size: Option<(u32, u32)>,
 }
 
+impl Watched {
+    /// From the first picture that was seen to the last one.
+    fn span(&self) -> Duration {
+        let (Some(first), Some(last)) = (self.seen.first(), self.seen.last()) else { return Duration::ZERO };
+        Duration::from_micros(last.painted.micros_since(first.painted).max(0) as u64)
+    }
+
+    /// A call whose pictures come, for `shown` already, and that cannot be concluded would go on for ever: no picture is
+    /// checked before the page knows the codec.
+    fn come_to_an_end(&self, shown: Duration, time: Duration) -> Result<()> {
+        if shown <= time + SILENCE {
+            return Ok(());
+        }
+        let shown = shown.as_secs();
+        match &self.codec {
+            None => {
+                bail!("Chromium has shown pictures for {shown} s and does not say by which codec: please report it")
+            }
+            Some(_) => bail!(
+                "Chromium's call does not come to its end: after {shown} s its pictures span {:.1} of {:.1} s",
+                self.span().as_secs_f64(),
+                time.as_secs_f64()
+            ),
+        }
+    }
+}
+
 impl Chromium {
     /// Asks it for its version.
     ///
@@ -133,20 +160,15 @@ impl Chromium {
         Ok(Self { program, name, version })
     }
 
-    /// A call in it whose pictures are watched until `is_enough`.
+    /// A call in it whose pictures are watched for `time`, and one of them is checked.
     ///
     /// # Errors
-    /// It does not start, the call does not come about, it dies, hangs or reads markers wrongly; `stop` was told.
-    pub fn watch(
-        &self,
-        tuning: Tuning,
-        folder: &Path,
-        stop: &Receiver<()>,
-        is_enough: impl Fn(&[Seen]) -> bool,
-    ) -> Result<Watched> {
+    /// It does not start, the call does not come about or to an end, it dies, hangs or reads markers wrongly; `stop` was
+    /// told.
+    pub fn watch(&self, tuning: Tuning, time: Duration, folder: &Path, stop: &Receiver<()>) -> Result<Watched> {
         let mut call = self.call(Medium::Picture, tuning, &[], folder)?;
-        let (mut watched, mut checked) = (Watched::default(), false);
-        while !(is_enough(&watched.seen) && checked) {
+        let (mut watched, mut checked, mut first) = (Watched::default(), false, None::<Instant>);
+        while !(watched.span() >= time && checked) {
             let patience = if watched.seen.is_empty() { START } else { SILENCE };
             let Said { codec, size, samples, check, .. } = call.hear(patience, stop)?;
             watched.codec = codec.or(watched.codec);
@@ -162,6 +184,10 @@ impl Chromium {
                 checked = true;
             }
             call.keep_going(&watched)?;
+            if !watched.seen.is_empty() {
+                let shown = now().saturating_duration_since(*first.get_or_insert_with(now));
+                watched.come_to_an_end(shown, time)?;
+            }
         }
         Ok(watched)
     }
@@ -210,7 +236,7 @@ impl Chromium {
 struct Call {
     browser: Guarded,
     door: Door,
-    began: engine::base::time::Instant,
+    began: Instant,
     _profile: tempfile::TempDir,
 }
 
@@ -279,6 +305,24 @@ mod tests {
         assert_eq!(name("Google Chrome 141.0.7390.54 \n").as_deref(), Some("Google Chrome 141"));
         assert_eq!(name("nothing of the kind"), None);
         assert_eq!(name("1.2"), None);
+    }
+
+    #[test]
+    fn a_call_that_cannot_be_concluded_ends_all_the_same() {
+        let seen = |seconds: u64| {
+            let painted = WallTime::from_micros(1_795_000_000_000_000 + seconds * 1_000_000);
+            Seen { counter: seconds as u32, painted, handed: painted, drawn: None }
+        };
+        let time = Duration::from_secs(9);
+        let mut watched = Watched { seen: (0..=19).map(seen).collect(), ..Default::default() };
+        assert_eq!((watched.span(), Watched::default().span()), (Duration::from_secs(19), Duration::ZERO));
+        assert!(watched.come_to_an_end(time + SILENCE, time).is_ok());
+        let late = time + SILENCE + Duration::from_millis(500);
+        let said = |watched: &Watched| watched.come_to_an_end(late, time).expect_err("it is late").to_string();
+        assert!(said(&watched).contains("pictures for 19 s") && said(&watched).contains("codec"), "{}", said(&watched));
+        watched.codec = Some("video/H264".to_owned());
+        watched.seen.truncate(2);
+        assert!(said(&watched).ends_with("span 1.0 of 9.0 s"), "{}", said(&watched));
     }
 
     #[test]

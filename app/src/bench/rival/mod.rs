@@ -20,10 +20,8 @@ use crossbeam_channel::Receiver;
 
 use super::Bench;
 use chromium::{Chromium, Tuning};
-use results::{Comparison, Part, Round, Row, WARM, span};
+use results::{Comparison, Part, Round, Row, WARM};
 use sound::Rig;
-
-use crate::markers::Seen;
 
 /// Whom to compare with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -155,10 +153,7 @@ impl Run<'_> {
     fn picture(&self, candidate: Candidate) -> Result<Round> {
         let watched = match candidate {
             Candidate::Own => own::watch(WARM + self.length + SPARE, self.folder, self.stop)?,
-            Candidate::Chromium(tuning) => {
-                let is_enough = |seen: &[Seen]| span(seen) >= WARM + self.length;
-                self.chromium.watch(tuning, self.folder, self.stop, is_enough)?
-            }
+            Candidate::Chromium(tuning) => self.chromium.watch(tuning, WARM + self.length, self.folder, self.stop)?,
         };
         let round = Round::of_pictures(watched, self.length);
         if round.delays.is_empty() {

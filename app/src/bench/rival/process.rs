@@ -8,13 +8,15 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use anyhow::{Context, Result, bail};
 use crossbeam_channel::Receiver;
 use engine::base::time::{Duration, now};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-/// A running program with all that it has started. Dropping it ends them.
+/// A running program with all that it has started. Dropping it ends them, and what it leaves behind ends with it.
 #[derive(Debug)]
 pub struct Guarded {
     name: String,
     child: Child,
+    /// Why it is over, once it was waited for.
+    over: Option<ExitStatus>,
     out: PathBuf,
     err: PathBuf,
 }
@@ -36,12 +38,15 @@ impl Guarded {
         // A group of its own: those that it starts are ended with it, and Ctrl-C reaches it through us alone.
         command.process_group(0).stdin(Stdio::null()).stdout(create(&out)?).stderr(create(&err)?);
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-        Ok(Self { name: name.to_owned(), child, out, err })
+        Ok(Self { name: name.to_owned(), child, over: None, out, err })
     }
 
-    /// Why it is over; `None` while it runs.
+    /// Why it is over; `None` while it runs. What it has started is over then as well.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().ok().flatten()
+        if self.over.is_none() && self.is_over() {
+            self.over = self.reap();
+        }
+        self.over
     }
 
     /// All that it has said on the standard output.
@@ -49,14 +54,27 @@ impl Guarded {
         fs::read_to_string(&self.out).unwrap_or_default()
     }
 
-    /// Waits until its standard error has `text`.
+    /// The first line of its standard error that contains `text`; `None` while there is none.
+    pub fn line_with(&self, text: &str) -> Option<String> {
+        let said = self.complaints();
+        // One that has no end yet is still being written.
+        let mut lines = said.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        lines.find(|line| line.contains(text)).map(str::to_owned)
+    }
+
+    /// Waits until its standard error has a line that contains `text`, and returns that line.
     ///
     /// # Errors
     /// It ended before, is late, or `stop` was told.
-    pub fn wait_for(&mut self, text: &str, patience: Duration, stop: &Receiver<()>) -> Result<()> {
+    pub fn wait_for(&mut self, text: &str, patience: Duration, stop: &Receiver<()>) -> Result<String> {
         let until = now() + patience;
-        while !self.complaints().contains(text) {
-            if let Some(status) = self.ended() {
+        loop {
+            // Asked before its words are read: it may say it and end between the two.
+            let ended = self.ended();
+            if let Some(line) = self.line_with(text) {
+                return Ok(line);
+            }
+            if let Some(status) = ended {
                 bail!("{} ended too early ({status}){}", self.name, self.last_words());
             }
             if now() >= until {
@@ -64,7 +82,6 @@ impl Guarded {
             }
             pause(stop)?;
         }
-        Ok(())
     }
 
     /// Waits until it has ended well.
@@ -85,6 +102,19 @@ impl Guarded {
         }
     }
 
+    /// Whether it has ended. It is not waited for yet.
+    fn is_over(&self) -> bool {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        matches!(waitid(WaitId::Pid(Pid::from_child(&self.child)), look), Ok(Some(_)))
+    }
+
+    /// Ends what is left of it and waits for it. In this order: its number is its group's only until it was waited for,
+    /// and may be another's after that.
+    fn reap(&mut self) -> Option<ExitStatus> {
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+        self.child.wait().ok()
+    }
+
     fn complaints(&self) -> String {
         fs::read(&self.err).map_or_else(|_| String::new(), |said| String::from_utf8_lossy(&said).into_owned())
     }
@@ -98,19 +128,16 @@ impl Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        let group = Pid::from_child(&self.child);
-        // What has ended by itself was waited for: its number may be another's by now.
         if self.ended().is_some() {
             return;
         }
-        let _ = kill_process_group(group, Signal::TERM);
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::TERM);
         let until = now() + GRACE;
         while self.ended().is_none() && now() < until {
             std::thread::sleep(LOOK_EVERY);
         }
-        if self.ended().is_none() {
-            let _ = kill_process_group(group, Signal::KILL);
-            let _ = self.child.wait();
+        if self.over.is_none() {
+            self.over = self.reap();
         }
     }
 }
@@ -140,16 +167,55 @@ mod tests {
     fn what_a_program_started_ends_with_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let (_told, stop) = crossbeam_channel::bounded(1);
-        let mut guarded = shell("sleep 60 & echo $! >&2; echo ready >&2; wait", folder.path());
-        guarded.wait_for("ready", Duration::from_secs(10), &stop).expect("ready");
-        let started = guarded.complaints().lines().next().and_then(|line| line.parse().ok());
-        let started = Pid::from_raw(started.expect("a number")).expect("a process");
-        drop(guarded);
-        let until = now() + Duration::from_secs(5);
-        while rustix::process::test_kill_process(started).is_ok() && now() < until && !is_zombie(started) {
+        // The second one does not end when it is asked to; the shell does, and is gone before it.
+        for script in ["sleep 60 & ", "trap '' TERM; sleep 60 & trap - TERM; "] {
+            let mut guarded = shell(&format!("{script} echo started $! >&2; wait"), folder.path());
+            let started = started(&guarded.wait_for("started", Duration::from_secs(10), &stop).expect("a line"));
+            assert!(!is_gone(started));
+            drop(guarded);
+            assert!(is_soon_gone(started), "{script}");
+        }
+    }
+
+    #[test]
+    fn what_a_program_leaves_behind_ends_when_it_is_found_to_be_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (_told, stop) = crossbeam_channel::bounded(1);
+        let mut guarded = shell("sleep 60 & echo started $! >&2; exit 7", folder.path());
+        let failed = format!("{:#}", guarded.finish(Duration::from_secs(10), &stop).expect_err("it fails"));
+        assert!(failed.contains("exit status: 7"), "{failed}");
+        assert!(is_soon_gone(started(&guarded.line_with("started").expect("a line"))));
+        // It stays the same, and nobody is killed in its stead.
+        assert_eq!(guarded.ended().and_then(|status| status.code()), Some(7));
+
+        // Nobody has asked before it is dropped.
+        let guarded = shell("sleep 60 & echo started $! >&2; exit 7", folder.path());
+        let until = now() + Duration::from_secs(10);
+        while !guarded.is_over() && now() < until {
             std::thread::sleep(LOOK_EVERY);
         }
-        assert!(rustix::process::test_kill_process(started).is_err() || is_zombie(started));
+        let started = started(&guarded.line_with("started").expect("a line"));
+        assert!(guarded.is_over() && !is_gone(started));
+        drop(guarded);
+        assert!(is_soon_gone(started));
+    }
+
+    /// The number at the end of a line.
+    fn started(line: &str) -> Pid {
+        let number = line.rsplit(' ').next().and_then(|word| word.parse().ok());
+        Pid::from_raw(number.expect("a number")).expect("a process")
+    }
+
+    fn is_soon_gone(pid: Pid) -> bool {
+        let until = now() + Duration::from_secs(5);
+        while !is_gone(pid) && now() < until {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        is_gone(pid)
+    }
+
+    fn is_gone(pid: Pid) -> bool {
+        rustix::process::test_kill_process(pid).is_err() || is_zombie(pid)
     }
 
     /// One whose parent has ended waits for the system's first process, which takes its time in a container.

@@ -162,12 +162,6 @@ impl Round {
     }
 }
 
-/// From the first picture that was seen to the last one.
-pub fn span(seen: &[Seen]) -> Duration {
-    let (Some(first), Some(last)) = (seen.first(), seen.last()) else { return Duration::ZERO };
-    Duration::from_micros(last.painted.micros_since(first.painted).max(0) as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

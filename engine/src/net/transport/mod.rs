@@ -100,7 +100,7 @@ pub enum TransportEvent {
         remote: Option<SocketAddr>,
     },
     /// The receiver's own 50 ms report, sent by [`Transport::send_feedback`].
-    Feedback(Vec<u8>),
+    Feedback(Arc<[u8]>),
     /// The other side closed, or a fault inside made the transport unusable (then with its text).
     Closed(String),
 }
@@ -122,13 +122,13 @@ pub enum Transport {
 /// A far deadline for transports that wait for nothing.
 pub const IDLE: Duration = Duration::from_secs(3600);
 
-/// The one way into either: what happens inside is the library's.
+/// The plain one stands in for a library, and allocates as it pleases.
 macro_rules! each {
     ($self:ident, $inner:ident => $body:expr) => {
-        foreign::call(|| match $self {
+        match $self {
             Transport::Webrtc($inner) => $body,
-            Transport::Plain($inner) => $body,
-        })
+            Transport::Plain($inner) => foreign::call(|| $body),
+        }
     };
 }
 

@@ -115,7 +115,7 @@ impl Plain {
                 None => return false,
             },
             Some((&KEYFRAME, _)) => out.events.push(TransportEvent::KeyframeRequest),
-            Some((&FEEDBACK, report)) => out.events.push(TransportEvent::Feedback(report.to_vec())),
+            Some((&FEEDBACK, report)) => out.events.push(TransportEvent::Feedback(report.into())),
             Some((&CLOSE, _)) => out.events.push(TransportEvent::Closed(String::new())),
             Some((&ALIVE, time)) => self.send(ECHO, time),
             Some((&ECHO, time)) => {

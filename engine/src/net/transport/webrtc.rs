@@ -14,6 +14,7 @@ use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 
 use super::{ArrivedPacket, Drained, IDLE, OutgoingPacket, Parameters, Sources, Track, TransportEvent};
 use crate::base::error::{Error, Kind, Result};
+use crate::base::foreign;
 use crate::base::id::Ssrc;
 use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant, WallTime};
@@ -143,7 +144,7 @@ impl Webrtc {
 
     pub fn accepts(&self, datagram: &Received, bytes: &[u8]) -> bool {
         let Ok(receive) = Receive::new(Protocol::Udp, datagram.from, datagram.to, bytes) else { return false };
-        !self.broken && self.rtc.accepts(&Input::Receive(datagram.at, receive))
+        !self.broken && foreign::call(|| self.rtc.accepts(&Input::Receive(datagram.at, receive)))
     }
 
     pub fn receive(&mut self, datagram: &Received, bytes: &[u8], out: &mut Drained) -> bool {
@@ -152,7 +153,7 @@ impl Webrtc {
         if self.broken {
             return false;
         }
-        if !self.rtc.accepts(&input) {
+        if !foreign::call(|| self.rtc.accepts(&input)) {
             // RFC 7983 §7. It was routed here: somebody who knows our ICE password is at that address.
             if bytes.first().is_some_and(|first| (20..=63).contains(first)) && self.early.len() < EARLY {
                 self.early.push((datagram.clone(), bytes.to_vec()));
@@ -161,7 +162,7 @@ impl Webrtc {
         }
         self.contained(out, |this, out| {
             // One bad datagram is not the end of the call: str0m has already refused it.
-            let _ = this.rtc.handle_input(input);
+            let _ = foreign::call(|| this.rtc.handle_input(input));
             this.drain(out);
             this.replay_early(datagram.at, out);
         });
@@ -187,31 +188,38 @@ impl Webrtc {
             Track::Audio => &mut self.audio,
             Track::Video => &mut self.video,
         };
-        // The extension goes out only with both; above -50 dBov somebody is taken to speak (RFC 6464 §3).
-        let mut values = ExtensionValues {
-            audio_level: packet.level,
-            voice_activity: packet.level.map(|level| level > -50),
-            ..Default::default()
-        };
-        if let Some(time) = packet.capture_time {
-            let capture_time = UNIX_EPOCH + Duration::from_micros(time.as_micros());
-            values.abs_capture_time = Some(AbsCaptureTime { capture_time, clock_offset: None });
-        }
-        if let Some(unit) = packet.unit {
-            values.user_values.set(unit);
-        }
-        let sequence = outgoing.sequence;
-        outgoing.sequence += 1;
-        let write =
-            RtpWrite::new(outgoing.payload_type, sequence.into(), packet.timestamp, packet.captured, packet.payload)
-                .marker(packet.marker)
-                .nackable(packet.track == Track::Video)
-                .ext_vals(values);
-        let ssrc = outgoing.ssrc.0.into();
-        if let Some(stream) = self.rtc.direct_api().stream_tx(&ssrc) {
-            stream.write_rtp(write);
-            self.written = true;
-        }
+        foreign::call(|| {
+            // The extension goes out only with both; above -50 dBov somebody is taken to speak (RFC 6464 §3).
+            let mut values = ExtensionValues {
+                audio_level: packet.level,
+                voice_activity: packet.level.map(|level| level > -50),
+                ..Default::default()
+            };
+            if let Some(time) = packet.capture_time {
+                let capture_time = UNIX_EPOCH + Duration::from_micros(time.as_micros());
+                values.abs_capture_time = Some(AbsCaptureTime { capture_time, clock_offset: None });
+            }
+            if let Some(unit) = packet.unit {
+                values.user_values.set(unit);
+            }
+            let sequence = outgoing.sequence;
+            outgoing.sequence += 1;
+            let write = RtpWrite::new(
+                outgoing.payload_type,
+                sequence.into(),
+                packet.timestamp,
+                packet.captured,
+                packet.payload,
+            )
+            .marker(packet.marker)
+            .nackable(packet.track == Track::Video)
+            .ext_vals(values);
+            let ssrc = outgoing.ssrc.0.into();
+            if let Some(stream) = self.rtc.direct_api().stream_tx(&ssrc) {
+                stream.write_rtp(write);
+                self.written = true;
+            }
+        });
     }
 
     pub fn run_timeouts(&mut self, now: Instant, out: &mut Drained) {
@@ -226,7 +234,7 @@ impl Webrtc {
                 if next > now + SLACK {
                     break;
                 }
-                if this.rtc.handle_input(Input::Timeout(next.max(now))).is_err() {
+                if foreign::call(|| this.rtc.handle_input(Input::Timeout(next.max(now)))).is_err() {
                     break;
                 }
                 next = this.drain(out);
@@ -244,16 +252,18 @@ impl Webrtc {
 
     pub fn request_keyframe(&mut self) {
         let Some(theirs) = self.theirs else { return };
-        if let Some(stream) = self.rtc.direct_api().stream_rx(&theirs.video.0.into()) {
-            stream.request_keyframe(KeyframeRequestKind::Pli);
-            self.written = true;
-        }
+        foreign::call(|| {
+            if let Some(stream) = self.rtc.direct_api().stream_rx(&theirs.video.0.into()) {
+                stream.request_keyframe(KeyframeRequestKind::Pli);
+                self.written = true;
+            }
+        });
     }
 
     pub fn send_feedback(&mut self, report: &[u8]) {
         let Some(theirs) = self.theirs else { return };
         let (sender, media) = (self.parameters.sources.video.0.into(), theirs.video.0.into());
-        self.rtc.direct_api().send_app_specific_feedback(sender, media, report);
+        foreign::call(|| self.rtc.direct_api().send_app_specific_feedback(sender, media, report));
         self.written = true;
     }
 
@@ -273,7 +283,7 @@ impl Webrtc {
     /// Takes everything out; returns when str0m wants to be called next.
     fn drain(&mut self, out: &mut Drained) -> Instant {
         loop {
-            match self.rtc.poll_output() {
+            match foreign::call(|| self.rtc.poll_output()) {
                 Ok(Output::Timeout(at)) => {
                     self.deadline = at;
                     return at;
@@ -332,7 +342,7 @@ impl Webrtc {
                 });
             }
             Event::AppSpecificFeedback(feedback) => {
-                out.events.push(TransportEvent::Feedback(feedback.payload.to_vec()));
+                out.events.push(TransportEvent::Feedback(feedback.payload));
             }
             Event::Closed => out.events.push(TransportEvent::Closed(String::new())),
             _ => {}

@@ -25,6 +25,7 @@ use crate::world::shared::{EngineWake, Now, Settings, Showing, Sound};
 pub struct Opening {
     microphone: Option<(Entity, PipeReceiver<Result<Microphone>>)>,
     speaker: Option<PipeReceiver<Result<Loudspeaker>>>,
+    camera: Option<(Entity, PipeReceiver<Result<VideoSource>>)>,
 }
 
 /// What there is to choose from, for the window's menus.
@@ -62,9 +63,8 @@ pub fn stop_capture(world: &mut World, call: Entity) {
     if let Some(mut voice) = world.get_mut::<Voice>(tracks.audio_out) {
         voice.microphone = None;
     }
-    if let Some(mut source) = world.get_mut::<Source>(tracks.video_out) {
-        source.0 = None;
-    }
+    let source = world.get_mut::<Source>(tracks.video_out).and_then(|mut source| source.0.take());
+    close_source(world, source);
 }
 
 pub fn mute(world: &mut World, call: Option<Entity>, muted: bool) {
@@ -82,10 +82,9 @@ pub fn camera_off(world: &mut World, call: Option<Entity>, off: bool) {
     calls::show(world, |showing| showing.controls.camera_off = off);
     let Some(call) = call else { return };
     if off {
-        if let Some(tracks) = media::tracks_of(world, call)
-            && let Some(mut source) = world.get_mut::<Source>(tracks.video_out)
-        {
-            source.0 = None;
+        if let Some(tracks) = media::tracks_of(world, call) {
+            let source = world.get_mut::<Source>(tracks.video_out).and_then(|mut source| source.0.take());
+            close_source(world, source);
         }
     } else {
         open_camera(world, call);
@@ -123,7 +122,10 @@ pub fn choose_speaker(world: &mut World, call: Option<Entity>, name: &str) {
 pub fn choose_camera(world: &mut World, call: Option<Entity>, name: &str) {
     world.resource_mut::<Settings>().0.camera = name.parse().ok();
     calls::show(world, |showing| showing.controls.camera = name.to_owned());
-    if let Some(call) = call {
+    // Chosen while it is off, it is opened when the person turns it on.
+    if let Some(call) = call
+        && !world.resource::<Showing>().controls.camera_off
+    {
         open_camera(world, call);
     }
 }
@@ -147,7 +149,7 @@ fn open_speaker(world: &mut World, now: Instant) {
     take_opened(world);
 }
 
-/// Opens a device on a helper thread: a sound server may take seconds to answer, and the call goes on meanwhile.
+/// Opens a device on a helper thread: a sound server or a camera may take seconds to answer, and the call goes on meanwhile.
 fn opening<T: Send + 'static>(
     world: &mut World,
     name: &str,
@@ -165,11 +167,11 @@ fn opening<T: Send + 'static>(
         let _ = sender.try_send(open(at));
         wake.wake();
     };
-    // Not joined: a sound server that hangs must not keep a call from ending.
+    // Not joined: a device that hangs must not keep a call from ending.
     match std::thread::Builder::new().name(name.to_owned()).spawn(work) {
         Ok(_) => Some(receiver),
         Err(error) => {
-            note(world, format!("cannot open the sound devices: {error}"));
+            note(world, format!("cannot open a device: {error}"));
             None
         }
     }
@@ -193,6 +195,7 @@ pub fn take_opened(world: &mut World) {
             Err(error) => note(world, error.text.to_string()),
         }
     }
+    take_camera(world);
     if let Some(opened) = speaker {
         world.resource_mut::<Opening>().speaker = None;
         let opened = opened.or_else(|error| {
@@ -206,8 +209,42 @@ pub fn take_opened(world: &mut World) {
     }
 }
 
+/// Puts a camera to use that has been opened, unless it was turned off or the call ended meanwhile.
+fn take_camera(world: &mut World) {
+    let opening = world.resource::<Opening>();
+    let opened = opening.camera.as_ref().and_then(|(owner, pipe)| Some((*owner, pipe.try_recv()?)));
+    let Some((owner, opened)) = opened else { return };
+    world.resource_mut::<Opening>().camera = None;
+    let is_wanted = !world.resource::<Showing>().controls.camera_off;
+    match opened {
+        Ok(opened) => {
+            let unused = match world.get_mut::<Source>(owner).filter(|_| is_wanted) {
+                Some(mut source) => source.0.replace(opened),
+                None => Some(opened),
+            };
+            close_source(world, unused);
+        }
+        Err(error) => lose_camera(world, error.text.to_string()),
+    }
+}
+
+/// There is no picture to send any more: the other side is told, so that nobody takes the last one for a live one.
+fn lose_camera(world: &mut World, text: String) {
+    note(world, text);
+    camera_off(world, calls::current(world), true);
+}
+
+/// A camera takes a picture's time to close, and some seconds where it hangs.
+fn close_source(world: &World, source: Option<VideoSource>) {
+    let is_threaded = world.resource::<Settings>().0.work == Work::Threads;
+    if let Some(source) = source.filter(|_| is_threaded) {
+        // Not joined, as the openers are not. Where there is no thread to be had it closes here.
+        let _ = std::thread::Builder::new().name("camera closer".into()).spawn(move || drop(source));
+    }
+}
+
 /// A device that was lost is said and closed; the call goes on.
-pub fn watch_devices(world: &mut World, voices: &mut QueryState<&mut Voice>) {
+pub fn watch_devices(world: &mut World, voices: &mut QueryState<&mut Voice>, sources: &mut QueryState<&mut Source>) {
     let now = world.resource::<Now>().0;
     let mut sound = world.resource_mut::<Sound>();
     if sound.speaker.as_mut().is_some_and(|speaker| speaker.get().lost()) {
@@ -224,28 +261,34 @@ pub fn watch_devices(world: &mut World, voices: &mut QueryState<&mut Voice>) {
     if lost {
         note(world, "The microphone was lost: choose another one.".into());
     }
+    let mut failed = None;
+    for mut source in sources.iter_mut(world) {
+        let failure = source.0.as_ref().and_then(VideoSource::failure).map(|error| error.text.to_string());
+        failed = failure.map(|text| (text, source.0.take())).or(failed);
+    }
+    if let Some((text, source)) = failed {
+        close_source(world, source);
+        lose_camera(world, text);
+    }
 }
 
+/// A camera cannot be opened again while it is open: the one before closes first.
 fn open_camera(world: &mut World, call: Entity) {
     let Some(spec) = world.resource::<Settings>().0.camera.clone() else { return };
-    let wake = world.resource::<EngineWake>().0.clone();
     let Some(tracks) = media::tracks_of(world, call) else { return };
-    if let Some(mut source) = world.get_mut::<Source>(tracks.video_out) {
-        // A camera cannot be opened again while it is open.
-        source.0 = None;
-    }
-    let opened = match world.resource::<Settings>().0.work {
-        Work::Threads => VideoSource::spawn(spec, wake),
-        Work::Inline { .. } => VideoSource::inline(spec, world.resource::<Now>().0),
-    };
-    match opened {
-        Ok(opened) => {
-            if let Some(mut source) = world.get_mut::<Source>(tracks.video_out) {
-                source.0 = Some(opened);
-            }
+    let wake = world.resource::<EngineWake>().0.clone();
+    let (work, now) = (world.resource::<Settings>().0.work, world.resource::<Now>().0);
+    let before = world.get_mut::<Source>(tracks.video_out).and_then(|mut source| source.0.take());
+    let open = move |at| {
+        drop(before);
+        match work {
+            Work::Threads => VideoSource::spawn(spec, wake),
+            Work::Inline { .. } => VideoSource::inline(spec, at),
         }
-        Err(error) => note(world, error.text.to_string()),
-    }
+    };
+    let opened = opening(world, "camera opener", open, now);
+    world.resource_mut::<Opening>().camera = opened.map(|pipe| (tracks.video_out, pipe));
+    take_opened(world);
 }
 
 /// Says what happened to a device, in the window and as a notice.

@@ -19,6 +19,8 @@ use crate::base::time::{Instant, now};
 use crate::media::scale::Scaler;
 use crate::media::video::{CapturedPicture, Picture};
 
+/// A desktop is seldom rearranged: looking once a second costs a round trip to the display in thirty pictures.
+const LOOK_EVERY: u32 = 30;
 /// As many as a test card keeps.
 const PICTURES: usize = 10;
 
@@ -27,6 +29,9 @@ pub struct Screen {
     connection: RustConnection,
     root: Window,
     region: Region,
+    /// The whole desktop's size, and in how many pictures it is looked at again.
+    desktop: (u16, u16),
+    look_in: u32,
     size: (u32, u32),
     memory: Option<Memory>,
     bytes: Vec<u8>,
@@ -59,7 +64,8 @@ impl Screen {
     /// As [`Self::open`].
     pub fn open_on(display: Option<&str>, monitor: Option<u32>) -> Result<Self> {
         let (connection, root) = connect(display)?;
-        let region = region(&connection, root, monitor)?.even();
+        let desktop = desktop(&connection, root)?;
+        let region = region(&connection, root, monitor, desktop)?.even();
         let bytes = region.width as usize * region.height as usize * 4;
         // A connection on which sharing has failed may not be in order.
         let shared = share(&connection, bytes);
@@ -74,6 +80,8 @@ impl Screen {
             connection,
             root,
             region,
+            desktop,
+            look_in: LOOK_EVERY,
             size: region.picture_size(),
             memory,
             bytes: vec![0; bytes],
@@ -122,6 +130,13 @@ impl Screen {
     }
 
     fn grab(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        self.look_in -= 1;
+        if self.look_in == 0 {
+            self.look_in = LOOK_EVERY;
+            if desktop(&self.connection, self.root)? != self.desktop {
+                return Err("the desktop was rearranged".into());
+            }
+        }
         let Region { x, y, width, height } = self.region;
         let (x, y, width, height) = (x as i16, y as i16, width as u16, height as u16);
         match &self.memory {
@@ -170,13 +185,26 @@ fn connect(display: Option<&str>) -> Result<(RustConnection, Window)> {
     Ok((connection, root))
 }
 
+fn failed(error: &dyn fmt::Display) -> Error {
+    Error::new(Kind::Refused, format!("the X11 display says no: {error}"))
+}
+
+/// The size of the desktop.
+fn desktop(connection: &RustConnection, root: Window) -> Result<(u16, u16)> {
+    let whole = connection.get_geometry(root).map_err(|error| failed(&error))?.reply();
+    let whole = whole.map_err(|error| failed(&error))?;
+    Ok((whole.width, whole.height))
+}
+
 /// The place of `monitor`, or of all.
-fn region(connection: &RustConnection, root: Window, monitor: Option<u32>) -> Result<Region> {
-    let failed = |error: &dyn fmt::Display| Error::new(Kind::Refused, format!("the X11 display says no: {error}"));
-    let whole =
-        connection.get_geometry(root).map_err(|error| failed(&error))?.reply().map_err(|error| failed(&error))?;
+fn region(
+    connection: &RustConnection,
+    root: Window,
+    monitor: Option<u32>,
+    (width, height): (u16, u16),
+) -> Result<Region> {
     let Some(number) = monitor else {
-        return Ok(Region { x: 0, y: 0, width: whole.width.into(), height: whole.height.into() });
+        return Ok(Region { x: 0, y: 0, width: width.into(), height: height.into() });
     };
     let monitors = connection.randr_get_monitors(root, true).map_err(|error| failed(&error))?;
     let monitors = monitors.reply().map_err(|error| failed(&error))?.monitors;

@@ -102,6 +102,32 @@ fn the_limit_ends_a_recording_that_can_still_be_closed() {
     assert!(fs::metadata(&path).expect("there").len() <= 2_000);
 }
 
+#[test]
+fn what_was_recorded_before_stays_until_something_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = written(folder.path());
+    let before = fs::read(&path).expect("readable");
+    drop(RecordingWriter::create(&path, u64::MAX, Wake::none()).expect("a file"));
+    assert_eq!(fs::read(&path).expect("still there"), before);
+    let fresh = folder.path().join("fresh.rec");
+    let writer = RecordingWriter::create(&fresh, u64::MAX, Wake::none()).expect("a file");
+    assert!(fresh.exists());
+    drop(writer);
+    assert!(!fresh.exists(), "nothing was recorded");
+    let nowhere = RecordingWriter::create(&folder.path().join("a/b"), u64::MAX, Wake::none());
+    assert!(nowhere.is_err_and(|error| error.kind == Kind::Malformed));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_recording_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let mode = fs::metadata(written(folder.path())).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_said_and_nothing_waits_for_it() {

@@ -21,6 +21,8 @@ pub struct RecordingWriter {
     /// Bodies that were written, to be filled again.
     spare: PipeReceiver<Vec<u8>>,
     failure: Arc<OnceLock<Error>>,
+    /// Somebody was told of the failure.
+    told: bool,
     thread: Option<JoinHandle<()>>,
     size: u64,
     limit: u64,
@@ -28,18 +30,28 @@ pub struct RecordingWriter {
 }
 
 impl RecordingWriter {
-    /// Makes the file and starts the thread; `wake` is called when writing fails. At most `limit` bytes are written.
+    /// Opens the file and starts the thread; `wake` is called when writing fails. At most `limit` bytes are written. What is
+    /// in the file stays until the first piece comes, and a new file without any piece goes again. Readable by its owner
+    /// only.
     ///
     /// # Errors
-    /// The file cannot be made (`Refused`): one line for the person.
+    /// The file cannot be made (`Malformed`): one line for the person.
     pub fn create(path: &Path, limit: u64, wake: Wake) -> Result<Self> {
-        let file = File::create(path).map_err(|error| refused(path, "cannot record to", &error))?;
+        let is_new = !path.exists();
+        let failed = |error: std::io::Error| {
+            Error::new(Kind::Malformed, format!("cannot record to {}: {error}", path.display()))
+        };
+        let file = open(path).map_err(failed)?;
         let (pieces, to_write) = pipe(BOUND);
         let (written, spare) = pipe(BOUND);
         let failure = Arc::new(OnceLock::new());
         let (told, named) = (failure.clone(), path.to_owned());
         let work = move || {
-            if let Err(error) = write_all(file, &to_write, &written) {
+            let outcome = write_all(file, &to_write, &written);
+            if is_new && matches!(outcome, Ok(false)) {
+                let _ = std::fs::remove_file(&named);
+            }
+            if let Err(error) = outcome {
                 let _ = told.set(refused(&named, "the recording stopped, the call goes on: cannot write", &error));
                 wake.wake();
             }
@@ -50,7 +62,7 @@ impl RecordingWriter {
             .map_err(|error| Error::new(Kind::Retry, format!("cannot start the thread recorder: {error}")))?;
         let size = (MAGIC.len() + 2) as u64;
         let path = path.to_owned();
-        Ok(Self { pieces: Some(pieces), spare, failure, thread: Some(thread), size, limit, path })
+        Ok(Self { pieces: Some(pieces), spare, failure, told: false, thread: Some(thread), size, limit, path })
     }
 
     /// Hands a piece over and gives empty storage for the next one.
@@ -76,6 +88,13 @@ impl RecordingWriter {
         let mut spare = self.spare.try_recv().unwrap_or_default();
         spare.clear();
         Ok(spare)
+    }
+
+    /// Why writing failed, if it did and this was not asked before.
+    pub fn take_failure(&mut self) -> Option<Error> {
+        let failure = self.failure.get().filter(|_| !self.told).cloned();
+        self.told |= failure.is_some();
+        failure
     }
 
     /// As [`Self::put`] for one who may wait for the disk.
@@ -123,16 +142,17 @@ impl Drop for RecordingWriter {
     }
 }
 
+/// Whether anything was written.
 fn write_all(
     mut file: File,
     pieces: &PipeReceiver<(Piece, Vec<u8>)>,
     written: &PipeSender<Vec<u8>>,
-) -> std::io::Result<()> {
-    let mut head = MAGIC.to_vec();
-    head.extend(VERSION.to_le_bytes());
-    file.write_all(&head)?;
-    let mut whole = head.len() as u64;
+) -> std::io::Result<bool> {
+    let mut whole = 0;
     while let Some((piece, body)) = pieces.recv() {
+        if whole == 0 {
+            whole = begin(&mut file)?;
+        }
         if let Err(error) = write_piece(&mut file, piece, &body) {
             // Half a piece is of use to nobody; where this fails as well, the reader finds the place.
             let _ = file.set_len(whole);
@@ -142,7 +162,26 @@ fn write_all(
         // When nobody takes it back it is only storage.
         let _ = written.try_send(body);
     }
-    Ok(())
+    Ok(whole > 0)
+}
+
+/// Not emptied yet: what was recorded before is worth more than a recording that does not begin.
+fn open(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Empties the file and writes what stands in front; how much that is.
+fn begin(file: &mut File) -> std::io::Result<u64> {
+    // A device that is no file has nothing to empty.
+    let _ = file.set_len(0);
+    let mut head = MAGIC.to_vec();
+    head.extend(VERSION.to_le_bytes());
+    file.write_all(&head)?;
+    Ok(head.len() as u64)
 }
 
 fn write_piece(file: &mut File, piece: Piece, body: &[u8]) -> std::io::Result<()> {

@@ -27,7 +27,7 @@ enum Mode {
     #[default]
     Off,
     // Behind locks that nobody contends for: one thread runs all systems, and none needs the tape for itself.
-    Recording(Mutex<Recording>),
+    Recording(Box<Mutex<Recording>>),
     Replaying(Mutex<Replaying>),
 }
 
@@ -35,6 +35,7 @@ enum Mode {
 #[derive(Debug)]
 struct Recording {
     writer: RecordingWriter,
+    head: Head,
     axis: Axis,
     /// Whose things are noted, by their number.
     owners: Vec<Entity>,
@@ -77,21 +78,18 @@ pub const NOBODY: Entity = Entity::PLACEHOLDER;
 const NOBODY_NUMBER: u8 = u8::MAX;
 
 impl Tape {
-    /// Records the next call to `writer`, which knows `head`. Moments are counted from `now`.
-    ///
-    /// # Errors
-    /// The head cannot be written.
-    pub fn recording(mut writer: RecordingWriter, head: &Head, now: Instant) -> Result<Self> {
-        let body = writer.put(Piece::Head, encode(head, Vec::new())?)?;
-        Ok(Self(Mode::Recording(Mutex::new(Recording {
+    /// Records the next call to `writer`. Moments are counted from `now`.
+    pub fn recording(writer: RecordingWriter, head: Head, now: Instant) -> Self {
+        Self(Mode::Recording(Box::new(Mutex::new(Recording {
             writer,
+            head,
             axis: Axis::new(now),
             owners: Vec::new(),
             number: 0,
             entries: Vec::new(),
             situation: None,
             state: State::Waiting,
-            body,
+            body: Vec::new(),
             since: now,
         }))))
     }
@@ -107,7 +105,12 @@ impl Tape {
     pub fn enrol(&self, owners: &[Entity]) {
         match &self.0 {
             Mode::Off => {}
-            Mode::Recording(recording) => lock(recording).owners.extend_from_slice(owners),
+            Mode::Recording(recording) => {
+                let mut recording = lock(recording);
+                if recording.state == State::Waiting {
+                    recording.owners.extend_from_slice(owners);
+                }
+            }
             Mode::Replaying(replaying) => lock(replaying).owners.extend_from_slice(owners),
         }
     }
@@ -247,15 +250,16 @@ impl Recording {
 
     fn finish_tick(&mut self, now: Instant, decisions: u64) -> Result<()> {
         if !matches!(self.state, State::Running | State::Ending) {
-            // Before a call there is nothing to replay.
+            // Before a call there is nothing to replay; behind it the disk may still say no, once.
             self.entries.clear();
             self.since = now;
-            return Ok(());
+            return if self.state == State::Over { self.writer.take_failure().map_or(Ok(()), Err) } else { Ok(()) };
         }
         let entries = std::mem::take(&mut self.entries);
+        let begun = if self.number == 0 { self.begin() } else { Ok(()) };
         let tick = TickNote { number: self.number, now: self.axis.nanos(now), entries, decisions };
         self.number += 1;
-        let noted = encode(&tick, std::mem::take(&mut self.body)).map(|body| self.body = body);
+        let noted = begun.and_then(|()| encode(&tick, std::mem::take(&mut self.body))).map(|body| self.body = body);
         self.entries = tick.entries;
         self.entries.clear();
         let is_due = now.saturating_duration_since(self.since) >= PIECE || self.body.len() > LONG;
@@ -268,12 +272,19 @@ impl Recording {
             other => other,
         };
         if handed.is_err() {
+            // It is said by what is returned.
+            self.writer.take_failure();
             // What fits is kept as a whole recording, where the disk still takes its end.
             let _ = self.writer.put(Piece::End, Vec::new());
             self.writer.close();
             self.state = State::Over;
         }
         handed
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        self.body = self.writer.put(Piece::Head, encode(&self.head, Vec::new())?)?;
+        Ok(())
     }
 
     fn end(&mut self) -> Result<()> {

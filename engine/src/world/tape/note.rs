@@ -210,6 +210,10 @@ impl Brought {
     /// `None` where `note` is of another kind.
     pub fn replay(note: &Note, axis: &Axis) -> Option<Self> {
         let Note::Path(note) = note else { return None };
+        let is_possible = |packet: &PacketNote| packet.sequence.max(packet.timestamp) <= FAR;
+        if !note.packets.iter().all(is_possible) {
+            return None;
+        }
         let packets = note.packets.iter().map(|packet| packet.arrived(axis)).collect();
         let events = note.events.iter().map(EventNote::event).collect();
         Some(Self { packets, events, heard: note.heard.map(|at| axis.instant(at)) })
@@ -268,7 +272,7 @@ impl EventNote {
                 local: *local,
                 remote: *remote,
             },
-            TransportEvent::Feedback(bytes) => Self::Feedback(bytes.clone()),
+            TransportEvent::Feedback(bytes) => Self::Feedback(bytes.to_vec()),
             TransportEvent::Closed(text) => Self::Closed(text.clone()),
         }
     }
@@ -285,7 +289,7 @@ impl EventNote {
                 local: *local,
                 remote: *remote,
             },
-            Self::Feedback(bytes) => TransportEvent::Feedback(bytes.clone()),
+            Self::Feedback(bytes) => TransportEvent::Feedback(bytes.as_slice().into()),
             Self::Closed(text) => TransportEvent::Closed(text.clone()),
         }
     }
@@ -382,7 +386,7 @@ impl FromOutside for Samples {
 
     fn replay(note: &Note, axis: &Axis) -> Option<Self> {
         let Note::Samples { count, first } = *note else { return None };
-        Some(Self { count: count as usize, first: axis.instant(first) })
+        Some(Self { count: within(count, SECOND)?, first: axis.instant(first) })
     }
 }
 
@@ -418,9 +422,24 @@ macro_rules! says_the_same {
 
 says_the_same!(KeyframeWanted, _ => Note::KeyframeWanted, Note::KeyframeWanted => Self);
 says_the_same!(EncoderFull, _ => Note::EncoderFull, Note::EncoderFull => Self);
-says_the_same!(Deficit, Self(n) => Note::Deficit(*n as u32), Note::Deficit(n) => Self(*n as usize));
-says_the_same!(Made, Self(n) => Note::Made(*n as i32), Note::Made(n) => Self(*n as isize));
-says_the_same!(Sound, Self(n) => Note::Sound(*n as u32), Note::Sound(n) => Self(*n as usize));
+says_the_same!(Deficit, Self(n) => Note::Deficit(*n as u32), Note::Deficit(n) => Self(within(*n, SECOND)?));
+says_the_same!(Made, Self(n) => Note::Made(*n as i32), Note::Made(n) => {
+    within(n.unsigned_abs(), SECOND)?;
+    Self(*n as isize)
+});
+says_the_same!(Sound, Self(n) => Note::Sound(*n as u32), Note::Sound(n) => Self(within(*n, PACKET)?));
+
+/// Extended numbers of packets that a call reaches in a million years.
+const FAR: u64 = 1 << 60;
+/// 48 kHz samples: no tick has to do with more, and a damaged file must not ask for all memory.
+const SECOND: usize = 48_000;
+/// More than any Opus packet has (RFC 6716 §3.4 in its longest form).
+const PACKET: usize = 4096;
+
+/// `None` where a recording claims more than there can be.
+fn within(number: u32, most: usize) -> Option<usize> {
+    usize::try_from(number).ok().filter(|number| *number <= most)
+}
 
 /// A picture of this size whose planes are empty: nobody looks at it.
 fn without_pixels(width: u32, height: u32) -> Arc<Picture> {
