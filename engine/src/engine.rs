@@ -15,6 +15,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::Wake;
 use crate::base::thread;
 use crate::base::time::{self, CELL, Duration, Instant};
+use crate::codec::worker::Work;
 use crate::handle::{Link, Redraw, link};
 use crate::media::chirp::ChirpFinder;
 use crate::net::control::{ControlDoor, DoorLimits, TokenRange};
@@ -275,7 +276,11 @@ fn record(config: &Config, wake: Wake, now: Instant) -> Result<Tape> {
         most: config.most.as_bps(),
         policy: config.policy,
     };
-    Ok(Tape::recording(RecordingWriter::create(path, config.record_limit, wake)?, head, now))
+    let mut writer = RecordingWriter::create(path, config.record_limit, wake)?;
+    if matches!(config.work, Work::Inline { .. }) {
+        writer.wait_for_disk();
+    }
+    Ok(Tape::recording(writer, head, now))
 }
 
 /// What a recording says of itself: pictures come as often as the peer's camera, 30 a second.

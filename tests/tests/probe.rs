@@ -44,8 +44,9 @@ fn sound_that_goes_nowhere_is_null_and_one_line() {
     assert!(lines[0].contains("no chirp of mouth was heard on listen within 5 s: check"), "{lines:?}");
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((&report["delay_ms"], &report["spoilt"]), (&Value::Null, &Value::from(0)));
-    // Two a second in the two seconds after the start: lost ones were played.
-    assert!(report["played"].as_u64().is_some_and(|played| (2..=4).contains(&played)), "{report}");
+    // Two a second in the two seconds after the start: lost ones were played. What nobody plays to gives its sound in pieces of
+    // up to a second, and what was played since the last one may still be heard.
+    assert!(report["played"].as_u64().is_some_and(|played| (1..=4).contains(&played)), "{report}");
     // The same with a way between the two, cut short: what was heard so far is shown.
     let folder = tempfile::tempdir().expect("a folder");
     let [report, progress] = ["report.json", "progress"].map(|name| folder.path().join(name));

@@ -43,7 +43,6 @@ pub fn scrub(from: &Path, to: &Path, partial: bool) -> Result<Scrubbed> {
         }
     }
     writer.put_in_time(Piece::Ticks, body)?;
-    writer.put_in_time(Piece::End, Vec::new())?;
     writer.finish()?;
     scrubbed.addresses = addresses.len() as u64;
     Ok(scrubbed)

@@ -66,7 +66,6 @@ fn write(path: &Path, head: &Head, ticks: &[TickNote]) {
     for tick in ticks {
         writer.put_in_time(Piece::Ticks, encode(tick, Vec::new()).expect("a tick")).expect("written");
     }
-    writer.put_in_time(Piece::End, Vec::new()).expect("written");
     writer.finish().expect("written");
 }
 
@@ -216,8 +215,7 @@ proptest::proptest! {
         let mut writer = RecordingWriter::create(&path, u64::MAX, Wake::none()).expect("a file");
         writer.put_in_time(Piece::Head, encode(&head, Vec::new()).expect("a head")).expect("written");
         writer.put_in_time(Piece::Ticks, body).expect("written");
-        writer.put_in_time(Piece::End, Vec::new()).expect("written");
-        writer.finish().expect("written");
+            writer.finish().expect("written");
         let _ = Replay::run(&path, None, true);
         let _ = scrub(&path, &folder.path().join("clean.rec"), true);
         let _ = what_if(&path, Policy::default(), true);

@@ -23,6 +23,7 @@ pub struct RecordingWriter {
     failure: Arc<OnceLock<Error>>,
     /// Somebody was told of the failure.
     told: bool,
+    waits: bool,
     thread: Option<JoinHandle<()>>,
     size: u64,
     limit: u64,
@@ -62,7 +63,22 @@ impl RecordingWriter {
             .map_err(|error| Error::new(Kind::Retry, format!("cannot start the thread recorder: {error}")))?;
         let size = (MAGIC.len() + 2) as u64;
         let path = path.to_owned();
-        Ok(Self { pieces: Some(pieces), spare, failure, told: false, thread: Some(thread), size, limit, path })
+        Ok(Self {
+            pieces: Some(pieces),
+            spare,
+            failure,
+            told: false,
+            waits: false,
+            thread: Some(thread),
+            size,
+            limit,
+            path,
+        })
+    }
+
+    /// From now on [`Self::put`] waits for the disk: in virtual time a call passes faster than any disk writes.
+    pub const fn wait_for_disk(&mut self) {
+        self.waits = true;
     }
 
     /// Hands a piece over and gives empty storage for the next one.
@@ -75,9 +91,13 @@ impl RecordingWriter {
             return Err(failure.clone());
         }
         self.size += (PIECE_HEAD + body.len()) as u64;
-        if self.size > self.limit && piece == Piece::Ticks {
+        // The end must fit as well.
+        if self.size + PIECE_HEAD as u64 > self.limit {
             let text = format!("the recording {} reached its limit and stopped, the call goes on", self.path.display());
             return Err(Error::new(Kind::Full, text));
+        }
+        if self.waits {
+            return self.put_in_time(piece, body);
         }
         let pieces = self.pieces.as_ref();
         if pieces.is_none_or(|pieces| pieces.try_send((piece, body)).is_err()) {
@@ -120,7 +140,7 @@ impl RecordingWriter {
         self.failure.get().map_or(Ok(()), |failure| Err(failure.clone()))
     }
 
-    /// Nothing more comes; the thread ends when everything is on the disk.
+    /// Nothing more comes; the thread writes the end, and ends when everything is on the disk.
     pub fn close(&mut self) {
         self.pieces = None;
     }
@@ -161,6 +181,9 @@ fn write_all(
         whole += (PIECE_HEAD + body.len()) as u64;
         // When nobody takes it back it is only storage.
         let _ = written.try_send(body);
+    }
+    if whole > 0 {
+        write_piece(&mut file, Piece::End, &[])?;
     }
     Ok(whole > 0)
 }

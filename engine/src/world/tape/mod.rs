@@ -274,8 +274,6 @@ impl Recording {
         if handed.is_err() {
             // It is said by what is returned.
             self.writer.take_failure();
-            // What fits is kept as a whole recording, where the disk still takes its end.
-            let _ = self.writer.put(Piece::End, Vec::new());
             self.writer.close();
             self.state = State::Over;
         }
@@ -290,9 +288,8 @@ impl Recording {
     fn end(&mut self) -> Result<()> {
         self.state = State::Over;
         let ticks = self.writer.put(Piece::Ticks, std::mem::take(&mut self.body)).map(drop);
-        let ended = self.writer.put(Piece::End, Vec::new()).map(drop);
         self.writer.close();
-        ticks.and(ended)
+        ticks
     }
 }
 

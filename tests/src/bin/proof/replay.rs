@@ -120,7 +120,6 @@ fn write(path: &Path, head: &Head, ticks: &[TickNote]) -> Outcome<()> {
         }
         body = writer.put_in_time(Piece::Ticks, body).map_err(failed)?;
     }
-    writer.put_in_time(Piece::End, Vec::new()).map_err(failed)?;
     writer.finish().map_err(failed)
 }
 
