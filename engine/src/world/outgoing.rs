@@ -1,16 +1,20 @@
 //! What goes out: one entity per local track.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bevy_ecs::component::Component;
 use bevy_platform::cell::SyncCell;
 
 use crate::base::time::Instant;
-use crate::codec::opus::{FrameLength, OpusEncoder};
+use crate::codec::opus::OpusEncoders;
 use crate::codec::video_encoder::VideoEncoder;
 use crate::device::Microphone;
 use crate::media::level::Loudness;
 use crate::media::rate::{RateControl, UnitQueue};
+use crate::media::sound::control::SoundControl;
+use crate::media::sound::framer::Framer;
+use crate::media::sound::plan::{Copies, SoundPlan};
 use crate::media::video::{CapturedPicture, Picture};
 use crate::proto::rtp_h264::Packets;
 use crate::source::VideoSource;
@@ -62,28 +66,40 @@ pub struct VideoSent {
 #[derive(Component)]
 pub struct Voice {
     pub microphone: Option<SyncCell<Microphone>>,
-    pub encoder: SyncCell<OpusEncoder>,
-    pub length: FrameLength,
+    pub encoders: SyncCell<OpusEncoders>,
+    pub framer: Framer,
+    pub control: SoundControl,
+    /// The plan that the encoders are set to.
+    pub applied: Option<SoundPlan>,
     pub muted: bool,
     pub loudness: Loudness,
-    /// Captured samples not yet a whole frame.
+    /// Captured samples not yet in a frame.
     pub samples: Vec<f32>,
     /// When the first of them was captured.
     pub first: Option<Instant>,
     /// Encoded frames not yet given to the transport.
     pub frames: Vec<VoiceFrame>,
+    /// The last frames that were sent, newest last: copies of them go along. At most [`Voice::COPIED`].
+    pub sent: VecDeque<VoiceFrame>,
+    /// A packet with its copies.
+    pub packet: Vec<u8>,
     pub spare: Vec<Vec<u8>>,
-    /// 48 kHz timestamp of the next frame.
-    pub timestamp: u32,
     pub packets: u64,
     pub bytes: u64,
+}
+
+impl Voice {
+    pub const COPIED: usize = Copies::FARTHEST;
 }
 
 /// One encoded frame of speech.
 #[derive(Clone, Debug)]
 pub struct VoiceFrame {
     pub data: Vec<u8>,
-    pub timestamp: u32,
+    /// 48 kHz, extended.
+    pub timestamp: u64,
+    /// How long it is, in samples.
+    pub samples: u32,
     pub captured: Instant,
     pub level: i8,
 }
