@@ -254,6 +254,10 @@ impl Member {
         moment
     }
 
+    pub(super) fn sound_ms(&self) -> Option<f64> {
+        self.engine.world().resource::<Stats>().audio_delay.last()
+    }
+
     /// The picture's own pixels are what is read.
     fn draw(&mut self, at: Instant) {
         let Some(snapshot) = self.link.view.take() else { return };

@@ -55,11 +55,23 @@ pub struct Lab {
     datagrams: u64,
 }
 
-/// One direction between two members.
+/// One direction between two members. What is on its way when the path changes arrives as it would have.
 struct Way {
     from: usize,
     to: usize,
     path: ImpairedPath<Held>,
+    before: Vec<ImpairedPath<Held>>,
+}
+
+impl Way {
+    fn next_due(&self) -> Option<Instant> {
+        self.before.iter().chain([&self.path]).filter_map(ImpairedPath::next_due).min()
+    }
+
+    fn pop(&mut self, now: Instant) -> Option<Held> {
+        self.before.retain(|path| path.next_due().is_some());
+        self.before.iter_mut().chain([&mut self.path]).find_map(|path| path.pop(now))
+    }
 }
 
 /// In microseconds since 1970: a fixed moment, so that a run shows nothing of when it ran. Before 2036: the 32 bits of
@@ -121,6 +133,21 @@ impl Lab {
     /// The way from one member to another is another one than the rest. Before anything was sent on it.
     pub fn set_way(&mut self, from: MemberId, to: MemberId, impairment: Impairment) {
         self.special.push((from.0, to.0, impairment));
+    }
+
+    /// From now on all paths are as `impairment` says.
+    pub fn change_paths(&mut self, impairment: Impairment) {
+        self.impairment = impairment;
+        self.special.clear();
+        for way in &mut self.ways {
+            let seed = seed_of(self.seed, way.from, way.to) ^ self.datagrams;
+            way.before.push(std::mem::replace(&mut way.path, ImpairedPath::new(impairment, seed)));
+        }
+    }
+
+    /// From capture to play of the sound that `member` decoded last, milliseconds.
+    pub fn sound_ms(&self, member: MemberId) -> Option<f64> {
+        self.members[member.0].sound_ms()
     }
 
     /// How much further the clock of `other` is than that of `member`, microseconds: the truth.
@@ -208,7 +235,7 @@ impl Lab {
 
     /// The next moment at which something happens.
     fn next(&self) -> Option<Instant> {
-        let ways = self.ways.iter().filter_map(|way| way.path.next_due());
+        let ways = self.ways.iter().filter_map(Way::next_due);
         let members = self.members.iter().filter_map(|member| member.next_due(self.now));
         let message = self.messages.front().map(|(at, _)| *at);
         let late = self.late.front().map(|(at, ..)| *at);
@@ -218,7 +245,7 @@ impl Lab {
     fn step(&mut self, at: Instant) {
         self.now = at;
         for way in &mut self.ways {
-            while let Some(held) = way.path.pop(at) {
+            while let Some(held) = way.pop(at) {
                 self.members[way.to].arrive(&held, at);
             }
         }
@@ -278,13 +305,17 @@ impl Lab {
         let way = match self.ways.iter().position(|way| way.from == from && way.to == to) {
             Some(way) => way,
             None => {
-                let seed = self.seed.wrapping_mul(0x0100_0000_01b3) ^ ((from as u64) << 32 | to as u64);
-                self.ways.push(Way { from, to, path: ImpairedPath::new(self.way_is(from, to), seed) });
+                let path = ImpairedPath::new(self.way_is(from, to), seed_of(self.seed, from, to));
+                self.ways.push(Way { from, to, path, before: Vec::new() });
                 self.ways.len() - 1
             }
         };
         self.ways[way].path.push(held, at);
     }
+}
+
+fn seed_of(seed: u64, from: usize, to: usize) -> u64 {
+    seed.wrapping_mul(0x0100_0000_01b3) ^ ((from as u64) << 32 | to as u64)
 }
 
 /// Members live side by side in one network.

@@ -45,7 +45,12 @@ pub struct AudioReport {
     pub packets_received: u64,
     pub packets_lost: u64,
     pub concealed_ratio: Option<f64>,
+    /// The longest stretch without anything that was received, milliseconds.
+    pub longest_gap_ms: Option<f64>,
+    /// Lost packets that were restored from copies or FEC.
+    pub packets_restored: u64,
     pub underruns: Option<u64>,
+    /// Of the frames that were sent last.
     pub frame_ms: Option<f64>,
     pub bitrate_bps: Option<u64>,
     /// Capture of a sample to its place in the loudspeaker's ring, by the sender's capture time.

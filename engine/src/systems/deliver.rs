@@ -8,7 +8,6 @@ use crate::codec::opus::packet_samples;
 use crate::device::RATE;
 use crate::media::jitter_audio::AudioPacket;
 use crate::media::jitter_video::PacketIn;
-use crate::media::sound::plan::AROUND;
 use crate::media::sound::report::Counted;
 use crate::net::transport::{ArrivedPacket, Track};
 use crate::proto::red;
@@ -18,11 +17,12 @@ use crate::world::stats::StreamStats;
 use crate::world::stream::{AudioStream, VideoJitterBuffer};
 
 pub fn file_packets(
-    mut connections: Query<(&mut Exchange, &Tracks, &mut LinkEstimate)>,
+    mut connections: Query<(&Connection, &mut Exchange, &Tracks, &mut LinkEstimate)>,
     mut videos: Query<(&mut VideoJitterBuffer, &mut StreamStats)>,
     mut audios: Query<&mut AudioStream>,
 ) {
-    for (mut exchange, tracks, mut link) in &mut connections {
+    for (connection, mut exchange, tracks, mut link) in &mut connections {
+        let around = connection.transport.around_sound() as usize;
         for packet in exchange.0.packets.drain(..) {
             match packet.track {
                 Track::Video => {
@@ -41,7 +41,7 @@ pub fn file_packets(
                 }
                 Track::Audio => {
                     let Ok(mut audio) = audios.get_mut(tracks.audio_in) else { continue };
-                    file_sound(&packet, &link, &mut audio);
+                    file_sound(&packet, around, &link, &mut audio);
                 }
             }
         }
@@ -76,18 +76,18 @@ fn observe_delay(packet: &ArrivedPacket, link: &mut LinkEstimate) {
 }
 
 /// Files a packet's own frame and the copies of earlier ones in it. What is not Opus is left out.
-fn file_sound(packet: &ArrivedPacket, link: &LinkEstimate, audio: &mut AudioStream) {
+fn file_sound(packet: &ArrivedPacket, around: usize, link: &LinkEstimate, audio: &mut AudioStream) {
     let payload = SharedSlice::from(packet.payload.clone());
     let captured = packet.capture_time.and_then(|time| link.local_instant(time));
     if !packet.redundant {
         let samples = file_frame(packet, captured, payload, 0, audio);
-        return count_sound(packet, samples, audio);
+        return count_sound(packet, around, samples, audio);
     }
     let Some(blocks) = red::read(&packet.payload) else { return };
     for block in blocks {
         let samples = file_frame(packet, captured, payload.part(block.range), block.before, audio);
         if block.before == 0 {
-            count_sound(packet, samples, audio);
+            count_sound(packet, around, samples, audio);
         }
     }
 }
@@ -121,14 +121,14 @@ fn file_frame(
 }
 
 /// Counts a packet for the sender's sake. A frame is sent when it is whole: its length is not the way's doing.
-fn count_sound(packet: &ArrivedPacket, samples: Option<usize>, audio: &mut AudioStream) {
+fn count_sound(packet: &ArrivedPacket, around: usize, samples: Option<usize>, audio: &mut AudioStream) {
     let Some(samples) = samples else { return };
     let length = samples as i64 * 1_000_000 / i64::from(RATE);
     let way = packet.capture_time.map(|captured| WallTime::of(packet.at).micros_since(captured).saturating_sub(length));
     audio.meter.observe(&Counted {
         sequence: packet.sequence,
         timestamp: packet.timestamp,
-        bytes: packet.payload.len() + AROUND as usize,
+        bytes: packet.payload.len() + around,
         way,
         arrival: packet.at,
     });

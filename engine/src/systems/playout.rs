@@ -120,6 +120,7 @@ fn make_samples(stream: &mut AudioStream, tape: &Tape, entity: Entity, now: Inst
             return;
         }
         let decision = stream.jitter.next(now, held, goal - held);
+        stream.gaps.note(&decision.next);
         let AudioStream { decoder, stretcher, scratch, .. } = &mut *stream;
         tape.give(|| {
             scratch.clear();

@@ -38,6 +38,7 @@ pub fn send_sound(
                     red::write(earlier, &frame.data, &mut voice.packet);
                 }
                 let payload = if redundant { &voice.packet } else { &frame.data };
+                voice.control.on_sent(now.0);
                 voice.packets += 1;
                 voice.bytes += payload.len() as u64;
                 let packet = OutgoingPacket {

@@ -11,7 +11,7 @@ use crate::base::time::Instant;
 use crate::codec::opus::OpusDecoder;
 use crate::codec::video_decoder::{DecodedFrame, VideoDecoder};
 use crate::media::freeze::FreezeMeter;
-use crate::media::jitter_audio::JitterBuffer;
+use crate::media::jitter_audio::{Gaps, JitterBuffer};
 use crate::media::jitter_video::VideoJitter;
 use crate::media::level::Loudness;
 use crate::media::playout_clock::PlayoutClock;
@@ -82,6 +82,7 @@ pub struct AudioStream {
     pub jitter: JitterBuffer,
     pub decoder: SyncCell<OpusDecoder>,
     pub stretcher: Stretcher,
+    pub gaps: Gaps,
     pub loudness: Loudness,
     /// What is reported to the sender.
     pub meter: SoundMeter,

@@ -107,6 +107,30 @@ pub struct JitterCounters {
     pub total_samples: u64,
 }
 
+/// How long sound was made up without a break.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gaps {
+    current: u64,
+    longest: u64,
+}
+
+impl Gaps {
+    /// What was made next. Silence after sound is a pause of the speaker's; after concealment it is a part of the gap.
+    pub fn note(&mut self, next: &Next) {
+        let made = next.samples() as u64;
+        self.current = match next {
+            Next::Conceal { .. } => self.current + made,
+            Next::Silence { .. } if self.current > 0 => self.current + made,
+            _ => 0,
+        };
+        self.longest = self.longest.max(self.current);
+    }
+
+    pub fn longest(&self) -> Duration {
+        duration(self.longest)
+    }
+}
+
 /// The packets of one stream and the thoughts about them.
 #[derive(Debug)]
 pub struct JitterBuffer {

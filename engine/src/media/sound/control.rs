@@ -17,13 +17,16 @@ pub struct SoundControl {
     received: f32,
     lost: f32,
     bursts: f32,
-    /// Congested reports one after another.
-    congested: u8,
+    /// That the path carries less than is sent.
+    evidence: f32,
+    /// What came through when the path was full.
+    ceiling: Option<Bitrate>,
+    /// When the other side reported last, or the first packet was sent.
+    told: Option<Instant>,
     cut: Option<Instant>,
     raised: Option<Instant>,
     clear_since: Option<Instant>,
-    /// A raise is tried after so much time without a queue: twice as much after each one that was a mistake, half after each
-    /// one that was none.
+    /// More than the ceiling is tried after so much time without a queue: twice as much after each mistake.
     patience: Duration,
     plan: SoundPlan,
     /// Since when a shorter frame could be sent.
@@ -35,17 +38,25 @@ const CLEAR: Duration = Duration::from_millis(30);
 /// Even the quickest packet in 200 ms waited so long.
 const QUEUED: Duration = Duration::from_millis(60);
 const FULL: Duration = Duration::from_millis(200);
-/// Twice in a row, so that a stall of the path that is made up for is not taken for a lack of room.
-const CONGESTED: u8 = 2;
+/// Three seconds of a queue that does not go, or most of one in which less than half of the sound comes: a stall
+/// that is made up for, or a delay that wanders, is not a lack of room.
+const ENOUGH: f32 = 16.0;
+/// Sooner, where there is a reason to expect it.
+const ENOUGH_AFTER_RAISE: f32 = 2.0;
 /// What a cut does must be seen in a report before the next one.
 const CUT_EVERY: Duration = Duration::from_millis(600);
-const FIRST_PATIENCE: Duration = Duration::from_secs(2);
-const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
+/// Six reports, or a round trip over half the world and three.
+const SILENT: Duration = Duration::from_millis(1200);
+const FIRST_PATIENCE: Duration = Duration::from_secs(4);
+/// Where nothing speaks against more.
+const QUICK: Duration = Duration::from_millis(500);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(60);
 /// The longest frames with the least that Opus takes need 17 kbit/s.
 const LEAST: Bitrate = Bitrate::from_kbps(17);
 /// A queue within this time after a raise is the raise's doing.
 const BLAME: Duration = Duration::from_secs(5);
+/// Of what could be sent, in percent.
+const USED: u64 = 75;
 const FORGET: Duration = Duration::from_secs(2);
 /// Shorter frames only when they could have been sent for so long.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -62,7 +73,9 @@ impl SoundControl {
             received: 0.0,
             lost: 0.0,
             bursts: 0.0,
-            congested: 0,
+            evidence: 0.0,
+            ceiling: None,
+            told: None,
             cut: None,
             raised: None,
             clear_since: None,
@@ -100,9 +113,22 @@ impl SoundControl {
         self.bounds
     }
 
+    /// Something is sent at `now`. Where the other side has said nothing about it for long, its reports do not come through
+    /// what we send: less of it may let them.
+    pub fn on_sent(&mut self, now: Instant) {
+        let told = *self.told.get_or_insert(now);
+        let is_silent = self.bounds.copies && now.saturating_duration_since(told) > SILENT;
+        if is_silent && self.cut.is_none_or(|at| now.saturating_duration_since(at) >= CUT_EVERY) {
+            self.budget = self.budget.percent(50).max(LEAST.min(self.most));
+            (self.cut, self.clear_since) = (Some(now), None);
+            self.plan = SoundPlan::new(&self.path(), &self.bounds);
+        }
+    }
+
     /// The receiver's report. `shared`: pictures take more of the path than they need; they give way first.
     pub fn on_report(&mut self, report: &SoundReport, shared: bool, now: Instant) {
         let keep = 0.5f32.powf(report.span.as_secs_f32() / FORGET.as_secs_f32());
+        self.told = Some(now);
         self.received = self.received * keep + f32::from(report.received);
         self.lost = self.lost * keep + f32::from(report.lost);
         self.bursts = self.bursts * keep + f32::from(report.bursts);
@@ -124,32 +150,65 @@ impl SoundControl {
 
     fn follow_queue(&mut self, report: &SoundReport, shared: bool, now: Instant) {
         let since = |at: Option<Instant>| at.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
-        let is_slow = u128::from(report.advanced) * 1_000_000 < report.span.as_micros() * 48_000 * 93 / 100;
-        let is_congested = (report.queue > QUEUED && is_slow) || report.queue > FULL;
-        self.congested = if is_congested { self.congested.saturating_add(1) } else { 0 };
-        if self.congested >= CONGESTED && since(self.cut) >= CUT_EVERY && !shared {
-            if since(self.raised) < BLAME {
+        let is_tried = since(self.raised) < BLAME;
+        let micros = report.span.as_micros().max(1) as u64;
+        let arrives = Bitrate::from_bps(u64::from(report.bytes) * 8_000_000 / micros);
+        self.weigh(report, is_tried);
+        let enough = if is_tried { ENOUGH_AFTER_RAISE } else { ENOUGH };
+        if self.evidence >= enough && since(self.cut) >= CUT_EVERY && !shared {
+            if is_tried && self.ceiling.is_some() {
                 self.patience = (self.patience * 2).min(LONGEST_PATIENCE);
             }
-            let micros = report.span.as_micros().max(1) as u64;
-            let arrives = Bitrate::from_bps(u64::from(report.bytes) * 8_000_000 / micros);
-            // What waits is to be gone within two seconds or so.
+            // What waits is to be gone within two seconds or so. One report is not believed everything, unless most is lost.
             let share = (85 - (report.queue.as_millis() / 25).min(35)) as u64;
-            self.budget = arrives.percent(share).min(self.budget.percent(share)).max(LEAST.min(self.most));
-            (self.cut, self.clear_since, self.raised) = (Some(now), None, None);
+            let wanted = arrives.percent(share).min(self.budget.percent(share));
+            self.ceiling = Some(arrives.min(self.budget));
+            let believed = if report.lost > report.received { 10 } else { 30 };
+            self.budget = wanted.max(self.budget.percent(believed)).max(LEAST.min(self.most));
+            // What a full queue dropped is no reason for copies.
+            (self.received, self.lost, self.bursts) = (0.0, 0.0, 0.0);
+            (self.cut, self.clear_since, self.raised, self.evidence) = (Some(now), None, None, 0.0);
         }
         if report.queue > CLEAR {
             self.clear_since = None;
             return;
         }
-        let clear = *self.clear_since.get_or_insert(now);
-        if now.saturating_duration_since(clear) >= self.patience && self.budget < self.most {
-            if self.raised.is_some() {
-                self.patience = (self.patience / 2).max(SHORTEST_PATIENCE);
+        let clear = now.saturating_duration_since(*self.clear_since.get_or_insert(now));
+        if self.budget >= self.most {
+            return;
+        }
+        // Up to what came through a full path it may go at once, beyond that only after a while.
+        let safe = self.ceiling.map(|ceiling| ceiling.percent(90));
+        let (raised, patience) = match safe {
+            Some(safe) if self.budget < safe => (self.budget.percent(160).min(safe), QUICK),
+            Some(_) => (self.budget.percent(125), self.patience),
+            None => (self.budget.percent(160), QUICK),
+        };
+        // A pause in what is said shows nothing of how much the path would carry.
+        let is_used = arrives >= self.plan.on_wire(&self.bounds).percent(USED);
+        if clear >= patience && (is_used || safe.is_none()) {
+            if safe.is_some_and(|safe| self.budget > safe) {
+                // There was more room than that: the path is another one now.
+                (self.ceiling, self.patience) = (None, FIRST_PATIENCE);
             }
-            self.budget = self.budget.percent(125).min(self.most);
+            self.budget = raised.min(self.most);
             (self.raised, self.clear_since) = (Some(now), Some(now));
         }
+    }
+
+    /// Whether the path carries less than is sent: what speaks for it, in reports of 200 ms.
+    fn weigh(&mut self, report: &SoundReport, is_tried: bool) {
+        let span = report.span.as_secs_f32();
+        let (advance, reports) = (report.advanced as f32 / 48_000.0 / span.max(1e-3), (span / 0.2).min(5.0));
+        let queued = if is_tried { CLEAR } else { QUEUED };
+        self.evidence = match () {
+            () if report.queue <= queued => 0.0,
+            // The queue is being made up for.
+            () if advance > 1.05 => 0.0,
+            () if advance < 0.5 || report.lost > report.received => self.evidence + 4.0 * reports,
+            () if advance < 0.95 || report.queue > FULL => self.evidence + reports,
+            () => self.evidence,
+        };
     }
 }
 
@@ -158,8 +217,9 @@ mod tests {
     use super::*;
     use crate::base::time::now;
     use crate::media::frame_length::FrameLength;
+    use crate::media::sound::plan::AROUND;
 
-    const BOUNDS: Bounds = Bounds { forced: None, most: Bitrate::from_kbps(64), copies: true };
+    const BOUNDS: Bounds = Bounds { forced: None, most: Bitrate::from_kbps(64), copies: true, around: AROUND };
     const MOST: Bitrate = Bitrate::from_kbps(300);
 
     /// A path that carries `kbps` with a queue of a second in front: what the receiver reports of what the plan sends.
@@ -181,7 +241,7 @@ mod tests {
             for _ in 0..seconds {
                 let mut highest = 0f64;
                 for _ in 0..5 {
-                    let wire = self.control.plan().on_wire().as_bps() as f64 / 1e3;
+                    let wire = self.control.plan().on_wire(&BOUNDS).as_bps() as f64 / 1e3;
                     let before = self.queue;
                     self.queue = (self.queue + 0.2 * (wire - kbps) / kbps).clamp(0.0, 1.0);
                     let carried = wire.min(kbps) + if before > self.queue { kbps - wire.min(kbps) } else { 0.0 };
@@ -207,8 +267,8 @@ mod tests {
         let mut narrow = Narrow::new();
         narrow.run(25.0, 30);
         assert_eq!(narrow.control.plan().length, FrameLength::Ms60);
-        let late = &narrow.highest[6..];
-        assert!(late.iter().filter(|queue| **queue > 0.15).count() <= 6, "{:?}", narrow.highest);
+        let late = &narrow.highest[12..];
+        assert!(late.iter().filter(|queue| **queue > 0.2).count() <= 5, "{:?}", narrow.highest);
         // And short ones again when there is room.
         narrow.run(1000.0, 60);
         assert_eq!(narrow.control.plan().length, FrameLength::Ms5, "{:?}", narrow.control);
@@ -271,9 +331,9 @@ mod tests {
             received: 10,
             ..SoundReport::default()
         };
-        (1..9).for_each(|n| control.on_report(&queued, true, start + Duration::from_millis(200 * n)));
+        (1..20).for_each(|n| control.on_report(&queued, true, start + Duration::from_millis(200 * n)));
         assert_eq!(control.path().budget, MOST);
-        (9..18).for_each(|n| control.on_report(&queued, false, start + Duration::from_millis(200 * n)));
+        (20..40).for_each(|n| control.on_report(&queued, false, start + Duration::from_millis(200 * n)));
         assert!(control.path().budget < Bitrate::from_kbps(60));
     }
 }

@@ -4,8 +4,8 @@ use crate::base::rate::Bitrate;
 use crate::base::time::Duration;
 use crate::media::frame_length::{Coding, FrameLength};
 
-/// What is around each frame on the wire, in bytes: IPv4 20, UDP 8, RTP 12, its extensions 24, the authentication tag 16, the
-/// type of a redundant payload 1.
+/// What is around a frame in an encrypted packet, in bytes: IPv4 20, UDP 8, RTP 12, its extensions 24, the authentication tag
+/// 16, the type of a redundant payload 1.
 pub const AROUND: u64 = 81;
 /// RFC 2198's header of a copy.
 const COPY_HEADER: u64 = 4;
@@ -62,6 +62,8 @@ pub struct Bounds {
     pub most: Bitrate,
     /// The other side reads RFC 2198.
     pub copies: bool,
+    /// What is around each frame on the wire, in bytes.
+    pub around: u64,
 }
 
 /// How sound is sent.
@@ -78,7 +80,7 @@ pub struct SoundPlan {
 /// Of lost frames so many may stay lost.
 const LEFT: f32 = 0.005;
 /// A copy that comes later than this would only be played by a call that is late already.
-const LATEST: Duration = Duration::from_millis(200);
+const LATEST: Duration = Duration::from_millis(100);
 /// Below this loss one copy at short distance is enough of a precaution.
 const RARE: f32 = 0.001;
 /// Where a word takes so long to and fro, 5 ms of it are not felt.
@@ -98,7 +100,8 @@ impl SoundPlan {
             for length in lengths() {
                 let copies = copies(path, length, count);
                 // The same with fewer is tried in its turn.
-                if copies.count() == count && opus_rate(path.budget, length, copies) >= least_rate(length, count) {
+                let rate = opus_rate(path.budget, around(bounds, length, copies), copies);
+                if copies.count() == count && rate >= least_rate(length, count) {
                     return Self::with(path, bounds, length, copies);
                 }
             }
@@ -108,7 +111,8 @@ impl SoundPlan {
     }
 
     fn with(path: &SoundPath, bounds: &Bounds, length: FrameLength, copies: Copies) -> Self {
-        let bitrate = opus_rate(path.budget, length, copies).clamp(LOWEST, best_rate(length)).min(bounds.most);
+        let rate = opus_rate(path.budget, around(bounds, length, copies), copies);
+        let bitrate = rate.clamp(LOWEST, best_rate(length)).min(bounds.most);
         // Both would pay twice for the same.
         let fec = length.coding() == Coding::Speech && copies.count() == 0 && path.loss > RARE;
         let percent = (path.loss * 100.0).ceil().clamp(1.0, 50.0) as u8;
@@ -116,9 +120,9 @@ impl SoundPlan {
     }
 
     /// What it takes on the wire.
-    pub fn on_wire(&self) -> Bitrate {
+    pub fn on_wire(&self, bounds: &Bounds) -> Bitrate {
         let sound = self.bitrate_bps.saturating_mul(1 + self.copies.count() as u64);
-        Bitrate::from_bps(sound.saturating_add(around(self.length, self.copies)))
+        Bitrate::from_bps(sound.saturating_add(around(bounds, self.length, self.copies)))
     }
 }
 
@@ -151,14 +155,14 @@ const fn best_rate(length: FrameLength) -> Bitrate {
 }
 
 /// Bits per second around the frames.
-fn around(length: FrameLength, copies: Copies) -> u64 {
-    let bits = 8 * (AROUND + COPY_HEADER * copies.count() as u64);
+const fn around(bounds: &Bounds, length: FrameLength, copies: Copies) -> u64 {
+    let bits = 8 * (bounds.around + COPY_HEADER * copies.count() as u64);
     bits * 48_000 / length.samples() as u64
 }
 
 /// What is left for each of the frames in a packet.
-fn opus_rate(budget: Bitrate, length: FrameLength, copies: Copies) -> Bitrate {
-    let left = budget.as_bps().saturating_sub(around(length, copies));
+fn opus_rate(budget: Bitrate, around: u64, copies: Copies) -> Bitrate {
+    let left = budget.as_bps().saturating_sub(around);
     Bitrate::from_bps(left / (1 + copies.count() as u64))
 }
 
@@ -200,7 +204,7 @@ fn left_lost(path: &SoundPath, copies: Copies) -> f32 {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { forced: None, most: Bitrate::from_kbps(64), copies: true };
+    const BOUNDS: Bounds = Bounds { forced: None, most: Bitrate::from_kbps(64), copies: true, around: AROUND };
 
     fn path(kbps: u64, loss: f32, burst: f32) -> SoundPath {
         SoundPath { budget: Bitrate::from_kbps(kbps), loss, burst, round_trip: None }
@@ -218,7 +222,7 @@ mod tests {
             for loss in [0.0, 0.01, 0.1, 0.3, 0.5] {
                 for burst in [1.0, 1.5, 4.0] {
                     let plan = SoundPlan::new(&path(kbps, loss, burst), &BOUNDS);
-                    assert!(plan.on_wire() <= Bitrate::from_kbps(kbps), "{kbps} {loss} {burst}: {plan:?}");
+                    assert!(plan.on_wire(&BOUNDS) <= Bitrate::from_kbps(kbps), "{kbps} {loss} {burst}: {plan:?}");
                     assert!(plan.bitrate_bps >= 6000);
                 }
             }

@@ -2,7 +2,7 @@
 
 use crate::base::time::{Duration, Instant};
 
-/// What the receiver tells the sender every 200 ms while sound comes in.
+/// What the receiver tells the sender while sound comes in: every 200 ms, of few packets every half second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SoundReport {
     /// Every packet in `span` was held up at least so long on the way.
@@ -93,8 +93,11 @@ pub struct Counted {
 }
 
 const EVERY: Duration = Duration::from_millis(200);
+/// Fewer packets than this say little, and where they are few there is little room for reports.
+const FEW: u16 = 8;
+const EVERY_OF_FEW: Duration = Duration::from_millis(500);
 /// The least time is forgotten after two of these, so that a change of the path is not taken for a queue for ever.
-const WINDOW: Duration = Duration::from_secs(10);
+const WINDOW: Duration = Duration::from_secs(20);
 /// A number so far from the others is of another stream.
 const JUMP: u64 = 3000;
 
@@ -126,12 +129,12 @@ impl SoundMeter {
         }
     }
 
-    /// Every 200 ms, while packets come: what to report to the sender.
+    /// What to report to the sender, when it is time.
     pub fn report(&mut self, now: Instant) -> Option<SoundReport> {
         let newest = self.newest?;
         let (since, before) = *self.told.get_or_insert((now, newest));
         let span = now.saturating_duration_since(since);
-        if span < EVERY || self.received == 0 {
+        if span < EVERY || self.received == 0 || (self.received < FEW && span < EVERY_OF_FEW) {
             return None;
         }
         let base = self.least.map_or(0, |(current, last)| current.min(last.unwrap_or(current)));

@@ -189,6 +189,11 @@ impl Transport {
         each!(self, inner => inner.is_written())
     }
 
+    /// Bytes on the wire around the payload of a packet of sound.
+    pub fn around_sound(&self) -> u64 {
+        each!(self, inner => inner.around_sound())
+    }
+
     /// Asks the other side for a keyframe (PLI, RFC 4585 §6.3.1).
     pub fn request_keyframe(&mut self) {
         each!(self, inner => inner.request_keyframe());

@@ -18,6 +18,7 @@ use crate::base::foreign;
 use crate::base::id::Ssrc;
 use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant, WallTime};
+use crate::media::sound::plan::AROUND;
 use crate::net::datagram::{Class, Received};
 use crate::proto::unit_ext::{self, UnitExt};
 
@@ -243,6 +244,10 @@ impl Webrtc {
 
     pub const fn is_written(&self) -> bool {
         self.written
+    }
+
+    pub const fn around_sound(&self) -> u64 {
+        AROUND
     }
 
     pub fn request_keyframe(&mut self) {

@@ -163,7 +163,8 @@ pub fn spawn(
         // A model is about sizes and times: how it sounds matters to nobody.
         encoders.set_complexity(0)?;
     }
-    let bounds = Bounds { forced: settings.audio_frame, most: settings.audio_rate, copies: false };
+    let around = transport.around_sound();
+    let bounds = Bounds { forced: settings.audio_frame, most: settings.audio_rate, copies: false, around };
     let control = SoundControl::new(settings.audio_most, bounds);
     let voice = Voice {
         microphone: None,
@@ -186,6 +187,7 @@ pub fn spawn(
         jitter: JitterBuffer::new(&settings.policy),
         decoder: SyncCell::new(OpusDecoder::new()?),
         stretcher: Default::default(),
+        gaps: Default::default(),
         loudness: Default::default(),
         meter: Default::default(),
         scratch: Vec::new(),

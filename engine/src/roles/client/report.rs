@@ -76,7 +76,8 @@ fn span(from: Option<Instant>, to: Option<Instant>) -> Option<Duration> {
 
 fn audio(world: &World, tracks: &Tracks, stats: &Stats, seconds: f64) -> AudioReport {
     let voice = world.get::<Voice>(tracks.audio_out);
-    let counters = world.get::<AudioStream>(tracks.audio_in).map(|stream| stream.jitter.counters()).unwrap_or_default();
+    let stream = world.get::<AudioStream>(tracks.audio_in);
+    let counters = stream.map(|stream| stream.jitter.counters()).unwrap_or_default();
     let stages = [("network", &stats.audio_network), ("jitter_buffer", &stats.audio_hold), ("ring", &stats.audio_ring)];
     let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
     AudioReport {
@@ -84,6 +85,8 @@ fn audio(world: &World, tracks: &Tracks, stats: &Stats, seconds: f64) -> AudioRe
         packets_received: counters.received,
         packets_lost: counters.lost,
         concealed_ratio: share(counters.concealed_samples, counters.total_samples),
+        longest_gap_ms: stream.map(|stream| stream.gaps.longest().as_secs_f64() * 1e3),
+        packets_restored: counters.restored,
         underruns: world.resource::<Sound>().underruns,
         frame_ms: voice.map(|voice| voice.framer.length().duration().as_secs_f64() * 1e3),
         bitrate_bps: voice.and_then(|voice| rate(voice.bytes, seconds)),
