@@ -28,6 +28,7 @@ fn sound(c: &mut Criterion) {
                 payload: payload.clone(),
                 level: None,
                 captured: None,
+                copy: false,
             });
             sequence += 1;
             black_box(jitter.next(at, 0, FRAME));

@@ -75,5 +75,6 @@ fn audio_packet(packet: ArrivedPacket, captured: Option<std::time::Instant>) -> 
         payload: packet.payload,
         level: packet.level,
         captured,
+        copy: false,
     })
 }
