@@ -1,5 +1,10 @@
 //! Shortens and lengthens sound by whole pitch periods, without a change of pitch: where the jitter buffer holds too
 //! much, a period is cut out; where too little, one is played twice. In quiet passages any length is cut.
+//!
+//! A difference of the two clocks is mended before that by single samples, left out or put in under a cross-fade.
+
+use rubato::audioadapter_buffers::direct::InterleavedSlice;
+use rubato::{Adjustable, FixedAsync, Resampler, Resizable, Slip};
 
 use super::level::power;
 
@@ -25,11 +30,16 @@ const ALIKE: f32 = 0.5;
 /// Above this excess (60 ms) the delay is worse than a rough cut.
 const LARGE: usize = 2_880;
 
+/// A block in which one sample is left out or put in at most: 5 ms, with a cross-fade of 119 samples. Of the shortest
+/// packets (2.5 ms) the block is one, its cross-fade half as long.
+const BLOCK: usize = 240;
+
 /// Decoded samples on their way to the mixer.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Stretcher {
     /// The last 15 ms that were popped, then what waits.
     samples: Vec<f32>,
+    slip: Slip<f32>,
     played: usize,
     since_cut: usize,
     removed: u64,
@@ -38,14 +48,20 @@ pub struct Stretcher {
 
 impl Default for Stretcher {
     fn default() -> Self {
-        Self { samples: Vec::with_capacity(16_384), played: 0, since_cut: REST, removed: 0, added: 0 }
+        let slip = Slip::new(BLOCK, 1, FixedAsync::Input).expect("a block holds a cross-fade");
+        Self { samples: Vec::with_capacity(16_384), slip, played: 0, since_cut: REST, removed: 0, added: 0 }
     }
 }
 
 impl Stretcher {
-    /// Appends decoded samples and, where it can be done well, shortens or lengthens what waits.
-    pub fn push(&mut self, samples: &[f32], stretch: Stretch) {
-        self.samples.extend_from_slice(samples);
+    /// Appends decoded samples, `ppm` in a million more of them, and, where it can be done well, shortens or lengthens
+    /// what waits.
+    pub fn push(&mut self, samples: &[f32], stretch: Stretch, ppm: i32) {
+        if ppm == 0 {
+            self.samples.extend_from_slice(samples);
+        } else {
+            samples.chunks(BLOCK).for_each(|block| self.resample(block, ppm));
+        }
         match stretch {
             Stretch::None => {}
             Stretch::Shorten(most) => self.shorten(most),
@@ -95,6 +111,24 @@ impl Stretcher {
     /// Samples cut out and put in since the beginning.
     pub const fn changed(&self) -> (u64, u64) {
         (self.removed, self.added)
+    }
+
+    /// Each block stands for itself, so one that is too short for it goes as it is, and nothing is delayed.
+    fn resample(&mut self, block: &[f32], ppm: i32) {
+        let start = self.samples.len();
+        let ready = block.len() >= SHORTEST
+            && self.slip.set_chunk_size(block.len()).is_ok()
+            && self.slip.set_resample_ratio(1.0 + f64::from(ppm) / 1e6, false).is_ok();
+        let made = if ready { self.slip.output_frames_next() } else { 0 };
+        self.samples.resize(start + made, 0.0);
+        let done = InterleavedSlice::new(block, 1, block.len()).ok().and_then(|block| {
+            let mut out = InterleavedSlice::new_mut(&mut self.samples[start..], 1, made).ok()?;
+            (made > 0).then(|| self.slip.process_into_buffer(&block, &mut out, None))?.ok()
+        });
+        if done.is_none() {
+            self.samples.truncate(start);
+            self.samples.extend_from_slice(block);
+        }
     }
 
     fn shorten(&mut self, most: usize) {
@@ -196,7 +230,7 @@ mod tests {
         let mut stretcher = Stretcher::default();
         let mut out = Vec::new();
         for block in voice(0, 48_000, 120.0).chunks(960) {
-            stretcher.push(block, stretch);
+            stretcher.push(block, stretch, 0);
             let mut popped = vec![0.0; stretcher.len()];
             assert_eq!(stretcher.pop(&mut popped), 0);
             out.extend(popped);
@@ -223,14 +257,35 @@ mod tests {
     #[test]
     fn silence_is_cut_without_looking_for_a_pitch() {
         let mut stretcher = Stretcher::default();
-        stretcher.push(&[0.0; 960], Stretch::Shorten(500));
+        stretcher.push(&[0.0; 960], Stretch::Shorten(500), 0);
         assert_eq!(stretcher.len(), 460);
+    }
+
+    #[test]
+    fn a_drift_is_mended_by_single_samples_and_without_a_click() {
+        for (ppm, block) in [(1500, 240), (-1500, 240), (-700, 120), (1000, 960), (1000, 17)] {
+            let (mut stretcher, mut out) = (Stretcher::default(), Vec::new());
+            let sound = voice(0, 48_000 * 4, 120.0);
+            for block in sound.chunks(block) {
+                stretcher.push(block, Stretch::None, ppm);
+                let mut popped = vec![0.0; stretcher.len()];
+                stretcher.pop(&mut popped);
+                out.extend(popped);
+            }
+            // Blocks shorter than a cross-fade go as they are.
+            let expected = if block < SHORTEST { 0 } else { 48_000 * 4 * i64::from(ppm) / 1_000_000 };
+            let more = out.len() as i64 - sound.len() as i64;
+            assert!((more - expected).abs() <= 1, "{ppm} ppm in {block}: {more}");
+            let steepest = |sound: &[f32]| sound.windows(2).map(|two| (two[1] - two[0]).abs()).fold(0.0, f32::max);
+            assert!(steepest(&out) < steepest(&sound) * 1.02, "{} {}", steepest(&out), steepest(&sound));
+            assert!(periodicity(&out, 400) > 0.999, "{}", periodicity(&out, 400));
+        }
     }
 
     #[test]
     fn what_is_missing_is_silence() {
         let mut stretcher = Stretcher::default();
-        stretcher.push(&[0.5; 10], Stretch::None);
+        stretcher.push(&[0.5; 10], Stretch::None, 0);
         let mut out = [1.0; 16];
         assert_eq!(stretcher.pop(&mut out), 6);
         assert_eq!(out[9..11], [0.5, 0.0]);

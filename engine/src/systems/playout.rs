@@ -108,13 +108,13 @@ pub fn fill_speaker(
     });
 }
 
-/// Decodes, conceals and stretches until `wanted` samples wait. How many a stretched step makes depends on how they sound,
-/// so the tape has to know.
+/// Decodes, conceals and stretches until `wanted` samples wait. How many a stretched or resampled step makes stands in no
+/// decision, so the tape has to know.
 fn make_samples(stream: &mut AudioStream, tape: &Tape, entity: Entity, now: Instant, wanted: usize) {
     // Each turn makes at least one sample; a packet makes at least 120.
     for _ in 0..wanted + 64 {
         let held = stream.stretcher.len();
-        let wish = stream.jitter.wish(now, held);
+        let wish = stream.jitter.wish(now, held, wanted);
         let goal = stream.stretcher.appetite(wanted, wish, stream.jitter.ready());
         if held >= goal {
             return;
@@ -125,10 +125,10 @@ fn make_samples(stream: &mut AudioStream, tape: &Tape, entity: Entity, now: Inst
         tape.give(|| {
             scratch.clear();
             decode(&decision.next, decoder.get(), scratch);
-            stretcher.push(scratch, decision.stretch);
+            stretcher.push(scratch, decision.stretch, decision.ppm);
         });
-        let made = match decision.stretch {
-            Stretch::None => decision.next.samples() as isize,
+        let made = match (decision.stretch, decision.ppm) {
+            (Stretch::None, 0) => decision.next.samples() as isize,
             _ => tape.take(entity, || Some(Made(stretcher.len() as isize - held as isize))).map_or(0, |made| made.0),
         };
         stretcher.set_len(held.saturating_add_signed(made));
@@ -143,7 +143,8 @@ fn decode(next: &Next, decoder: &mut OpusDecoder, out: &mut Vec<f32>) {
     let (done, samples) = match next {
         Next::Decode(packet) => (decoder.decode(&packet.payload, out).is_ok(), packet.samples),
         Next::DecodeFec { from, samples } => (decoder.decode_fec(from, *samples, out).is_ok(), *samples),
-        Next::Conceal { samples } => (false, *samples),
+        // The library's concealment goes over into the noise of the room, which is what a pause sounds like.
+        Next::Conceal { samples } | Next::Noise { samples } => (false, *samples),
         Next::Silence { samples } => return out.resize(*samples, 0.0),
     };
     if !done {

@@ -1,94 +1,179 @@
-//! What the path does to packets: the least recent lag, and how far above it packets come.
+//! What the path does to packets: how late sound has to be played so that no more than a few come too late.
+//!
+//! The last four seconds are kept as slots of 100 ms. Of each slot the least and the greatest lag are known, and how far
+//! a packet rose above the least lag of the slots just before. A slot, not a packet, is what may be too late: what was
+//! held up together is heard as one gap, however many packets there are in it.
+//!
+//! Three guesses of the lag at which sound should be played, and the least of them holds:
+//! - the greatest lags of the four seconds: right where the path stands still for moments, for it will again;
+//! - the least lag of the last 300 ms, and the greatest rises above that within the four seconds: right where the path's
+//!   delay grows and falls slowly against that, as a queue's does, for the guess goes up and down with it;
+//! - the same with a second.
+//!
+//! Of the greatest values a few are given up, where that saves enough delay: a path that stands still once in a while is
+//! not worth waiting for all the time. What came twice within half a second is not once in a while.
 
 use crate::media::policy::Policy;
-
-/// One bin is 1 ms (48 samples); what is above 300 ms is an outage, not jitter: no delay makes it good.
-const BINS: usize = 300;
-const BIN: i64 = 48;
-/// Half a second: the baseline is the least lag of the newest five to six of these. A drift of 1500 ppm moves the
-/// baseline by at most 4.5 ms in that time.
-const SLOT: i64 = 24_000;
-const SLOTS: usize = 6;
-/// The weight of what was seen halves in 0.35 s: 4 s after a bad phase less than 0.04 % of it is left, under what may
-/// come too late, and the delay contract (back within 5 s) holds.
-const FORGET: f32 = 24_000.0;
 
 /// Statistics of the lag (48 kHz samples).
 #[derive(Clone, Debug)]
 pub struct LagEstimate {
-    bins: [f32; BINS],
-    total: f32,
-    least: [i64; SLOTS],
-    slot: i64,
-    last_arrival: Option<i64>,
+    slots: [Slot; SLOTS],
+    /// Number of the newest slot.
+    newest: i64,
+    baseline: Option<i64>,
+    /// Above the baseline.
     target: i64,
-    /// The share of packets that may come after their time.
-    late: f32,
+    /// At most so many slots may hold a packet that is too late.
+    late: usize,
+    /// Each of them has to save so much delay.
+    price: i64,
+    /// Added to what the path asks for, where it asks for anything.
+    margin: i64,
     /// The target is never below this.
     floor: i64,
 }
 
+/// 100 ms of arrivals.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    number: i64,
+    least: i64,
+    most: i64,
+    rises: [i64; REACHES.len()],
+}
+
+/// 100 ms.
+const SLOT: i64 = 4_800;
+/// Four seconds. What was seen is forgotten after that at once, which leaves one of the delay contract's five seconds for
+/// playing what waits faster.
+const SLOTS: usize = 40;
+/// The baseline is the least lag of three seconds. A drift of 1500 ppm moves it by at most 4.5 ms in that time.
+const BASELINE: usize = 30;
+/// Rises are counted from the least lag of so many slots.
+const REACHES: [usize; 2] = [3, 10];
+/// Half a second.
+const TWICE: usize = 5;
+/// Three slots in ten is the most that may be late, whatever is wanted.
+const MOST_LATE: usize = 12;
+/// What is more than 400 ms above the baseline is an outage, not jitter: no delay makes it good.
+const MOST: i64 = 19_200;
+/// In 100 ms there are five packets of 20 ms; a late slot is one of them.
+const PACKETS: f32 = 5.0;
+/// 3 ms: less is not worth a gap in four seconds.
+const PRICE: f32 = 144.0;
+/// 10 ms more than the path asks for is what the safest adds.
+const MARGIN: i64 = 480;
+
+const EMPTY: Slot = Slot { number: i64::MIN, least: i64::MAX, most: i64::MIN, rises: [0; REACHES.len()] };
+
 impl LagEstimate {
-    pub const fn new(policy: &Policy) -> Self {
-        let floor = policy.sound_least.as_micros() as i64 * BIN / 1000;
-        Self {
-            bins: [0.0; BINS],
-            total: 0.0,
-            least: [i64::MAX; SLOTS],
-            slot: 0,
-            last_arrival: None,
-            target: floor,
-            late: policy.sound_late,
-            floor,
-        }
+    pub fn new(policy: &Policy) -> Self {
+        let mut this = Self {
+            slots: [EMPTY; SLOTS],
+            newest: 0,
+            baseline: None,
+            target: 0,
+            late: 0,
+            price: 0,
+            margin: 0,
+            floor: 0,
+        };
+        this.set_policy(policy);
+        this
     }
 
-    /// A packet of `samples` came at `arrival` with `lag`.
-    pub fn observe(&mut self, arrival: i64, lag: i64, samples: usize) {
-        let slot = arrival.div_euclid(SLOT);
-        for passed in self.slot + 1..=slot.min(self.slot + SLOTS as i64) {
-            self.least[passed.rem_euclid(SLOTS as i64) as usize] = i64::MAX;
-        }
-        self.slot = self.slot.max(slot);
-        let least = &mut self.least[self.slot.rem_euclid(SLOTS as i64) as usize];
-        *least = lag.min(*least);
-        let Some(baseline) = self.baseline() else { return };
+    /// Other wishes, for what was seen already.
+    pub fn set_policy(&mut self, policy: &Policy) {
+        // Ten times as many late slots at 0 as at 50, a tenth at 100; the price a hundredth and a hundred times.
+        let safety = (f32::from(policy.sound_safety.min(100)) - 50.0) / 50.0;
+        let late = policy.sound_late * PACKETS * SLOTS as f32 * 10f32.powf(-safety);
+        self.late = (late.round() as usize).min(MOST_LATE);
+        self.price = (PRICE * 100f32.powf(safety)) as i64;
+        self.margin = (MARGIN as f32 * safety.max(0.0)) as i64;
+        self.floor = policy.sound_least.as_micros() as i64 * 48 / 1000;
+        self.aim();
+    }
 
-        // A packet weighs as much as the time since the one before, at most its own length: of a burst that was held
-        // up together, only the first tells what a listener had to wait for.
-        let passed = self.last_arrival.map_or(0, |last| (arrival - last).max(0));
-        self.last_arrival = Some(arrival.max(self.last_arrival.unwrap_or(arrival)));
-        let length = samples.max(1) as i64;
-        let weight = passed.min(length) as f32 / length as f32;
-        let forget = (-(passed.min(length * 4) as f32) / FORGET).exp();
-        self.bins.iter_mut().for_each(|bin| *bin *= forget);
-        self.total *= forget;
-        let bin = (lag - baseline) / BIN;
-        if let Some(bin) = usize::try_from(bin).ok().and_then(|bin| self.bins.get_mut(bin)) {
-            *bin += weight;
+    /// A packet came at `arrival` with `lag`.
+    pub fn observe(&mut self, arrival: i64, lag: i64) {
+        let number = arrival.div_euclid(SLOT).max(self.newest);
+        self.newest = number;
+        let rises = REACHES.map(|reach| self.least(reach).map_or(0, |least| (lag - least).max(0)));
+        let slot = &mut self.slots[number.rem_euclid(SLOTS as i64) as usize];
+        if slot.number != number {
+            *slot = Slot { number, ..EMPTY };
         }
-        self.total += weight;
-
-        let mut above = 0.0;
-        let mut quantile = 0;
-        for (n, bin) in self.bins.iter().enumerate().rev() {
-            above += bin;
-            if above > self.total * self.late {
-                quantile = n as i64;
-                break;
-            }
+        slot.least = slot.least.min(lag);
+        slot.most = slot.most.max(lag);
+        for (most, rise) in slot.rises.iter_mut().zip(rises) {
+            *most = rise.max(*most);
         }
-        // Bin 0 is a clean path: nothing is added. Up at once, down with the memory.
-        self.target = if quantile == 0 { 0 } else { (quantile + 1) * BIN }.max(self.floor);
+        self.aim();
     }
 
     /// The least recent lag.
-    pub fn baseline(&self) -> Option<i64> {
-        self.least.iter().copied().min().filter(|least| *least != i64::MAX)
+    pub const fn baseline(&self) -> Option<i64> {
+        self.baseline
     }
 
     /// How far above the baseline sound should be played.
     pub const fn target(&self) -> i64 {
         self.target
+    }
+
+    fn aim(&mut self) {
+        self.baseline = self.least(BASELINE);
+        let Some(baseline) = self.baseline else {
+            self.target = self.floor;
+            return;
+        };
+        let standing = self.worth_covering(|slot| slot.most);
+        let wanted = REACHES.iter().enumerate().fold(standing, |wanted, (n, reach)| {
+            let (cost, lag) = self.worth_covering(|slot| slot.rises[n]);
+            let least = self.least(*reach).unwrap_or(baseline);
+            wanted.min((least + cost, least + lag))
+        });
+        let [_, twice] = self.greatest::<2>(TWICE, |slot| slot.most);
+        let wanted = wanted.1.max(twice) - baseline;
+        // Below a millisecond the path is clean, and no margin is worth its delay.
+        let margin = if wanted < 48 { 0 } else { self.margin };
+        self.target = (wanted + margin).clamp(0, MOST).max(self.floor);
+    }
+
+    /// The least lag of the newest `reach` slots.
+    fn least(&self, reach: usize) -> Option<i64> {
+        self.recent(reach).map(|slot| slot.least).min()
+    }
+
+    /// The value of the slots' that is worth waiting for, and before it what it costs, delay and gaps together.
+    fn worth_covering(&self, of: impl Fn(&Slot) -> i64) -> (i64, i64) {
+        let seen = self.recent(SLOTS).count().max(1);
+        let greatest = self.greatest::<{ MOST_LATE + 1 }>(SLOTS, of);
+        // Of a call's first seconds a gap is a greater part.
+        let price = self.price.saturating_mul((SLOTS / seen) as i64);
+        let costs = greatest[..=self.late]
+            .iter()
+            .zip(0..)
+            .map(|(lag, late)| (lag.saturating_add(price.saturating_mul(late)), *lag));
+        costs.take(seen).min().unwrap_or_default()
+    }
+
+    /// The greatest values of the newest `reach` slots, greatest first; `i64::MIN` where there are fewer.
+    fn greatest<const N: usize>(&self, reach: usize, of: impl Fn(&Slot) -> i64) -> [i64; N] {
+        let mut greatest = [i64::MIN; N];
+        for slot in self.recent(reach) {
+            let mut value = of(slot);
+            for place in &mut greatest {
+                if value > *place {
+                    std::mem::swap(&mut value, place);
+                }
+            }
+        }
+        greatest
+    }
+
+    fn recent(&self, reach: usize) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter(move |slot| slot.number > self.newest - reach as i64)
     }
 }

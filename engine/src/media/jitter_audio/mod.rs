@@ -7,15 +7,23 @@
 //! cut out by stretching or, far above, dropped; what is below is put in. So the delay cannot creep, and a drift between
 //! the two clocks moves baseline and playout alike.
 //!
+//! Small differences are mended by resampling ([`Drift`]), which nobody hears; larger ones by cutting and repeating whole
+//! pitch periods ([`super::stretch`]).
+//!
 //! When a packet is late and none follows, sound is concealed and the packet still awaited: the delay grows by as much.
-//! When one is missing and later ones are there, it is lost: concealed, or restored by FEC, once.
+//! When one is missing and later ones are there, it is lost: concealed, or restored by FEC, once. A copy of it that a
+//! later packet carried (RFC 2198) takes its place as long as it comes in time, and the delay covers the wait for copies
+//! while there are losses.
 
+mod decide;
+mod drift;
 mod estimate;
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
+pub use drift::Drift;
 pub use estimate::LagEstimate;
 
 use super::policy::Policy;
@@ -29,16 +37,10 @@ const RATE: u64 = 48_000;
 const LONGEST: u64 = 2 * RATE;
 /// Of the shortest packets (2.5 ms) two seconds are 800.
 const MOST: usize = 800;
-/// Lag above the wanted one that is left alone: a pull and a packet may lie so far apart (5 ms) without any fault.
-const SLACK: i64 = 240;
-/// Lag below the wanted one that is left alone (0.5 ms).
-const BELOW: i64 = 24;
-/// This far above the wanted lag (120 ms), packets are dropped rather than played faster.
-const FAR: i64 = 5_760;
-/// What is left above the wanted lag after dropping (20 ms): stretching does the rest.
-const NEAR: i64 = 960;
-/// After so much concealment (120 ms) the decoder has faded out; go on with silence.
-const FADED: u64 = 5_760;
+/// The shortest packet (RFC 6716 §2.1.4), and the step in which the decoder conceals.
+const SHORTEST: usize = 120;
+/// When nothing but late packets came for half a second, they are not late: the numbers began anew.
+const REFUSED: i64 = RATE as i64 / 2;
 
 /// One packet as it came off the path.
 #[derive(Clone, Debug)]
@@ -56,7 +58,8 @@ pub struct AudioPacket {
     pub level: Option<i8>,
     /// When the sender's microphone took the first sample, in this machine's time.
     pub captured: Option<Instant>,
-    /// It came in a later packet, as a copy (RFC 2198): its number is derived, its arrival is that packet's.
+    /// Restored from a redundant block of a later packet (RFC 2198): its number is derived, and it came when its carrier
+    /// came.
     pub copy: bool,
 }
 
@@ -69,6 +72,9 @@ pub enum Next {
     DecodeFec { from: SharedSlice, samples: usize },
     /// Continue the sound without a packet.
     Conceal { samples: usize },
+    /// The sender pauses (RFC 7587 §3.1.3): the noise of its room, as the decoder's concealment makes it after a packet
+    /// that said so. Nothing is missing.
+    Noise { samples: usize },
     /// There is nothing to continue.
     Silence { samples: usize },
 }
@@ -78,7 +84,10 @@ impl Next {
     pub const fn samples(&self) -> usize {
         match self {
             Self::Decode(packet) => packet.samples,
-            Self::DecodeFec { samples, .. } | Self::Conceal { samples } | Self::Silence { samples } => *samples,
+            Self::DecodeFec { samples, .. }
+            | Self::Conceal { samples }
+            | Self::Noise { samples }
+            | Self::Silence { samples } => *samples,
         }
     }
 }
@@ -88,6 +97,8 @@ impl Next {
 pub struct Decision {
     pub next: Next,
     pub stretch: Stretch,
+    /// By how many samples in a million it is to be longer, for the two clocks' difference.
+    pub ppm: i32,
 }
 
 /// What happened so far.
@@ -98,11 +109,13 @@ pub struct JitterCounters {
     pub lost: u64,
     /// Came after its time; also counted as lost.
     pub late: u64,
+    /// Came again; also the original of a copy that was there before.
     pub duplicate: u64,
     /// Given up unheard because the delay was far too long or the buffer full.
     pub dropped: u64,
-    /// Lost ones restored from a later packet.
+    /// Lost ones restored from a later packet, by FEC or as a copy; also counted as lost.
     pub restored: u64,
+    /// Made up, or silence, where the sender's sound belonged.
     pub concealed_samples: u64,
     pub total_samples: u64,
 }
@@ -142,10 +155,23 @@ pub struct JitterBuffer {
     estimate: LagEstimate,
     /// Time 0 of the lag axis.
     epoch: Option<Instant>,
+    /// Which of the numbers before `next` were played: bit 0 is the one just before.
+    played: u128,
+    /// The first number of this numbering: what lies before was never missing.
+    first: u64,
+    /// Number and timestamp of the newest packet that was filed.
+    newest: Option<(u64, u64)>,
+    /// Since when only late packets came.
+    refused: Option<i64>,
     /// Concealed since the last packet without the timeline having moved.
     ahead: u64,
-    /// Timestamp and length of the newest packet's end that was ever inserted.
-    newest: u64,
+    /// The sender said that it pauses.
+    pausing: bool,
+    /// Noise made since then.
+    noise: u64,
+    drift: Drift,
+    /// How many samples the loudspeaker takes at a time.
+    pull: usize,
     lag: Option<i64>,
     fec: bool,
     expecting: bool,
@@ -166,8 +192,15 @@ impl JitterBuffer {
             next: None,
             estimate: LagEstimate::new(policy),
             epoch: None,
+            played: 0,
+            first: 0,
+            newest: None,
+            refused: None,
             ahead: 0,
-            newest: 0,
+            pausing: false,
+            noise: 0,
+            drift: Drift::default(),
+            pull: 0,
             lag: None,
             fec: false,
             expecting: true,
@@ -175,38 +208,68 @@ impl JitterBuffer {
         }
     }
 
-    /// Files `packet`. Late, double and boundless ones are counted and dropped.
+    /// Files `packet`. Late, double and boundless ones are counted and dropped; copies that are not needed, without
+    /// being counted.
     pub fn insert(&mut self, packet: AudioPacket) {
         if packet.copy {
-            let is_played = self.next.is_none_or(|(sequence, _)| packet.sequence < sequence);
-            if is_played || self.packets.iter().any(|other| other.sequence == packet.sequence) {
-                return;
-            }
-            self.counters.restored += 1;
-        } else {
-            self.counters.received += 1;
-        }
-        let epoch = *self.epoch.get_or_insert(packet.arrival);
-        // A timestamp more than ten seconds away from what is played is another stream: begin anew.
-        if self.next.is_some_and(|(_, next)| next.abs_diff(packet.timestamp) > 10 * RATE) {
-            self.restart();
-        }
-        let arrival = samples_between(epoch, packet.arrival);
-        self.estimate.observe(arrival, arrival - packet.timestamp as i64, packet.samples);
-        if self.next.is_some_and(|(sequence, _)| packet.sequence < sequence) {
-            self.counters.late += 1;
+            self.insert_copy(packet);
             return;
         }
-        let place = self.packets.partition_point(|other| other.sequence < packet.sequence);
-        if self.packets.get(place).is_some_and(|other| other.sequence == packet.sequence) {
+        self.counters.received += 1;
+        let epoch = *self.epoch.get_or_insert(packet.arrival);
+        let arrival = samples_between(epoch, packet.arrival);
+        if self.begins_anew(&packet) {
+            self.restart();
+        }
+        if self.was_played(packet.sequence) {
             self.counters.duplicate += 1;
             return;
         }
-        self.newest = self.newest.max(packet.timestamp.saturating_add(packet.samples as u64));
+        if self.next.is_some_and(|(sequence, _)| packet.sequence < sequence) {
+            if arrival - *self.refused.get_or_insert(arrival) < REFUSED {
+                self.estimate.observe(arrival, lag(arrival, &packet));
+                self.counters.late += 1;
+                return;
+            }
+            self.restart();
+        }
+        if self.newest.is_none() {
+            self.first = packet.sequence;
+        }
+        if self.file(packet, arrival).is_none() {
+            self.counters.duplicate += 1;
+        }
+    }
+
+    /// A copy stands for a packet that is missing, and comes as late as it comes.
+    fn insert_copy(&mut self, packet: AudioPacket) {
+        let Some(epoch) = self.epoch.filter(|_| self.newest.is_some()) else { return };
+        if packet.sequence < self.first || self.was_played(packet.sequence) || self.begins_anew(&packet) {
+            return;
+        }
+        let arrival = samples_between(epoch, packet.arrival);
+        match self.next {
+            // Its place is concealed already: the next ones are to be waited for.
+            Some((sequence, _)) if packet.sequence < sequence => self.estimate.observe(arrival, lag(arrival, &packet)),
+            _ => _ = self.file(packet, arrival),
+        }
+    }
+
+    /// Puts `packet` in its place, from where it is played; `None` where there is one already.
+    fn file(&mut self, packet: AudioPacket, arrival: i64) -> Option<()> {
+        let place = self.packets.partition_point(|other| other.sequence < packet.sequence);
+        if self.packets.get(place).is_some_and(|other| other.sequence == packet.sequence) {
+            return None;
+        }
+        self.estimate.observe(arrival, lag(arrival, &packet));
+        self.refused = None;
+        let number = (packet.sequence, packet.timestamp);
+        self.newest = Some(self.newest.map_or(number, |newest| newest.max(number)));
         self.packets.insert(place, packet);
         while self.packets.len() > MOST || self.span() > LONGEST {
             self.drop_oldest();
         }
+        Some(())
     }
 
     /// What makes the next samples. `held` samples that were made before still wait to be played, and `wanted` more
@@ -214,11 +277,19 @@ impl JitterBuffer {
     pub fn next(&mut self, now: Instant, held: usize, wanted: usize) -> Decision {
         let decision = self.decide(now, held, wanted.max(1));
         let made = decision.next.samples() as u64;
-        if let Next::Conceal { .. } = decision.next {
-            self.counters.concealed_samples += made;
+        match decision.next {
+            Next::Conceal { .. } => self.counters.concealed_samples += made,
+            Next::Silence { .. } if self.expecting && self.next.is_some() => self.counters.concealed_samples += made,
+            _ => {}
         }
         self.counters.total_samples += made;
         decision
+    }
+
+    /// Between the least delay (0) and the least concealment (100), for what is heard from now on. 50 is usual.
+    pub fn set_safety(&mut self, safety: u8) {
+        self.policy.sound_safety = safety.min(100);
+        self.estimate.set_policy(&self.policy);
     }
 
     /// Whether lost packets may be restored from the one after: true where the sender's frames are above 10 ms.
@@ -259,6 +330,7 @@ impl JitterBuffer {
     /// What it holds and what it will do, without the sound in it: for telling two runs apart.
     pub fn fingerprint(&self, hash: &mut impl Hasher) {
         (self.next, self.ahead, self.newest, self.lag, self.estimate.target(), self.expecting).hash(hash);
+        (self.played, self.first, self.refused, self.pausing, self.noise, self.drift.ppm(), self.pull).hash(hash);
         for packet in &self.packets {
             (packet.sequence, packet.timestamp, packet.samples, packet.payload.len()).hash(hash);
         }
@@ -279,103 +351,33 @@ impl JitterBuffer {
         self.packets.is_empty()
     }
 
-    /// What to do about the delay if the next packet is decoded at `now` with `held` samples before it: for
-    /// [`super::stretch::Stretcher::appetite`].
-    pub fn wish(&self, now: Instant, held: usize) -> Stretch {
-        let excess = self.next.and_then(|(_, timestamp)| self.excess(now, held, timestamp));
-        excess.map_or(Stretch::None, stretch_for)
+    /// Whether `packet` cannot belong to the numbers so far: more than ten seconds from what is played, or sequence and
+    /// timestamp go different ways.
+    fn begins_anew(&self, packet: &AudioPacket) -> bool {
+        let far = self.next.is_some_and(|(_, next)| next.abs_diff(packet.timestamp) > 10 * RATE);
+        let askew = self.newest.is_some_and(|(sequence, timestamp)| {
+            (packet.sequence > sequence && packet.timestamp < timestamp)
+                || (packet.sequence < sequence && packet.timestamp > timestamp)
+        });
+        far || askew
     }
 
-    fn decide(&mut self, now: Instant, held: usize, wanted: usize) -> Decision {
-        let plain = |next| Decision { next, stretch: Stretch::None };
-        if let Some(front) = self.packets.front()
-            && let Some(excess) = self.excess(now, held, front.timestamp)
-            && excess > FAR
-        {
-            self.skip(excess - NEAR);
-        }
-        let Some(front) = self.packets.front() else { return plain(self.without(wanted)) };
-        let (sequence, timestamp, samples) = (front.sequence, front.timestamp, front.samples);
-        let Some((due_sequence, due)) = self.next else { return self.take(now, held) };
-        let gap = timestamp.saturating_sub(due);
-        // Consecutive numbers, later timestamp: the sender was silent in between (RFC 7587 §3.1.3), nothing is lost.
-        if sequence == due_sequence || gap == 0 || !self.expecting {
-            return self.take(now, held);
-        }
-        // Below the wanted lag the missing one may still come: waiting for it is what the delay is short of.
-        // (Asked for at `now`, not when it will be played: what is held back then is not yet the path's fault.)
-        if self.ahead < FADED && self.excess(now, 0, due).is_some_and(|excess| excess < 0) {
-            return plain(self.without(wanted));
-        }
-        // What was concealed while waiting has already filled this gap, or a part of it.
-        let left = gap - gap.min(self.ahead);
-        let missing = sequence - due_sequence;
-        self.ahead = self.ahead.saturating_sub(gap);
-        if left == 0 || left > FADED {
-            self.counters.lost += missing;
-            self.next = Some((sequence, timestamp));
-            return self.take(now, held);
-        }
-        // One packet of the gap at a time, so that others of it may still come.
-        let step = (left / missing.max(1)).clamp(1, FADED) as usize;
-        self.counters.lost += 1;
-        self.next = Some((due_sequence + 1, timestamp - (left - step as u64)));
-        if let Some(front) = self.packets.front()
-            && missing == 1
-            && self.fec
-            && samples > 480
-            && step == samples
-        {
-            let from = front.payload.clone();
-            self.counters.restored += 1;
-            return plain(Next::DecodeFec { from, samples: step });
-        }
-        plain(Next::Conceal { samples: step })
+    fn was_played(&self, sequence: u64) -> bool {
+        let back = self.next.and_then(|(next, _)| next.checked_sub(sequence)?.checked_sub(1));
+        back.is_some_and(|back| back < 128 && self.played >> back & 1 == 1)
     }
 
-    /// Nothing is there to decode.
-    fn without(&mut self, wanted: usize) -> Next {
-        if self.next.is_none() || !self.expecting || self.ahead >= FADED {
-            self.ahead = self.ahead.saturating_add(wanted as u64);
-            return Next::Silence { samples: wanted };
-        }
-        self.ahead += wanted as u64;
-        Next::Conceal { samples: wanted }
-    }
-
-    fn take(&mut self, now: Instant, held: usize) -> Decision {
-        let Some(packet) = self.packets.pop_front() else {
-            return Decision { next: self.without(1), stretch: Stretch::None };
-        };
-        self.ahead = 0;
-        self.next = Some((packet.sequence + 1, packet.timestamp.saturating_add(packet.samples as u64)));
-        let excess = self.excess(now, held, packet.timestamp);
-        self.lag = excess.zip(self.estimate.baseline()).map(|(excess, base)| excess + base + self.estimate.target());
-        Decision { next: Next::Decode(packet), stretch: excess.map_or(Stretch::None, stretch_for) }
-    }
-
-    /// How far above the wanted lag `timestamp` is if it is played `held` samples after `now`.
-    fn excess(&self, now: Instant, held: usize, timestamp: u64) -> Option<i64> {
-        let lag = samples_between(self.epoch?, now) + held as i64 - timestamp as i64;
-        Some(lag - self.estimate.baseline()? - self.estimate.target())
-    }
-
-    /// Drops packets worth at most `samples`, the last one never.
-    fn skip(&mut self, samples: i64) {
-        let mut left = samples;
-        while let Some(front) = self.packets.front()
-            && front.samples as i64 <= left
-            && self.packets.len() > 1
-        {
-            left -= front.samples as i64;
-            self.drop_oldest();
-        }
+    /// The next packet is `sequence` at `timestamp`; the one just before it was `played` or was not.
+    fn advance(&mut self, sequence: u64, timestamp: u64, played: bool) {
+        let by = self.next.map_or(128, |(next, _)| sequence.saturating_sub(next));
+        self.played = if by < 128 { self.played << by } else { 0 } | u128::from(played);
+        self.next = Some((sequence, timestamp));
     }
 
     fn drop_oldest(&mut self) {
         if let Some(packet) = self.packets.pop_front() {
             self.counters.dropped += 1;
-            self.next = Some((packet.sequence + 1, packet.timestamp.saturating_add(packet.samples as u64)));
+            self.advance(packet.sequence.saturating_add(1), end(&packet), false);
         }
     }
 
@@ -390,19 +392,22 @@ impl JitterBuffer {
         self.counters.dropped += self.packets.len() as u64;
         self.packets.clear();
         self.next = None;
+        self.played = 0;
+        self.newest = None;
+        self.refused = None;
         self.estimate = LagEstimate::new(&self.policy);
+        self.drift = Drift::default();
         self.lag = None;
     }
 }
 
-/// What to do about an excess: above, a pull and a packet may lie `SLACK` apart; below, the quantile is to be kept, and
-/// a whole pitch period has to fit in.
-fn stretch_for(excess: i64) -> Stretch {
-    match excess {
-        excess if excess > SLACK => Stretch::Shorten(excess as usize),
-        excess if excess < -BELOW => Stretch::Lengthen((SLACK - excess) as usize),
-        _ => Stretch::None,
-    }
+/// The timestamp behind the last sample.
+const fn end(packet: &AudioPacket) -> u64 {
+    packet.timestamp.saturating_add(packet.samples as u64)
+}
+
+const fn lag(at: i64, packet: &AudioPacket) -> i64 {
+    at.wrapping_sub(packet.timestamp as i64)
 }
 
 /// 48 kHz samples from `start` to `end`; negative where `end` is earlier.
