@@ -16,4 +16,5 @@ pub mod report;
 pub mod scale;
 pub mod stretch;
 pub mod summary;
+pub mod switches;
 pub mod video;

@@ -11,9 +11,11 @@ use crate::codec::video_encoder::VideoEncoder;
 use crate::device::Microphone;
 use crate::media::level::Loudness;
 use crate::media::rate::{RateControl, UnitQueue};
+use crate::media::report::ProcessingReport;
 use crate::media::video::{CapturedPicture, Picture};
 use crate::proto::rtp_h264::Packets;
 use crate::source::VideoSource;
+use crate::voice::VoiceProcessor;
 
 /// Where pictures come from; `None` while the camera is off.
 #[derive(Component)]
@@ -62,11 +64,15 @@ pub struct VideoSent {
 #[derive(Component)]
 pub struct Voice {
     pub microphone: Option<SyncCell<Microphone>>,
+    pub processor: SyncCell<VoiceProcessor>,
+    pub figures: ProcessingReport,
     pub encoder: SyncCell<OpusEncoder>,
     pub length: FrameLength,
     pub muted: bool,
     pub loudness: Loudness,
-    /// Captured samples not yet a whole frame.
+    /// Samples as they were captured.
+    pub raw: Vec<f32>,
+    /// Processed samples not yet a whole frame.
     pub samples: Vec<f32>,
     /// When the first of them was captured.
     pub first: Option<Instant>,

@@ -33,6 +33,7 @@ use crate::proto::signal::media::{
     AudioCapability, Candidate, IceCredentials, MediaParameters, Ssrcs, VERSION, VideoCapability,
 };
 use crate::proto::text::List;
+use crate::voice::VoiceProcessor;
 use crate::world::call::{CallState, Signalling};
 use crate::world::connection::{Connection, Exchange, Inbound, LinkEstimate, Path, Tracks};
 use crate::world::outgoing::{Encoder, LocalView, Source, TargetRate, VideoQueue, VideoSent, Voice};
@@ -155,10 +156,13 @@ pub fn spawn(
     }
     let voice = Voice {
         microphone: None,
+        processor: SyncCell::new(VoiceProcessor::new(settings.switches())),
+        figures: Default::default(),
         encoder: SyncCell::new(opus),
         length: settings.audio_frame,
         muted: world.resource::<crate::world::shared::Showing>().controls.muted,
         loudness: Default::default(),
+        raw: Vec::new(),
         samples: Vec::new(),
         first: None,
         frames: Vec::new(),

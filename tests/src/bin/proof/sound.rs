@@ -20,7 +20,7 @@ pub fn through_devices(table: &mut Table) -> Outcome<()> {
     let env = pulse.env();
     let callee = Setup::new("Ben", "--once --video none --mic none --speaker ear").with_env(&env);
     let mut callee = Party::listen(&callee)?;
-    let caller = Setup::new("Ada", "--video none --mic microphone --speaker none").with_env(&env);
+    let caller = Setup::new("Ada", "--video none --mic microphone --processing off --speaker none").with_env(&env);
     let mut caller = Party::call_to(&caller, &callee)?;
     for party in [&mut caller, &mut callee] {
         party.wait_for("in call with", Duration::from_secs(15))?;
