@@ -90,11 +90,6 @@ fn config() -> EchoCanceller3Config {
     config.filter.coarse.length_blocks = 70;
     // With so long a filter there is no tail to be guessed.
     config.ep_strength.use_conservative_tail_frequency_response = false;
-    // Who speaks at the same time is believed sooner and suppressed less.
-    config.suppressor.dominant_nearend_detection.trigger_threshold = 6;
-    config.suppressor.dominant_nearend_detection.hold_duration = 25;
-    config.suppressor.nearend_tuning.mask_hf.enr_transparent = 0.5;
-    config.suppressor.nearend_tuning.mask_hf.enr_suppress = 0.8;
     // The times of the devices are known already.
     config.delay.default_delay = 2;
     config

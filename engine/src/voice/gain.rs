@@ -30,8 +30,11 @@ pub struct Gain {
     headroom: SaturationProtector,
     controller: AdaptiveDigitalGainController,
     limiter: Limiter,
-    /// Samples in the scale of 16 bits.
+    /// Samples in the scale of 16 bits: those that the gain is used on, and those in which speech is looked for.
     frame: Vec<f32>,
+    heard: Vec<f32>,
+    /// Of the newest whole frame that was heard.
+    probability: f32,
     /// What the controller makes of ones: the gain.
     ones: Vec<f32>,
     is_on: bool,
@@ -62,6 +65,8 @@ impl Gain {
             controller: AdaptiveDigitalGainController::new(config, adjacent),
             limiter: Limiter::default(),
             frame: Vec::with_capacity(FRAME),
+            heard: Vec::with_capacity(FRAME),
+            probability: 0.0,
             ones: Vec::with_capacity(FRAME),
             is_on: false,
             gain: 1.0,
@@ -77,6 +82,25 @@ impl Gain {
         self.is_on = on;
     }
 
+    /// Looks for speech in `samples`: before noise is suppressed, for what is left of noise warbles as speech does.
+    pub fn hear(&mut self, samples: &[f32]) {
+        let mut rest = samples;
+        while !rest.is_empty() {
+            let (part, other) = rest.split_at(rest.len().min(FRAME - self.heard.len()));
+            rest = other;
+            self.heard.extend(part.iter().map(|sample| sample * FULL_SCALE));
+            if self.heard.len() < FRAME {
+                continue;
+            }
+            self.probability = foreign::call(|| self.voice.analyze(&self.heard));
+            self.heard.clear();
+            self.hold = if self.probability >= VOICE { HOLD } else { self.hold.saturating_sub(1) };
+            self.frames += 1;
+            self.voiced += u64::from(self.is_voice());
+        }
+    }
+
+    /// Brings `samples` to the level.
     pub fn run(&mut self, samples: &mut [f32]) {
         let mut rest = samples;
         while !rest.is_empty() {
@@ -85,7 +109,9 @@ impl Gain {
             self.frame.extend(part.iter().map(|sample| sample * FULL_SCALE));
             self.apply(part);
             if self.frame.len() == FRAME {
-                foreign::call(|| self.look());
+                if self.is_on {
+                    foreign::call(|| self.look());
+                }
                 self.frame.clear();
             }
         }
@@ -124,21 +150,14 @@ impl Gain {
 
     /// Takes in a whole frame, in the order of sonora's own `GainController2`.
     fn look(&mut self) {
-        let probability = self.voice.analyze(&self.frame);
-        self.hold = if probability >= VOICE { HOLD } else { self.hold.saturating_sub(1) };
-        self.frames += 1;
-        self.voiced += u64::from(self.is_voice());
-        if !self.is_on {
-            return;
-        }
         let rms = float_s16_to_dbfs(power(&self.frame).sqrt());
         let peak = float_s16_to_dbfs(self.frame.iter().fold(0.0, |peak, sample| sample.abs().max(peak)));
         let noise_rms_dbfs = self.noise.analyze(&[&self.frame]);
-        self.speech.update(rms, probability);
+        self.speech.update(rms, self.probability);
         let speech_level_dbfs = self.speech.level_dbfs();
-        self.headroom.analyze(probability, peak, speech_level_dbfs);
+        self.headroom.analyze(self.probability, peak, speech_level_dbfs);
         let info = FrameInfo {
-            speech_probability: probability,
+            speech_probability: self.probability,
             speech_level_dbfs,
             speech_level_reliable: self.speech.is_confident(),
             noise_rms_dbfs,

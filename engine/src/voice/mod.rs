@@ -82,6 +82,7 @@ impl VoiceProcessor {
         let begun = out.len();
         let first = self.noise.run(&self.without_echo, first, out);
         let Some(gain) = &mut self.gain else { return first };
+        gain.hear(&self.without_echo);
         gain.run(&mut out[begun..]);
         if let Some(noise) = self.noise.get_mut() {
             noise.is_voice = gain.is_voice();

@@ -9,6 +9,7 @@ mod replay;
 mod rival;
 mod sound;
 mod table;
+mod voice;
 
 use std::process::ExitCode;
 
@@ -19,13 +20,14 @@ use crate::table::Table;
 type Proof = fn(&mut Table) -> Outcome<()>;
 
 /// In the order of what a person asks first.
-const PROOFS: [(&str, Proof); 15] = [
+const PROOFS: [(&str, Proof); 16] = [
     ("call", media::call),
     ("screen", media::screen),
     ("setup", media::setup),
     ("cost", media::cost),
     ("cells", media::cells),
     ("sound", sound::through_devices),
+    ("voice", voice::processing),
     ("rival", rival::against_chromium),
     ("probe", probe::known),
     ("speed", lab::speed),
