@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use engine::base::rate::Bitrate;
 use engine::device::{MicrophoneSpec, SpeakerSpec};
 use engine::media::frame_length::FrameLength;
+use engine::media::switches::Switches;
 use engine::net::impair::Impairment;
 use engine::proto::target::DEFAULT_BASE;
 use engine::source::SourceSpec;
@@ -69,6 +70,10 @@ pub struct Options {
     /// Where sound is played: default, a device's NAME, file:PATH.wav, none
     #[arg(long, global = true, value_parser = speaker, help_heading = "Media")]
     pub speaker: Option<SpeakerSpec>,
+    /// What is done to the microphone's sound: on, off, or a list of echo, noise and gain. On where it is a device; with
+    /// chirps and files off, and so must it be with a device that measures something
+    #[arg(long, global = true, value_name = "WHAT", help_heading = "Media")]
+    pub processing: Option<Switches>,
     /// Write the received pictures to this Y4M file
     #[arg(long, global = true, value_name = "PATH.y4m", help_heading = "Media")]
     pub record_video: Option<PathBuf>,
@@ -159,6 +164,7 @@ impl Options {
         };
         config.microphone = self.mic.clone().unwrap_or_default();
         config.speaker = self.speaker.clone().unwrap_or_default();
+        config.processing = self.processing;
         if let Some(bps) = self.max_bitrate {
             config.most = Bitrate::from_bps(bps);
         }
@@ -253,6 +259,21 @@ mod tests {
         assert_eq!(frame("60").expect("a length"), Frame(Some(FrameLength::Ms60)));
         assert_eq!(frame("auto").expect("as the path asks"), Frame(None));
         assert!(frame("7").expect_err("no such frame").to_string().contains("2.5, 5, 10, 20, 40, 60"));
+    }
+
+    #[test]
+    fn a_device_is_processed_and_a_measuring_sound_is_not() {
+        let switches = |args: &str| {
+            let words = ["visavis", "listen"].into_iter().chain(args.split_whitespace());
+            let parsed = Arguments::try_parse_from(words).expect("right use");
+            parsed.options.config("Ada", "nowhere".into(), 2000).switches()
+        };
+        assert_eq!((switches(""), switches("--mic Desk")), (Switches::ON, Switches::ON));
+        assert_eq!((switches("--mic chirp"), switches("--mic none")), (Switches::OFF, Switches::OFF));
+        assert_eq!(switches("--mic Desk --processing off"), Switches::OFF);
+        let echo = Switches { echo: true, ..Switches::OFF };
+        assert_eq!(switches("--mic chirp --processing echo"), echo);
+        assert!(Arguments::try_parse_from(["visavis", "listen", "--processing", "music"]).is_err());
     }
 
     #[test]

@@ -66,6 +66,16 @@ pub fn table(report: &Report) -> String {
     for (stage, values) in &audio.stages_ms {
         line(&format!("  {stage}"), format!("{:<24}{}", spread(Some(values)), bar(Some(values))));
     }
+    if let Some(processing) = &audio.processing {
+        let with =
+            |value: Option<f64>, unit: &str| value.map_or("–".to_owned(), |value| format!("{value:.1} {unit}"));
+        let enhancement = with(processing.echo_enhancement_db, "dB");
+        let delay = with(processing.echo_delay_ms, "ms");
+        line("echo", format!("{enhancement} less by the canceller's linear part, {delay} after the sound"));
+        line("noise", format!("{} less where nobody speaks", with(processing.noise_reduction_db, "dB")));
+        let voice = with(processing.voice_ratio.map(|ratio| ratio * 100.0), "%");
+        line("gain", format!("{}, speech {voice} of the time", with(processing.gain_db, "dB")));
+    }
     let _ = writeln!(out, "\n  ENGINE");
     let ticks = &report.ticks;
     let us = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.0} µs"));

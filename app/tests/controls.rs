@@ -8,6 +8,7 @@ use engine::base::time::{Duration, now};
 use engine::handle::{Command, Notice};
 use engine::layout::grid::{Rect as Area, Spacing};
 use engine::layout::snapshot::{Controls, Party, Phase, Quality, TileView, ViewSnapshot};
+use engine::media::switches::Switches;
 use engine::render::draw::place_tiles;
 use visavis_app::input;
 use visavis_app::ui::tiles::TilePlace;
@@ -118,7 +119,7 @@ fn each_control_of_a_call_is_found_by_name_and_does_what_it_says() {
 }
 
 #[test]
-fn a_device_is_chosen_in_the_devices_panel() {
+fn devices_are_chosen_and_sound_is_switched_in_the_devices_panel() {
     for (name, command) in [
         ("Microphone: Headset", Command::Microphone("Headset".to_owned())),
         ("Speaker: Loud", Command::Speaker("Loud".to_owned())),
@@ -127,6 +128,16 @@ fn a_device_is_chosen_in_the_devices_panel() {
         let mut open = stage(in_call());
         open.state.devices_open = true;
         assert_eq!(click(open, name), [command]);
+    }
+    let echo = Switches { echo: true, ..Switches::OFF };
+    for (before, name, after) in [
+        (echo, "Cancel echo", Switches::OFF),
+        (echo, "Suppress noise", Switches { noise: true, ..echo }),
+        (echo, "Keep my voice at one level", Switches { gain: true, ..echo }),
+    ] {
+        let mut open = stage(in_call());
+        (open.state.devices_open, open.snapshot.controls.processing) = (true, before);
+        assert_eq!(click(open, name), [Command::Processing(after)]);
     }
     let mut harness = harness(stage(in_call()), 640.0, 400.0, 1.0);
     harness.get_by_label("Devices").click();

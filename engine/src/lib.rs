@@ -21,8 +21,8 @@
 //! A [`source`] thread leaves its newest picture in a slot → [`systems::capture`] → an encoder worker
 //! ([`codec::video_encoder`]) → [`systems::collect`] → our own queue with its bucket and brake
 //! ([`media::rate::UnitQueue`]) → [`systems::send`] packetises and writes to the transport → [`systems::flush`] runs its
-//! timeouts and gives the datagrams to the socket. Sound: microphone callback → ring → [`systems::capture`] encodes →
-//! the same `send`.
+//! timeouts and gives the datagrams to the socket. Sound: microphone callback → ring → [`systems::capture`]: [`voice`]
+//! takes echo and noise out, and what is left is encoded → the same `send`.
 //!
 //! # The ledger
 //!
@@ -47,7 +47,7 @@
 //!  4  roles                             client; never import each other
 //!  3  systems                           one verb per file; never import each other
 //!  2  world                             data only: components, resources, messages, steps
-//!  1  net codec source device render store       never import each other; no ECS
+//!  1  net codec source device voice render store never import each other; no ECS
 //!  0  proto media layout | base         base lowest: ids, time, rates, pools, pipes, errors
 //! ```
 //!
@@ -83,5 +83,7 @@ pub mod source;
 pub mod store;
 #[cfg(feature = "client")]
 pub mod systems;
+#[cfg(feature = "client")]
+pub mod voice;
 #[cfg(feature = "client")]
 pub mod world;

@@ -9,7 +9,9 @@ pub mod party;
 pub mod ports;
 pub mod probe;
 pub mod process;
+pub mod room;
 pub mod skip;
+pub mod speech;
 
 /// What a step of a test gives: a failure is one text for the person who reads the test's output.
 pub type Outcome<T> = Result<T, String>;

@@ -1,10 +1,11 @@
 //! The bar above the picture (who, how long, how good), the bar below it (the controls), and the device panel.
 
 use egui::accesskit::Role;
-use egui::{Align2, Pos2, Rect, ScrollArea, Sense, Ui, UiBuilder, WidgetInfo, pos2, vec2};
+use egui::{Align2, Pos2, Rect, ScrollArea, Sense, StrokeKind, Ui, UiBuilder, WidgetInfo, pos2, vec2};
 use engine::base::time::{Duration, Instant};
 use engine::handle::Command;
 use engine::layout::snapshot::{Controls, Party, Quality, ViewSnapshot};
+use engine::media::switches::Switches;
 
 use super::icons::Icon;
 use super::widgets::{Tone, card, icon_button, label, paint_text};
@@ -95,7 +96,14 @@ fn panel(
         ("Speaker", &controls.speakers, &controls.speaker, Command::Speaker),
         ("Camera", &controls.cameras, &controls.camera, Command::Camera),
     ];
-    let content: f32 = sections.iter().map(|(_, list, ..)| HEADING + ROW * list.len().max(1) as f32).sum();
+    let lists: f32 = sections.iter().map(|(_, list, ..)| HEADING + ROW * list.len().max(1) as f32).sum();
+    let own = controls.processing;
+    let switches = [
+        ("Cancel echo", own.echo, Switches { echo: !own.echo, ..own }),
+        ("Suppress noise", own.noise, Switches { noise: !own.noise, ..own }),
+        ("Keep my voice at one level", own.gain, Switches { gain: !own.gain, ..own }),
+    ];
+    let content = lists + HEADING + ROW * switches.len() as f32;
     let bottom = screen.bottom() - theme::BOTTOM_BAR;
     let room = bottom - screen.top() - theme::GAP;
     let size = vec2(300.0_f32.min(screen.width() - 2.0 * theme::GAP), (content + 20.0).min(room));
@@ -118,6 +126,12 @@ fn panel(
                         commands.push(command(name.clone()));
                         state.devices_open = false;
                     }
+                }
+            }
+            heading(ui, "My sound");
+            for (name, on, switched) in switches {
+                if check_box(ui, name, on) {
+                    commands.push(Command::Processing(switched));
                 }
             }
         });
@@ -149,6 +163,25 @@ fn row(ui: &mut Ui, text: &str, name: &str, chosen: bool) -> bool {
     let room = Rect::from_min_max(pos2(rect.left() + 34.0, rect.top()), pos2(rect.right() - 8.0, rect.bottom()));
     let colour = if name.is_empty() { colours.weak } else { colours.text };
     paint_text(ui.painter(), room, Align2::LEFT_CENTER, text, theme::BODY, colour);
+    response.clicked()
+}
+
+/// Something that is on or off.
+fn check_box(ui: &mut Ui, name: &str, on: bool) -> bool {
+    let colours = theme::palette(ui.visuals().dark_mode);
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
+    response.widget_info(|| WidgetInfo::selected(Role::CheckBox, true, on, name));
+    if response.hovered() || response.has_focus() {
+        ui.painter().rect_filled(rect, 8.0, colours.control);
+    }
+    let square = Rect::from_center_size(pos2(rect.left() + 18.0, rect.center().y), vec2(11.0, 11.0));
+    let stroke = (1.5, if on { colours.accent } else { colours.weak });
+    ui.painter().rect_stroke(square, 2.0, stroke, StrokeKind::Middle);
+    if on {
+        ui.painter().rect_filled(square.shrink(2.5), 1.0, colours.accent);
+    }
+    let room = Rect::from_min_max(pos2(rect.left() + 34.0, rect.top()), pos2(rect.right() - 8.0, rect.bottom()));
+    paint_text(ui.painter(), room, Align2::LEFT_CENTER, name, theme::BODY, colours.text);
     response.clicked()
 }
 

@@ -6,6 +6,7 @@ use crate::base::id::{TileId, UnitNumber};
 use crate::base::rate::Bitrate;
 use crate::base::time::Instant;
 use crate::media::marker::Marker;
+use crate::media::switches::Switches;
 use crate::media::video::Picture;
 
 /// One description of the picture, published whole. The renderer keeps the newest; once nobody does, its storage is used
@@ -97,6 +98,7 @@ pub struct Controls {
     pub camera_off: bool,
     pub microphones: Vec<String>,
     pub microphone: String,
+    pub processing: Switches,
     pub speakers: Vec<String>,
     pub speaker: String,
     pub cameras: Vec<String>,

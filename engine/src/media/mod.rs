@@ -18,4 +18,5 @@ pub mod scale;
 pub mod sound;
 pub mod stretch;
 pub mod summary;
+pub mod switches;
 pub mod video;

@@ -58,6 +58,26 @@ pub struct AudioReport {
     /// Chirp to chirp.
     pub mouth_to_ear_ms: Option<Summary>,
     pub stages_ms: BTreeMap<String, Spread>,
+    /// `null` where nothing was done to the microphone's sound.
+    #[serde(default)]
+    pub processing: Option<ProcessingReport>,
+}
+
+/// What was done to the microphone's sound, as it stood at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProcessingReport {
+    /// Far signal over echo, and echo over what the canceller's linear filter leaves of it: by the canceller.
+    pub echo_return_loss_db: Option<f64>,
+    pub echo_enhancement_db: Option<f64>,
+    /// From the sound that plays to its echo: by the canceller.
+    pub echo_delay_ms: Option<f64>,
+    /// How much faster the loudspeaker's clock is than the microphone's.
+    pub drift_ppm: Option<f64>,
+    /// Noise before over noise after, where nobody speaks.
+    pub noise_reduction_db: Option<f64>,
+    pub gain_db: Option<f64>,
+    /// Share of the time in which somebody speaks.
+    pub voice_ratio: Option<f64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

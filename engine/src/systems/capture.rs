@@ -64,16 +64,20 @@ pub fn take_pictures(
     }
 }
 
-/// Whole frames of the microphone's samples, encoded as the plan says.
+/// Whole frames of the microphone's samples, processed, and encoded as the plan says.
 pub fn take_sound(now: Res<Now>, tape: Res<Tape>, mut voices: Query<(Entity, &mut Voice)>) {
     for (entity, mut voice) in &mut voices {
         let voice = &mut *voice;
         follow_plan(voice, &tape);
         let Some(microphone) = voice.microphone.as_mut().map(SyncCell::get) else { continue };
         let waiting = voice.samples.len();
-        let samples = &mut voice.samples;
+        let (raw, samples, figures) = (&mut voice.raw, &mut voice.samples, &mut voice.figures);
+        let processor = voice.processor.get();
         let taken = tape.take(entity, || {
-            let first = microphone.take(now.0, samples);
+            raw.clear();
+            let captured = microphone.take(now.0, raw);
+            let first = processor.process(raw, captured, samples);
+            *figures = processor.figures();
             Some(Samples { count: samples.len() - waiting, first }).filter(|taken| taken.count > 0)
         });
         if let Some(Samples { count, first }) = taken {

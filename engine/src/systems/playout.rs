@@ -15,6 +15,7 @@ use crate::media::ledger::millis_between;
 use crate::media::mix::mix_into;
 use crate::media::stretch::Stretch;
 use crate::world::connection::{Connection, LinkEstimate, Tracks};
+use crate::world::outgoing::Voice;
 use crate::world::shared::{Now, Recording, Sound};
 use crate::world::stats::Stats;
 use crate::world::stream::{AudioStream, Decoder, Frames, Heard, Ledger, VideoJitterBuffer};
@@ -77,6 +78,7 @@ pub fn fill_speaker(
     mut stats: ResMut<Stats>,
     connections: Query<&LinkEstimate>,
     mut streams: Query<(Entity, &mut AudioStream)>,
+    mut voices: Query<&mut Voice>,
 ) {
     let Sound { speaker, mix, voice, limiter, chirps, .. } = &mut *sound;
     let Some(speaker) = speaker.as_mut().map(SyncCell::get) else { return };
@@ -93,6 +95,8 @@ pub fn fill_speaker(
     }
     limiter.apply(mix);
     let plays = tape.take(NOBODY, || Some(Plays(speaker.push(mix, now.0)))).map_or(now.0, |plays| plays.0);
+    // The microphone hears it as well.
+    tape.give(|| voices.iter_mut().for_each(|mut voice| voice.processor.get().play(mix, plays)));
     for (_, mut stream) in &mut streams {
         let Some(heard) = stream.heard.take() else { continue };
         note_delay(&heard, plays, now.0, &mut stats);

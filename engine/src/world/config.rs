@@ -9,6 +9,7 @@ use crate::codec::opus::FrameLength;
 use crate::codec::worker::Work;
 use crate::device::{MicrophoneSpec, SpeakerSpec};
 use crate::media::policy::Policy;
+use crate::media::switches::Switches;
 use crate::net::impair::Impairment;
 use crate::source::SourceSpec;
 
@@ -23,6 +24,8 @@ pub struct Config {
     pub camera: Option<SourceSpec>,
     pub microphone: MicrophoneSpec,
     pub speaker: SpeakerSpec,
+    /// What is done to the microphone's sound; `None`: everything where it is a device, and nothing where it is not.
+    pub processing: Option<Switches>,
     pub auto_answer: bool,
     /// The most video may take.
     pub most: Bitrate,
@@ -71,6 +74,7 @@ impl Config {
             camera: None,
             microphone: MicrophoneSpec::Default,
             speaker: SpeakerSpec::Default,
+            processing: None,
             auto_answer: false,
             // 720p30 looks clean at 2.5 Mbit/s in constrained baseline.
             most: Bitrate::from_kbps(2500),
@@ -93,5 +97,11 @@ impl Config {
             plant: Plant::default(),
             cell: CELL,
         }
+    }
+
+    /// What is to be done to the sound of the microphone that is chosen.
+    pub fn switches(&self) -> Switches {
+        let is_device = matches!(self.microphone, MicrophoneSpec::Default | MicrophoneSpec::Named(_));
+        self.processing.unwrap_or(if is_device { Switches::ON } else { Switches::OFF })
     }
 }

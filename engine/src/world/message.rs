@@ -1,5 +1,7 @@
 //! What the window and the engine say to each other beside the picture.
 
+use crate::media::switches::Switches;
+
 /// What a person asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -15,6 +17,8 @@ pub enum Command {
     Microphone(String),
     Speaker(String),
     Camera(String),
+    /// What is done to the microphone's sound.
+    Processing(Switches),
     Quit,
 }
 

@@ -15,9 +15,11 @@ use crate::media::rate::{RateControl, UnitQueue};
 use crate::media::sound::control::SoundControl;
 use crate::media::sound::framer::Framer;
 use crate::media::sound::plan::{Copies, SoundPlan};
+use crate::media::report::ProcessingReport;
 use crate::media::video::{CapturedPicture, Picture};
 use crate::proto::rtp_h264::Packets;
 use crate::source::VideoSource;
+use crate::voice::VoiceProcessor;
 
 /// Where pictures come from; `None` while the camera is off.
 #[derive(Component)]
@@ -66,6 +68,8 @@ pub struct VideoSent {
 #[derive(Component)]
 pub struct Voice {
     pub microphone: Option<SyncCell<Microphone>>,
+    pub processor: SyncCell<VoiceProcessor>,
+    pub figures: ProcessingReport,
     pub encoders: SyncCell<OpusEncoders>,
     pub framer: Framer,
     pub control: SoundControl,
@@ -73,7 +77,9 @@ pub struct Voice {
     pub applied: Option<SoundPlan>,
     pub muted: bool,
     pub loudness: Loudness,
-    /// Captured samples not yet in a frame.
+    /// Samples as they were captured.
+    pub raw: Vec<f32>,
+    /// Processed samples not yet in a frame.
     pub samples: Vec<f32>,
     /// When the first of them was captured.
     pub first: Option<Instant>,

@@ -56,7 +56,16 @@ pub fn carry_sound<T>(
     let (mut callee, base) = listen(folder, &["--video", "none", "--mic", "none", "--speaker", to], env, stop)?;
     let name = caller_name()?;
     let mut caller = command(folder, &name, env)?;
-    caller.arg("call").arg(format!("127.0.0.1:{base}")).args(["--video", "none", "--mic", from, "--speaker", "none"]);
+    caller.arg("call").arg(format!("127.0.0.1:{base}")).args([
+        "--video",
+        "none",
+        "--mic",
+        from,
+        "--processing",
+        "off",
+        "--speaker",
+        "none",
+    ]);
     let mut caller = Guarded::start("the caller", caller, folder)?;
     meet(&mut caller, &mut callee, &name, stop)?;
     during()

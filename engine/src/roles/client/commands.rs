@@ -22,6 +22,7 @@ pub fn take_commands(world: &mut World) {
             Command::Microphone(name) => devices::choose_microphone(world, current, &name),
             Command::Speaker(name) => devices::choose_speaker(world, current, &name),
             Command::Camera(name) => devices::choose_camera(world, current, &name),
+            Command::Processing(switches) => devices::process(world, current, switches),
             Command::Quit => {
                 with(world, current, Event::HangUp);
                 world.resource::<Quit>().0.store(true, Ordering::Relaxed);

@@ -12,6 +12,7 @@ use crate::base::pipe::{PipeReceiver, pipe};
 use crate::base::time::Instant;
 use crate::codec::worker::Work;
 use crate::device::{AudioDevices, Loudspeaker, Microphone, MicrophoneSpec, SpeakerSpec};
+use crate::media::switches::Switches;
 use crate::proto::signal::body::Mute;
 use crate::proto::signal::event::Event;
 use crate::source::{SourceSpec, VideoSource};
@@ -41,6 +42,7 @@ pub fn list(world: &mut World) {
     controls.speakers = names(devices.speakers);
     controls.cameras = VideoSource::list();
     controls.microphone = microphone_name(&config.microphone);
+    controls.processing = config.switches();
     controls.speaker = speaker_name(&config.speaker);
     controls.camera = camera_name(config.camera.as_ref());
 }
@@ -78,6 +80,23 @@ pub fn mute(world: &mut World, call: Option<Entity>, muted: bool) {
     tell_mute(world, call);
 }
 
+/// What is done to the microphone's sound from now on.
+pub fn process(world: &mut World, call: Option<Entity>, switches: Switches) {
+    world.resource_mut::<Settings>().0.processing = Some(switches);
+    switch(world, call);
+}
+
+/// As the settings say.
+fn switch(world: &mut World, call: Option<Entity>) {
+    let switches = world.resource::<Settings>().0.switches();
+    calls::show(world, |showing| showing.controls.processing = switches);
+    if let Some(tracks) = call.and_then(|call| media::tracks_of(world, call))
+        && let Some(mut voice) = world.get_mut::<Voice>(tracks.audio_out)
+    {
+        voice.processor.get().set(switches);
+    }
+}
+
 pub fn camera_off(world: &mut World, call: Option<Entity>, off: bool) {
     calls::show(world, |showing| showing.controls.camera_off = off);
     let Some(call) = call else { return };
@@ -104,6 +123,7 @@ fn tell_mute(world: &mut World, call: Entity) {
 pub fn choose_microphone(world: &mut World, call: Option<Entity>, name: &str) {
     world.resource_mut::<Settings>().0.microphone = MicrophoneSpec::Named(name.to_owned());
     calls::show(world, |showing| showing.controls.microphone = name.to_owned());
+    switch(world, call);
     if let Some(call) = call {
         let now = world.resource::<Now>().0;
         open_microphone(world, call, now);

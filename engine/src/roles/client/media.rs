@@ -37,6 +37,7 @@ use crate::proto::signal::media::{
     AudioCapability, Candidate, IceCredentials, MediaParameters, Ssrcs, VERSION, VideoCapability,
 };
 use crate::proto::text::List;
+use crate::voice::VoiceProcessor;
 use crate::world::call::{CallState, Signalling};
 use crate::world::connection::{Connection, Exchange, Inbound, LinkEstimate, Path, Tracks};
 use crate::world::outgoing::{Encoder, LocalView, Source, TargetRate, VideoQueue, VideoSent, Voice};
@@ -168,12 +169,15 @@ pub fn spawn(
     let control = SoundControl::new(settings.audio_most, bounds);
     let voice = Voice {
         microphone: None,
+        processor: SyncCell::new(VoiceProcessor::new(settings.switches())),
+        figures: Default::default(),
         encoders: SyncCell::new(encoders),
         framer: Framer::new(control.plan().length),
         control,
         applied: None,
         muted: world.resource::<crate::world::shared::Showing>().controls.muted,
         loudness: Default::default(),
+        raw: Vec::new(),
         samples: Vec::new(),
         first: None,
         frames: Vec::new(),

@@ -93,6 +93,7 @@ fn audio(world: &World, tracks: &Tracks, stats: &Stats, seconds: f64) -> AudioRe
         delay_ms: stats.audio_delay.summary(),
         mouth_to_ear_ms: stats.mouth_to_ear.summary(),
         stages_ms: stages.iter().filter_map(|(name, s)| Some(((*name).to_owned(), s.spread()?))).collect(),
+        processing: voice.map(|voice| voice.figures).filter(|figures| *figures != Default::default()),
     }
 }
 

@@ -10,6 +10,7 @@ mod replay;
 mod rival;
 mod sound;
 mod table;
+mod voice;
 
 use std::process::ExitCode;
 
@@ -20,7 +21,7 @@ use crate::table::Table;
 type Proof = fn(&mut Table) -> Outcome<()>;
 
 /// In the order of what a person asks first.
-const PROOFS: [(&str, Proof); 19] = [
+const PROOFS: [(&str, Proof); 20] = [
     ("call", media::call),
     ("screen", media::screen),
     ("setup", media::setup),
@@ -31,6 +32,7 @@ const PROOFS: [(&str, Proof); 19] = [
     ("contract", contract::contract),
     ("creep", contract::creep),
     ("drift", contract::drift),
+    ("voice", voice::processing),
     ("rival", rival::against_chromium),
     ("probe", probe::known),
     ("speed", lab::speed),

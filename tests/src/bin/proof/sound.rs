@@ -30,7 +30,7 @@ pub fn through_devices(table: &mut Table) -> Outcome<()> {
     table.goal("the same devices without a call p50", bare.delay_ms.map(|delay| delay.p50), "", "ms");
     let mut starts = Vec::new();
     for _ in 0..STARTS {
-        let start = call(&pulse, "")?;
+        let start = call(&pulse, "--processing off")?;
         print_stages(&start);
         starts.push(start);
     }
