@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bevy_ecs::component::Component;
 use bevy_platform::cell::SyncCell;
 
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 use crate::codec::opus::{FrameLength, OpusEncoder};
 use crate::codec::video_encoder::VideoEncoder;
 use crate::device::Microphone;
@@ -77,6 +77,21 @@ pub struct Voice {
     pub timestamp: u32,
     pub packets: u64,
     pub bytes: u64,
+}
+
+impl Voice {
+    /// The newest samples begin at `first`, after `waiting` that were there already. Where they do not follow on the ones
+    /// before, because another device was opened or the engine stood still, the timestamps have a gap as long as the one
+    /// in time (RFC 3550 §5.1: a timestamp is the sampling instant). Otherwise all that follows would sound late.
+    pub fn skip_to(&mut self, first: Instant, waiting: Duration) {
+        /// Two devices' estimates of their own delay differ by less, and so does a clock that is bent.
+        const GAP: Duration = Duration::from_millis(40);
+        let gap = self.first.map_or(Duration::ZERO, |before| first.saturating_duration_since(before + waiting));
+        if gap > GAP {
+            let samples = gap.as_nanos() * u128::from(crate::device::RATE) / 1_000_000_000;
+            self.timestamp = self.timestamp.wrapping_add(samples as u32);
+        }
+    }
 }
 
 /// One encoded frame of speech.
