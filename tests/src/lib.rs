@@ -10,6 +10,7 @@ pub mod ports;
 pub mod probe;
 pub mod process;
 pub mod skip;
+pub mod talk;
 
 /// What a step of a test gives: a failure is one text for the person who reads the test's output.
 pub type Outcome<T> = Result<T, String>;
