@@ -25,6 +25,9 @@ use crate::ports::free_base;
 const INSIDE: &str = "VISAVIS_INSIDE";
 const ENGINES: usize = 2;
 
+/// The environment of a sound server.
+type Env = [(String, String)];
+
 /// Whether this process was started by [`inside`].
 pub fn is_inside() -> bool {
     std::env::var_os(INSIDE).is_some()
@@ -53,12 +56,12 @@ fn next_base() -> Outcome<u16> {
     base.ok_or_else(|| format!("more than {ENGINES} engines"))
 }
 
-/// Runs pactl against the server of the environment; what it says, such as the number of a loaded module.
+/// Runs pactl in this environment, or in its own where there is nothing to it; what it says.
 ///
 /// # Errors
 /// It failed.
-pub fn pactl(args: &str) -> Outcome<String> {
-    let output = Process::new("pactl").args(args.split_whitespace()).output();
+pub fn pactl(args: &str, env: &Env) -> Outcome<String> {
+    let output = Process::new("pactl").args(args.split_whitespace()).envs(env.iter().cloned()).output();
     let output = output.map_err(|error| format!("pactl: {error}"))?;
     if !output.status.success() {
         return Err(format!("pactl {args}: {}", String::from_utf8_lossy(&output.stderr).trim()));
@@ -70,32 +73,32 @@ pub fn pactl(args: &str) -> Outcome<String> {
 ///
 /// # Errors
 /// There is none.
-pub fn unplug(name: &str) -> Outcome<()> {
-    let modules = pactl("list short modules")?;
+pub fn unplug(name: &str, env: &Env) -> Outcome<()> {
+    let modules = pactl("list short modules", env)?;
     let made = modules.lines().find(|line| {
         let mut words = line.split_whitespace();
         words.any(|word| word == format!("source_name={name}") || word == format!("sink_name={name}"))
     });
     let number = made.and_then(|line| line.split_whitespace().next()).ok_or(format!("no module made {name}"))?;
-    pactl(&format!("unload-module {number}")).map(|_| ())
+    pactl(&format!("unload-module {number}"), env).map(|_| ())
 }
 
 /// A microphone that hears what is played to the loudspeaker `of`.
 ///
 /// # Errors
 /// The server does not want it.
-pub fn plug_microphone(name: &str, of: &str) -> Outcome<()> {
+pub fn plug_microphone(name: &str, of: &str, env: &Env) -> Outcome<()> {
     let args = format!("source_name={name} master={of}.monitor source_properties=device.description={name}");
-    pactl(&format!("load-module module-remap-source {args}")).map(|_| ())
+    pactl(&format!("load-module module-remap-source {args}"), env).map(|_| ())
 }
 
 /// A loudspeaker that nobody hears but its monitor.
 ///
 /// # Errors
 /// The server does not want it.
-pub fn plug_speaker(name: &str) -> Outcome<()> {
+pub fn plug_speaker(name: &str, env: &Env) -> Outcome<()> {
     let args = format!("sink_name={name} rate=48000 channels=1 sink_properties=device.description={name}");
-    pactl(&format!("load-module module-null-sink {args}")).map(|_| ())
+    pactl(&format!("load-module module-null-sink {args}"), env).map(|_| ())
 }
 
 /// One of the two.

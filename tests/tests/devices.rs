@@ -33,24 +33,24 @@ fn a_lost_device_is_said_stood_in_for_and_returned_to_and_mute_is_kept() {
     if !is_inside() {
         return run_inside("a_lost_device_is_said_stood_in_for_and_returned_to_and_mute_is_kept");
     }
-    pactl("set-default-source handset").expect("set");
-    pactl("set-default-sink spare").expect("set");
+    pactl("set-default-source handset", &[]).expect("set");
+    pactl("set-default-sink spare", &[]).expect("set");
     let mut ada = Person::new("Ada", named("microphone").0, SpeakerSpec::None).expect("starts");
     let mut ben = Person::new("Ben", MicrophoneSpec::None, named("ear").1).expect("starts");
     talk(&mut ada, &mut ben).expect("a call");
     ada.wait("open", SOON, |ada| ada.view.controls.microphone_now == "microphone").expect("opened");
     ada.say(Command::Mute(true));
 
-    unplug("microphone").expect("a module");
+    unplug("microphone", &[]).expect("a module");
     ada.wait_told("The microphone microphone is not there: handset is used until it is back.", SOON).expect("said");
     let note = ada.view.controls.device_note.clone();
     assert!(note.contains("handset is used"), "in the window, as long as it is so: {note}");
-    unplug("ear").expect("a module");
+    unplug("ear", &[]).expect("a module");
     ben.wait_told("The loudspeaker ear is not there: spare is used until it is back.", SOON).expect("said");
 
-    plug_microphone("microphone", "mouth").expect("plugged");
+    plug_microphone("microphone", "mouth", &[]).expect("plugged");
     ada.wait_told("The microphone microphone is back.", SOON).expect("said");
-    plug_speaker("ear").expect("plugged");
+    plug_speaker("ear", &[]).expect("plugged");
     ben.wait_told("The loudspeaker ear is back.", SOON).expect("said");
     ada.wait("no note", SOON, |ada| ada.view.controls.device_note.is_empty()).expect("all is well");
     assert!(ada.is_in_call() && ben.is_in_call());
@@ -81,8 +81,8 @@ fn the_default_is_followed_in_a_call_and_a_choice_is_there_after_a_new_start() {
     if !is_inside() {
         return run_inside("the_default_is_followed_in_a_call_and_a_choice_is_there_after_a_new_start");
     }
-    pactl("set-default-source handset").expect("set");
-    pactl("set-default-sink spare").expect("set");
+    pactl("set-default-source handset", &[]).expect("set");
+    pactl("set-default-sink spare", &[]).expect("set");
     let person = |name| Person::new(name, MicrophoneSpec::Default, SpeakerSpec::Default).expect("starts").restart();
     let (mut ada, mut ben) = (person("Ada").expect("starts"), person("Ben").expect("starts"));
     ada.wait("a list", SOON, |ada| ada.view.controls.microphones.len() == 3).expect("listed");
@@ -90,14 +90,14 @@ fn the_default_is_followed_in_a_call_and_a_choice_is_there_after_a_new_start() {
     talk(&mut ada, &mut ben).expect("a call");
     let now = |ada: &Person| ada.view.controls.microphone_now.clone();
     ada.wait("open", SOON, |ada| now(ada) == "handset").expect("opened");
-    pactl("set-default-source microphone").expect("set");
-    pactl("set-default-sink ear").expect("set");
+    pactl("set-default-source microphone", &[]).expect("set");
+    pactl("set-default-sink ear", &[]).expect("set");
     ada.wait_told("The microphone is microphone now.", SOON).expect("followed");
     ben.wait_told("The loudspeaker is ear now.", SOON).expect("followed");
 
     ada.say(Command::Microphone(Some("handset".into())));
     ada.wait("chosen", SOON, |ada| now(ada) == "handset").expect("opened");
-    plug_speaker("late").expect("plugged");
+    plug_speaker("late", &[]).expect("plugged");
     ada.wait("a list", SOON, |ada| ada.view.controls.speakers.iter().any(|name| name == "late")).expect("listed");
     ada.say(Command::HangUp);
     ada.wait("a report", SOON, |ada| ada.report.is_some()).expect("over");
@@ -123,7 +123,7 @@ fn the_meter_the_tone_and_the_echo_work_without_a_call_and_close_after_it() {
     ada.say(Command::CheckMicrophone(true));
     let level = |ada: &Person| ada.view.controls.microphone_level.unwrap_or(-1.0);
     ada.wait("quiet", SOON, |ada| level(ada) == 0.0).expect("shown");
-    let users = |kind: &str| pactl(&format!("list short {kind}")).expect("a list").lines().count();
+    let users = |kind: &str| pactl(&format!("list short {kind}"), &[]).expect("a list").lines().count();
     ada.say(Command::TestTone);
     ada.wait("loud", SOON, |ada| level(ada) > 0.4).expect("the tone is heard");
     ada.wait("quiet", SOON, |ada| level(ada) == 0.0).expect("the tone ends");

@@ -1,6 +1,7 @@
 //! `proof [NAME…]`: the long measurements. Runs them (all, or those named), prints one row for each figure, and
 //! exits with status 1 when one is not what it must be.
 
+mod devices;
 mod endurance;
 mod lab;
 mod media;
@@ -19,13 +20,14 @@ use crate::table::Table;
 type Proof = fn(&mut Table) -> Outcome<()>;
 
 /// In the order of what a person asks first.
-const PROOFS: [(&str, Proof); 15] = [
+const PROOFS: [(&str, Proof); 16] = [
     ("call", media::call),
     ("screen", media::screen),
     ("setup", media::setup),
     ("cost", media::cost),
     ("cells", media::cells),
     ("sound", sound::through_devices),
+    ("devices", devices::devices),
     ("rival", rival::against_chromium),
     ("probe", probe::known),
     ("speed", lab::speed),
