@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use engine::base::rate::Bitrate;
-use engine::codec::opus::FrameLength;
 use engine::device::{Backend, MicrophoneSpec, SpeakerSpec};
+use engine::media::frame_length::FrameLength;
 use engine::net::impair::Impairment;
 use engine::proto::target::DEFAULT_BASE;
 use engine::source::SourceSpec;
@@ -84,9 +84,12 @@ pub struct Options {
     /// The most that video may take, in bits per second
     #[arg(long, global = true, value_name = "BPS", help_heading = "Media")]
     pub max_bitrate: Option<u64>,
-    /// Frames of sound of so many milliseconds: 2.5, 5, 10, 20, 40 or 60
-    #[arg(long, global = true, value_name = "MS", value_parser = frame, help_heading = "Media")]
-    pub frame: Option<FrameLength>,
+    /// Frames of sound of so many milliseconds, whatever the path: 2.5, 5, 10, 20, 40 or 60; as the path asks: auto
+    #[arg(long, global = true, value_name = "MS", value_parser = frame, default_value = "auto", help_heading = "Media")]
+    pub frame: Frame,
+    /// The most that sound may take on the wire with all that is around it, in bits per second
+    #[arg(long, global = true, value_name = "BPS", value_parser = clap::value_parser!(u64).range(17_000..=2_000_000), help_heading = "Media")]
+    pub max_sound: Option<u64>,
     /// How you are called
     #[arg(long, global = true, help_heading = "Run")]
     pub name: Option<String>,
@@ -140,6 +143,10 @@ pub enum Camera {
     Source(SourceSpec),
 }
 
+/// What `--frame` says: a length, or as the path asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame(pub Option<FrameLength>);
+
 impl Options {
     pub fn base(&self) -> u16 {
         self.base_port.unwrap_or(DEFAULT_BASE)
@@ -160,9 +167,10 @@ impl Options {
         if let Some(bps) = self.max_bitrate {
             config.most = Bitrate::from_bps(bps);
         }
+        config.audio_frame = self.frame.0;
+        config.audio_most = self.max_sound.map_or(config.audio_most, Bitrate::from_bps);
         // The other side's chirps are found whoever plays them: it costs 1.8 % of a core only while asked for.
         config.find_chirps = config.microphone == MicrophoneSpec::Chirp;
-        config.audio_frame = self.frame.unwrap_or(config.audio_frame);
         config.plain = self.plain;
         config.record_video.clone_from(&self.record_video);
         config.record.clone_from(&self.record);
@@ -185,9 +193,13 @@ fn camera(text: &str) -> Result<Camera, String> {
     Ok(Camera::Source(spec))
 }
 
-fn frame(text: &str) -> Result<FrameLength, String> {
-    let milliseconds: f64 = text.parse().map_err(|_| "say a number of milliseconds".to_owned())?;
-    FrameLength::of_samples((milliseconds * 48.0) as usize).ok_or_else(|| "Opus has no such frames".to_owned())
+fn frame(text: &str) -> Result<Frame, String> {
+    if text == "auto" {
+        return Ok(Frame(None));
+    }
+    let length = FrameLength::ALL.into_iter().find(|length| length.to_string() == text);
+    let all = || FrameLength::ALL.map(|length| length.to_string()).join(", ");
+    length.map(|length| Frame(Some(length))).ok_or_else(|| format!("say auto or one of {}", all()))
 }
 
 fn microphone(text: &str) -> Result<MicrophoneSpec, String> {
@@ -236,6 +248,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn frames_have_the_lengths_that_opus_has() {
+        let frame =
+            |text| Arguments::try_parse_from(["visavis", "listen", "--frame", text]).map(|parsed| parsed.options.frame);
+        assert_eq!(frame("2.5").expect("a length"), Frame(Some(FrameLength::Ms2_5)));
+        assert_eq!(frame("60").expect("a length"), Frame(Some(FrameLength::Ms60)));
+        assert_eq!(frame("auto").expect("as the path asks"), Frame(None));
+        assert!(frame("7").expect_err("no such frame").to_string().contains("2.5, 5, 10, 20, 40, 60"));
     }
 
     #[test]

@@ -25,9 +25,10 @@ fn sound(c: &mut Criterion) {
                 timestamp: sequence * FRAME as u64,
                 arrival: at,
                 samples: FRAME,
-                payload: payload.clone(),
+                payload: payload.clone().into(),
                 level: None,
                 captured: None,
+                copy: false,
             });
             sequence += 1;
             black_box(jitter.next(at, 0, FRAME));
@@ -58,7 +59,7 @@ fn picture(c: &mut Criterion) {
                         sequence: number * packets.len() as u64 + index as u64,
                         timestamp: number * 3000,
                         marker: *marker,
-                        payload: payload.clone(),
+                        payload: payload.clone().into(),
                         arrival: at,
                         unit: (index == 0).then(UnitExt::default),
                         capture: None,

@@ -73,6 +73,7 @@ impl Far {
             track: Track::Video,
             timestamp: u32::from(self.number) * 3000,
             marker: true,
+            redundant: false,
             payload: &payload,
             captured: now,
             capture_time: Some(WallTime::of(now)),

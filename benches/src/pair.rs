@@ -79,6 +79,7 @@ impl Pair {
                 track: Track::Video,
                 timestamp: self.timestamp,
                 marker: index + 1 == PACKETS,
+                redundant: false,
                 payload: &self.payload,
                 captured: self.at,
                 capture_time: first.then(|| WallTime::of(self.at)),

@@ -272,7 +272,9 @@ fn record(config: &Config, wake: Wake, now: Instant) -> Result<Tape> {
     let Some(path) = &config.record else { return Ok(Tape::default()) };
     let head = Head {
         program: env!("CARGO_PKG_VERSION").to_owned(),
-        audio_frame: config.audio_frame.duration().as_micros() as u32,
+        audio_frame: config.audio_frame.map(|length| length.duration().as_micros() as u32),
+        audio_rate: config.audio_rate.as_bps(),
+        audio_most: config.audio_most.as_bps(),
         most: config.most.as_bps(),
         policy: config.policy,
     };

@@ -7,5 +7,6 @@ pub mod id;
 pub mod pipe;
 pub mod pool;
 pub mod rate;
+pub mod slice;
 pub mod thread;
 pub mod time;

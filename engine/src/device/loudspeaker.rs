@@ -1,5 +1,6 @@
-//! Where sound goes. Between the engine and the device's callback stands one ring, as full as the device's period and
-//! the measured lateness of its callbacks ask for.
+//! Where sound goes. Between the engine and the device's callback stands one ring. It is filled with one period's sound
+//! just in time: before the predicted callback by a margin that covers how late the engine's ticks are and how early the
+//! callbacks, as measured. What is pushed earlier would only wait there.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -14,10 +15,10 @@ use super::predict::{CallbackClock, Lateness};
 use super::wav::Recorder;
 use super::{RATE, SpeakerSpec, samples_in, time_of};
 use crate::base::error::Result;
-use crate::base::time::Instant;
+use crate::base::time::{self as clock, Instant};
 
-/// The tick after a callback is due so much later: callbacks wake nobody.
-const AFTER: Duration = Duration::from_micros(250);
+/// A device that misses its callback is looked at again so much later.
+const AGAIN: Duration = Duration::from_micros(250);
 /// What a paced speaker is ahead of time: a tick's distance, so that sound is written before it is due.
 const LEAD: Duration = Duration::from_micros(2_500);
 /// After a stall no more than this is asked for at once; the rest of the gap stays silent and is counted.
@@ -42,6 +43,8 @@ struct Device {
     epoch: Instant,
     entry: DeviceEntry,
     underruns: u64,
+    /// When the ring was filled for the next callback, and when that was expected, nanoseconds on the marks' axis.
+    filled: Option<(u64, u64)>,
     /// From callback to air as the host says, smoothed (ns).
     latency: f64,
     made: Vec<f32>,
@@ -66,8 +69,8 @@ impl Loudspeaker {
         Ok(Self { output })
     }
 
-    /// Samples (48 kHz) that must be pushed now so that the ring lasts until the tick after the next callback.
-    /// Ask again after pushing: a device of another rate takes whole chunks.
+    /// Samples (48 kHz) that must be pushed now: none before the margin to the next callback has begun, then what the ring
+    /// is short of a period. Ask again after pushing: a device of another rate takes whole chunks.
     pub fn deficit(&mut self, now: Instant) -> usize {
         match &mut self.output {
             Output::Paced { start, pushed, underruns, recorder } => {
@@ -84,17 +87,18 @@ impl Loudspeaker {
                 }
                 wanted.saturating_sub(*pushed) as usize
             }
-            Output::Device(device) => device.deficit(),
+            Output::Device(device) => device.deficit(now),
         }
     }
 
-    /// When the engine should serve the deficit next: 250 µs after the predicted callback; `None` where a tick every
+    /// When the engine should serve the deficit next: a margin before the predicted callback; `None` where a tick every
     /// 2.5 ms will do.
     pub fn next_due(&self, now: Instant) -> Option<Instant> {
         let Output::Device(device) = &self.output else { return None };
-        let next = device.epoch + Duration::from_nanos(device.clock.next(device.rate)?) + AFTER;
+        let next = device.epoch + Duration::from_nanos(device.clock.next(device.rate)?);
+        let due = next.checked_sub(device.lateness.margin()).unwrap_or(next);
         // A device that misses its callback is looked at again soon, not at once for ever.
-        Some(if next > now { next } else { now + AFTER })
+        Some(if due > now { due } else { now + AGAIN })
     }
 
     /// Plays `samples` after what was pushed before; returns when the first of them will be heard. What finds no room
@@ -123,7 +127,7 @@ impl Loudspeaker {
         }
     }
 
-    /// How much more than a period the ring holds at present.
+    /// How long before the callback the ring is filled at present.
     pub fn margin(&self) -> Duration {
         match &self.output {
             Output::Paced { .. } => Duration::ZERO,
@@ -181,16 +185,19 @@ impl Device {
             epoch: opened.epoch,
             entry: opened.entry,
             underruns: 0,
+            filled: None,
             latency: 0.0,
             made: Vec::with_capacity(16_384),
             _stream: opened.stream,
         })
     }
 
-    fn deficit(&mut self) -> usize {
+    fn deficit(&mut self, now: Instant) -> usize {
         while let Ok(mark) = self.end.marks.pop() {
-            let late = self.clock.observe(mark.at, mark.index, mark.frames, self.rate);
-            self.lateness.observe(late);
+            self.clock.observe(mark.at, mark.index, mark.frames, self.rate);
+            if let Some((filled, expected)) = self.filled.take() {
+                self.lateness.observe(used(self.lateness.margin(), filled, expected, mark.at));
+            }
             let seen = mark.latency as f64;
             // Host figures jump by a period from poll to poll; a second or so of them has a steady mean.
             self.latency = if self.latency == 0.0 { seen } else { self.latency + (seen - self.latency) / 256.0 };
@@ -200,10 +207,12 @@ impl Device {
             self.underruns = underruns;
             self.lateness.ran_dry();
         }
-        let margin = self.lateness.margin().as_nanos() * u128::from(self.rate) / 1_000_000_000;
-        let target = self.clock.period() as usize + margin as usize;
-        let missing = target.saturating_sub(self.in_ring());
-        if missing == 0 || self.clock.frames() == 0 {
+        let Some(next) = self.clock.next(self.rate) else { return 0 };
+        if self.epoch + Duration::from_nanos(next) > now + self.lateness.margin() {
+            return 0;
+        }
+        let missing = (self.clock.period() as usize).saturating_sub(self.in_ring());
+        if missing == 0 {
             return 0;
         }
         let asked = (missing as u64 * u64::from(RATE)).div_ceil(u64::from(self.rate)) as usize;
@@ -217,6 +226,9 @@ impl Device {
         self.converter.convert(samples, &mut self.made);
         let (_, rest) = self.end.samples.push_partial_slice(&self.made);
         self.end.shared.refused.fetch_add(rest.len() as u64, Ordering::Relaxed);
+        // A tick has its time from its beginning; what it did since then counts as late too.
+        let done = clock::now().saturating_duration_since(self.epoch).as_nanos() as u64;
+        self.filled = self.clock.next(self.rate).map(|expected| (done, expected));
         let next = self.clock.next(self.rate).map_or(now, |next| self.epoch + Duration::from_nanos(next)).max(now);
         next + time_of(ahead + self.converter.delay() as u64, self.rate)
             + time_of(waiting, RATE)
@@ -226,6 +238,13 @@ impl Device {
     fn in_ring(&self) -> usize {
         self.end.samples.buffer().capacity() - self.end.samples.slots()
     }
+}
+
+/// How much of the margin was used up by a tick that filled the ring late, at `filled`, and a callback that came early,
+/// at `at` instead of `expected` (all in nanoseconds).
+fn used(margin: Duration, filled: u64, expected: u64, at: u64) -> Duration {
+    let planned = expected.saturating_sub(margin.as_nanos() as u64);
+    Duration::from_nanos(filled.saturating_sub(planned) + expected.saturating_sub(at))
 }
 
 impl fmt::Debug for Loudspeaker {

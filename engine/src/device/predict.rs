@@ -64,7 +64,7 @@ impl CallbackClock {
     }
 }
 
-/// The p99.9 of lateness, slowly forgotten.
+/// The p99.9 of what was needed of the margin before a callback, slowly forgotten.
 #[derive(Clone, Debug)]
 pub struct Lateness {
     bins: [f32; 256],
@@ -75,7 +75,8 @@ pub struct Lateness {
 
 /// 256 bins of 125 µs reach 32 ms, twice what a loaded desktop's audio server is late.
 const BIN: Duration = Duration::from_micros(125);
-const LEAST: Duration = Duration::from_millis(1);
+/// Two cells of the engine's time: what a tick needs that only now began.
+const LEAST: Duration = Duration::from_micros(500);
 /// Until a second of callbacks is known: the p99.9 of an idle desktop with room to spare.
 const FIRST: Duration = Duration::from_millis(3);
 
@@ -86,6 +87,7 @@ impl Default for Lateness {
 }
 
 impl Lateness {
+    /// One callback used so much.
     pub fn observe(&mut self, late: Duration) {
         let bin = (late.as_nanos() / BIN.as_nanos()).min(255) as usize;
         self.bins[bin] += 1.0;
@@ -104,7 +106,7 @@ impl Lateness {
         self.pushed = (self.pushed + Duration::from_millis(1)).min(Duration::from_millis(20));
     }
 
-    /// How much more than a period the ring must hold.
+    /// How long before a callback the ring must be filled.
     pub fn margin(&self) -> Duration {
         let mut above = 0.0;
         let mut quantile = Duration::ZERO;

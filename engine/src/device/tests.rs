@@ -96,7 +96,7 @@ fn the_next_callback_is_predicted_on_a_jittery_drifting_device() {
     }
     assert!(worst < 0.6e6, "{worst} ns");
     assert_eq!(clock.period(), 120);
-    assert!((1..=2).contains(&lateness.margin().as_millis()), "{:?}", lateness.margin());
+    assert!((700..=1000).contains(&lateness.margin().as_micros()), "{:?}", lateness.margin());
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn the_margin_starts_at_three_milliseconds_and_covers_what_was_late() {
     for _ in 0..80_000 {
         lateness.observe(Duration::from_micros(50));
     }
-    assert_eq!(lateness.margin(), Duration::from_millis(1));
+    assert_eq!(lateness.margin(), Duration::from_micros(500));
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl Decisions {
             (sent.captured, sent.sent, sent.packets, sent.bytes, sent.skipped).hash(&mut hash);
         }
         for voice in self.voices.iter(world) {
-            (voice.muted, voice.packets, voice.timestamp).hash(&mut hash);
+            (voice.muted, voice.packets, voice.bytes, voice.framer, voice.control.plan()).hash(&mut hash);
         }
         hash.finish()
     }

@@ -2,6 +2,7 @@
 
 pub mod chirp;
 pub mod encoded;
+pub mod frame_length;
 pub mod freeze;
 pub mod jitter_audio;
 pub mod jitter_video;
@@ -14,6 +15,7 @@ pub mod policy;
 pub mod rate;
 pub mod report;
 pub mod scale;
+pub mod sound;
 pub mod stretch;
 pub mod summary;
 pub mod video;

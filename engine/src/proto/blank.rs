@@ -1,7 +1,7 @@
 //! Media with nothing in it: the lengths and headers that decisions are made by, and a pattern where sound and picture
 //! were. Recordings hold such units of our own picture, and nothing else once they are scrubbed.
 
-use super::nal;
+use super::{nal, red};
 
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
@@ -69,6 +69,14 @@ pub fn blank_h264(payload: &mut [u8]) {
         }
         Some(FU_A) => fill(payload.get_mut(2..).unwrap_or_default()),
         _ => blank_nal(payload),
+    }
+}
+
+/// Blanks a redundant payload (RFC 2198): its headers and its frames' lengths stay.
+pub fn blank_red(payload: &mut [u8]) {
+    let Some(blocks) = red::read(payload) else { return fill(payload) };
+    for block in blocks {
+        blank_opus(payload.get_mut(block.range).unwrap_or_default());
     }
 }
 

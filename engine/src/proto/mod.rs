@@ -8,6 +8,7 @@ pub mod frame;
 pub mod hex;
 pub mod keys;
 pub mod nal;
+pub mod red;
 pub mod rtp_h264;
 pub mod signal;
 pub mod target;

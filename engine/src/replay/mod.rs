@@ -25,12 +25,12 @@ use crate::base::pipe::Wake;
 use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::codec::VideoCodec;
-use crate::codec::opus::FrameLength;
 use crate::codec::worker::Work;
 use crate::device::{Loudspeaker, Microphone, MicrophoneSpec, SpeakerSpec};
 use crate::engine::Engine;
 use crate::engine::decisions::Decisions;
 use crate::handle::{Link, link};
+use crate::media::frame_length::FrameLength;
 use crate::media::report::Report;
 use crate::net::transport::plain::Plain;
 use crate::net::transport::{Sources, Transport};
@@ -121,9 +121,12 @@ impl Replay {
     fn config(head: &Head) -> Config {
         let mut config = Config::new("replay", "", 0);
         config.most = Bitrate::from_bps(head.most);
-        let micros = Duration::from_micros(u64::from(head.audio_frame));
-        config.audio_frame =
-            FrameLength::ALL.into_iter().find(|l| l.duration() == micros).unwrap_or(config.audio_frame);
+        config.audio_frame = head.audio_frame.and_then(|micros| {
+            let duration = Duration::from_micros(u64::from(micros));
+            FrameLength::ALL.into_iter().find(|length| length.duration() == duration)
+        });
+        config.audio_rate = Bitrate::from_bps(head.audio_rate);
+        config.audio_most = Bitrate::from_bps(head.audio_most);
         config.policy = head.policy;
         config.plain = true;
         config.codec = VideoCodec::Plain;
@@ -260,6 +263,7 @@ fn open_devices(world: &mut World, tracks: &Tracks, situation: &Situation, now: 
         let microphone = (situation.microphone && sends).then(|| Microphone::open(&MicrophoneSpec::None, now).ok());
         voice.microphone = microphone.flatten().map(SyncCell::new);
         voice.muted = situation.muted;
+        voice.control.set_copies(situation.peer_reads_copies);
     }
     if let Some(mut source) = world.get_mut::<Source>(tracks.video_out)
         && source.0.is_some() != (situation.camera && sends)

@@ -9,6 +9,7 @@ use super::file::RecordedCall;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::Wake;
 use crate::media::rate::DelayReport;
+use crate::media::sound::report::SoundReport;
 use crate::proto::blank;
 use crate::store::recording::{Piece, RecordingWriter};
 use crate::world::tape::encode;
@@ -68,7 +69,9 @@ fn scrub_tick(tick: &mut TickNote, scrubbed: &mut Scrubbed, addresses: &mut Hash
                 EventNote::Closed(text) => text.clear(),
                 // Whatever else the other side wrote there; decisions read only what is a report.
                 EventNote::Feedback(bytes) => {
-                    *bytes = DelayReport::parse(bytes).map_or(Vec::new(), |r| r.to_bytes().to_vec())
+                    let delay = DelayReport::parse(bytes).map(|report| report.to_bytes().to_vec());
+                    let sound = || SoundReport::parse(bytes).map(|report| report.to_bytes().to_vec());
+                    *bytes = delay.or_else(sound).unwrap_or_default();
                 }
                 _ => {}
             }
@@ -79,7 +82,11 @@ fn scrub_tick(tick: &mut TickNote, scrubbed: &mut Scrubbed, addresses: &mut Hash
 fn blank_packet(packet: &mut PacketNote) {
     // How loud the voice was, moment by moment, is the voice's melody.
     packet.level = None;
-    if packet.video { blank::blank_h264(&mut packet.payload) } else { blank::blank_opus(&mut packet.payload) }
+    match (packet.video, packet.redundant) {
+        (true, _) => blank::blank_h264(&mut packet.payload),
+        (false, false) => blank::blank_opus(&mut packet.payload),
+        (false, true) => blank::blank_red(&mut packet.payload),
+    }
 }
 
 /// Another address for each one, the same for the same: of 192.0.2.0/24 (RFC 5737 §3).

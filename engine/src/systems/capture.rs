@@ -4,10 +4,12 @@ use bevy_ecs::entity::Entity;
 use bevy_ecs::system::{Query, Res};
 use bevy_platform::cell::SyncCell;
 
-use crate::base::time::Duration;
-use crate::codec::opus::FrameLength;
+use crate::base::rate::Bitrate;
+use crate::base::time::{Duration, Instant};
+use crate::media::frame_length::FrameLength;
 use crate::media::level::level;
 use crate::media::rate::Brake;
+use crate::media::sound::framer::Step;
 use crate::world::outgoing::{Encoder, LocalView, Source, TargetRate, VideoQueue, VideoSent, Voice, VoiceFrame};
 use crate::world::shared::Now;
 use crate::world::tape::Tape;
@@ -62,10 +64,11 @@ pub fn take_pictures(
     }
 }
 
-/// Whole frames of the microphone's samples, encoded.
+/// Whole frames of the microphone's samples, encoded as the plan says.
 pub fn take_sound(now: Res<Now>, tape: Res<Tape>, mut voices: Query<(Entity, &mut Voice)>) {
     for (entity, mut voice) in &mut voices {
         let voice = &mut *voice;
+        follow_plan(voice, &tape);
         let Some(microphone) = voice.microphone.as_mut().map(SyncCell::get) else { continue };
         let waiting = voice.samples.len();
         let samples = &mut voice.samples;
@@ -75,39 +78,69 @@ pub fn take_sound(now: Res<Now>, tape: Res<Tape>, mut voices: Query<(Entity, &mu
         });
         if let Some(Samples { count, first }) = taken {
             samples.resize(waiting + count, 0.0);
+            if voice.muted {
+                samples.drain(waiting..);
+                samples.resize(waiting + count, 0.0);
+            }
             voice.skip_to(first, samples_time(waiting));
+            voice.framer.add(count);
             // The time of what was waiting already, counted back from what came now.
             voice.first = Some(first.checked_sub(samples_time(waiting)).unwrap_or(first));
         }
-        let length = voice.length;
-        let mut used = 0;
-        while let Some(frame) = voice.samples.get_mut(used..used + length.samples()) {
-            if voice.muted {
-                frame.fill(0.0);
-            }
-            voice.loudness.observe(frame);
-            let mut data = voice.spare.pop().unwrap_or_default();
-            data.clear();
-            let captured = voice.first.unwrap_or(now.0) + samples_time(used);
-            let timestamp = voice.timestamp;
-            voice.timestamp = timestamp.wrapping_add(length.samples() as u32);
-            used += length.samples();
-            let encoder = voice.encoder.get();
-            let encode = || Some(Sound(encoder.encode(frame, &mut data).map_or(0, |()| data.len())));
-            if let Some(Sound(bytes)) = tape.take(entity, encode).filter(|encoded| encoded.0 > 0) {
-                data.resize(bytes, 0);
-                let level = -(level(frame) as i8);
-                voice.frames.push(VoiceFrame { data, timestamp, captured, level });
-            }
+        while let Some(step) = voice.framer.next_step() {
+            encode(voice, &tape, entity, step, now.0);
         }
-        voice.samples.drain(..used);
-        voice.first = voice.first.map(|first| first + samples_time(used));
+        let spare = voice.framer.take_spare();
+        voice.samples.drain(..spare);
+        voice.first = voice.first.map(|first| first + samples_time(spare));
         // Without a path the frames are of no use to anybody.
-        let bound = bound(length);
-        if voice.frames.len() > bound {
-            let excess = voice.frames.len() - bound;
-            voice.frames.drain(..excess);
+        let excess = voice.frames.len().saturating_sub(bound(voice.framer.length()));
+        voice.spare.extend(voice.frames.drain(..excess).map(|frame| frame.data));
+    }
+}
+
+/// What the path asks for now.
+fn follow_plan(voice: &mut Voice, tape: &Tape) {
+    let plan = voice.control.plan();
+    if voice.applied == Some(plan) {
+        return;
+    }
+    voice.framer.set_length(plan.length);
+    voice.applied = Some(plan);
+    // A refusal leaves the encoders as they were: sound goes on.
+    tape.give(|| drop(voice.encoders.get().set(Bitrate::from_bps(plan.bitrate_bps), plan.fec)));
+}
+
+fn encode(voice: &mut Voice, tape: &Tape, entity: Entity, step: Step, now: Instant) {
+    let Some(frame) = voice.samples.get(step.from..step.from + step.length.samples()) else { return };
+    let encoder = voice.encoders.get().of(step.length.coding());
+    let mut data = voice.spare.pop().unwrap_or_default();
+    data.clear();
+    let Some(timestamp) = step.timestamp else {
+        tape.give(|| {
+            if step.first {
+                let _ = encoder.reset();
+            }
+            let _ = encoder.encode(frame, &mut data);
+        });
+        voice.spare.push(data);
+        return;
+    };
+    voice.loudness.observe(frame);
+    let captured = voice.first.unwrap_or(now) + samples_time(voice.framer.index(timestamp) as usize);
+    let encode = || {
+        let encoded =
+            if step.first { encoder.encode_alone(frame, &mut data) } else { encoder.encode(frame, &mut data) };
+        Some(Sound(encoded.map_or(0, |()| data.len())))
+    };
+    match tape.take(entity, encode).filter(|encoded| encoded.0 > 0) {
+        Some(Sound(bytes)) => {
+            data.resize(bytes, 0);
+            let level = -(level(frame) as i8);
+            let samples = step.length.samples() as u32;
+            voice.frames.push(VoiceFrame { data, timestamp, samples, captured, level });
         }
+        None => voice.spare.push(data),
     }
 }
 

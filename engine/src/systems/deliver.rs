@@ -2,10 +2,16 @@
 
 use bevy_ecs::system::{Query, Res};
 
-use crate::base::time::WallTime;
+use crate::base::slice::SharedSlice;
+use crate::base::time::{Duration, Instant, WallTime};
+use crate::codec::opus::packet_samples;
+use crate::device::RATE;
 use crate::media::jitter_audio::AudioPacket;
 use crate::media::jitter_video::PacketIn;
+use crate::media::sound::plan::AROUND;
+use crate::media::sound::report::Counted;
 use crate::net::transport::{ArrivedPacket, Track};
+use crate::proto::red;
 use crate::world::connection::{Connection, Exchange, LinkEstimate, Tracks};
 use crate::world::shared::Now;
 use crate::world::stats::StreamStats;
@@ -35,20 +41,25 @@ pub fn file_packets(
                 }
                 Track::Audio => {
                     let Ok(mut audio) = audios.get_mut(tracks.audio_in) else { continue };
-                    let captured = packet.capture_time.and_then(|time| link.local_instant(time));
-                    if let Some(packet) = audio_packet(packet, captured) {
-                        audio.jitter.insert(packet);
-                    }
+                    file_sound(&packet, &link, &mut audio);
                 }
             }
         }
     }
 }
 
-/// Sends the receiver's own delay report, every 50 ms while video comes in.
-pub fn report_delay(now: Res<Now>, mut connections: Query<(&mut Connection, &mut LinkEstimate)>) {
-    for (mut connection, mut link) in &mut connections {
+/// Sends the receiver's own reports: every 50 ms while video comes in, every 200 ms while sound does.
+pub fn report_delay(
+    now: Res<Now>,
+    mut connections: Query<(&mut Connection, &mut LinkEstimate, &Tracks)>,
+    mut audios: Query<&mut AudioStream>,
+) {
+    for (mut connection, mut link, tracks) in &mut connections {
         if let Some(report) = link.delay.report(now.0) {
+            connection.transport.send_feedback(&report.to_bytes());
+        }
+        let sound = audios.get_mut(tracks.audio_in).ok().and_then(|mut audio| audio.meter.report(now.0));
+        if let Some(report) = sound {
             connection.transport.send_feedback(&report.to_bytes());
         }
     }
@@ -64,16 +75,61 @@ fn observe_delay(packet: &ArrivedPacket, link: &mut LinkEstimate) {
     }
 }
 
-/// `None` where the payload is not Opus.
-fn audio_packet(packet: ArrivedPacket, captured: Option<std::time::Instant>) -> Option<AudioPacket> {
-    let samples = crate::codec::opus::packet_samples(&packet.payload)?;
-    Some(AudioPacket {
-        sequence: packet.sequence,
-        timestamp: packet.timestamp,
+/// Files a packet's own frame and the copies of earlier ones in it. What is not Opus is left out.
+fn file_sound(packet: &ArrivedPacket, link: &LinkEstimate, audio: &mut AudioStream) {
+    let payload = SharedSlice::from(packet.payload.clone());
+    let captured = packet.capture_time.and_then(|time| link.local_instant(time));
+    if !packet.redundant {
+        let samples = file_frame(packet, captured, payload, 0, audio);
+        return count_sound(packet, samples, audio);
+    }
+    let Some(blocks) = red::read(&packet.payload) else { return };
+    for block in blocks {
+        let samples = file_frame(packet, captured, payload.part(block.range), block.before, audio);
+        if block.before == 0 {
+            count_sound(packet, samples, audio);
+        }
+    }
+}
+
+/// Files the frame that begins `before` samples earlier than the packet says. How long it is.
+fn file_frame(
+    packet: &ArrivedPacket,
+    captured: Option<Instant>,
+    payload: SharedSlice,
+    before: u32,
+    audio: &mut AudioStream,
+) -> Option<usize> {
+    let samples = packet_samples(&payload)?;
+    // A copy is of a frame as long as those between.
+    let frames = u64::from(before) / samples as u64;
+    if frames * samples as u64 != u64::from(before) {
+        return None;
+    }
+    let earlier = Duration::from_nanos(u64::from(before) * 1_000_000_000 / u64::from(RATE));
+    audio.jitter.insert(AudioPacket {
+        sequence: packet.sequence.checked_sub(frames)?,
+        timestamp: packet.timestamp.checked_sub(u64::from(before))?,
         arrival: packet.at,
         samples,
-        payload: packet.payload,
+        payload,
         level: packet.level,
-        captured,
-    })
+        captured: captured.and_then(|at| at.checked_sub(earlier)),
+        copy: before > 0,
+    });
+    Some(samples)
+}
+
+/// Counts a packet for the sender's sake. A frame is sent when it is whole: its length is not the way's doing.
+fn count_sound(packet: &ArrivedPacket, samples: Option<usize>, audio: &mut AudioStream) {
+    let Some(samples) = samples else { return };
+    let length = samples as i64 * 1_000_000 / i64::from(RATE);
+    let way = packet.capture_time.map(|captured| WallTime::of(packet.at).micros_since(captured).saturating_sub(length));
+    audio.meter.observe(&Counted {
+        sequence: packet.sequence,
+        timestamp: packet.timestamp,
+        bytes: packet.payload.len() + AROUND as usize,
+        way,
+        arrival: packet.at,
+    });
 }

@@ -31,6 +31,7 @@ pub fn note_situation(
             muted: voice.is_some_and(|voice| voice.muted),
             peer_muted: peer.audio,
             peer_camera_off: peer.video,
+            peer_reads_copies: voice.is_some_and(|voice| voice.control.bounds().copies),
             clock: link.clock_offset,
         }
     });

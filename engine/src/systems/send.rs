@@ -1,14 +1,17 @@
 //! Packetises what may go and writes it to the connections.
 
+use std::collections::VecDeque;
+
 use bevy_ecs::system::{Query, Res};
 
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::media::encoded::EncodedUnit;
 use crate::net::transport::{OutgoingPacket, Track, Transport};
+use crate::proto::red;
 use crate::proto::rtp_h264::{Packets, packetise};
 use crate::proto::unit_ext::UnitExt;
 use crate::world::connection::{Connection, Path, Tracks};
-use crate::world::outgoing::{TargetRate, VideoQueue, VideoSent, Voice};
+use crate::world::outgoing::{TargetRate, VideoQueue, VideoSent, Voice, VoiceFrame};
 use crate::world::shared::Now;
 
 /// 1200 bytes of UDP payload (RFC 8085 §3.2 by way of WebRTC's habit) less RTP header, extensions, the RTX header
@@ -28,13 +31,21 @@ pub fn send_sound(
         let voice = &mut *voice;
         for frame in voice.frames.drain(..) {
             if path.connected {
+                let copies = voice.control.plan().copies;
+                let redundant = copies.count() > 0;
+                if redundant {
+                    let earlier = copies.distances().rev().filter_map(|distance| copy(&voice.sent, &frame, distance));
+                    red::write(earlier, &frame.data, &mut voice.packet);
+                }
+                let payload = if redundant { &voice.packet } else { &frame.data };
                 voice.packets += 1;
-                voice.bytes += frame.data.len() as u64;
+                voice.bytes += payload.len() as u64;
                 let packet = OutgoingPacket {
                     track: Track::Audio,
-                    timestamp: frame.timestamp,
+                    timestamp: frame.timestamp as u32,
                     marker: false,
-                    payload: &frame.data,
+                    redundant,
+                    payload,
                     captured: frame.captured,
                     capture_time: Some(WallTime::of(frame.captured)),
                     unit: None,
@@ -42,9 +53,21 @@ pub fn send_sound(
                 };
                 connection.transport.write(&packet, now.0);
             }
-            voice.spare.push(frame.data);
+            if voice.sent.len() >= Voice::COPIED {
+                voice.spare.extend(voice.sent.pop_front().map(|oldest| oldest.data));
+            }
+            voice.sent.push_back(frame);
         }
     }
+}
+
+/// The frame so many before `frame`, and how many samples. Only of the same length and without a gap between, so that the
+/// other side knows from the distance which one it is.
+fn copy<'a>(sent: &'a VecDeque<VoiceFrame>, frame: &VoiceFrame, distance: usize) -> Option<(u32, &'a [u8])> {
+    let earlier = sent.get(sent.len().checked_sub(distance)?)?;
+    let before = u32::try_from(frame.timestamp.checked_sub(earlier.timestamp)?).ok()?;
+    let is_plain = earlier.samples == frame.samples && before == distance as u32 * frame.samples;
+    is_plain.then_some((before, earlier.data.as_slice()))
 }
 
 pub fn send_pictures(
@@ -90,6 +113,7 @@ fn send_unit(
             track: Track::Video,
             timestamp,
             marker: payload.marker,
+            redundant: false,
             payload: payload.bytes,
             captured: unit.captured,
             capture_time: first.then(|| WallTime::of(unit.captured)),

@@ -2,16 +2,19 @@
 
 use bevy_ecs::system::{Query, Res};
 
-use crate::media::rate::DelayReport;
+use crate::media::rate::{DelayReport, RateControl};
+use crate::media::sound::report::SoundReport;
 use crate::net::transport::TransportEvent;
 use crate::world::connection::{Exchange, LinkEstimate, Path, Tracks};
-use crate::world::outgoing::{Encoder, TargetRate, VideoQueue, VideoSent};
+use crate::world::outgoing::{Encoder, Source, TargetRate, VideoQueue, VideoSent, Voice};
 use crate::world::shared::Now;
 
 pub fn note_transport_events(
     now: Res<Now>,
     mut connections: Query<(&mut Exchange, &mut Path, &mut LinkEstimate, &Tracks)>,
     mut outgoings: Query<(&mut Encoder, &mut TargetRate, &VideoSent, &mut VideoQueue)>,
+    sources: Query<&Source>,
+    mut voices: Query<&mut Voice>,
 ) {
     for (mut exchange, mut path, mut link, tracks) in &mut connections {
         for event in exchange.0.events.drain(..) {
@@ -40,9 +43,19 @@ pub fn note_transport_events(
                     path.remote = remote.or(path.remote);
                 }
                 TransportEvent::Feedback(bytes) => {
-                    let Some(report) = DelayReport::parse(&bytes) else { continue };
-                    if let Ok((_, mut rate, sent, _)) = outgoings.get_mut(tracks.video_out) {
+                    let video = outgoings.get_mut(tracks.video_out);
+                    if let (Some(report), Ok((_, mut rate, sent, _))) = (DelayReport::parse(&bytes), video) {
                         rate.0.on_report(&report, sent.sent > 0, now.0);
+                    }
+                    let Some(report) = SoundReport::parse(&bytes) else { continue };
+                    // While pictures could give way, they do.
+                    let has_pictures = sources.get(tracks.video_out).is_ok_and(|source| source.0.is_some());
+                    let target =
+                        outgoings.get(tracks.video_out).map_or(RateControl::LEAST, |(_, rate, ..)| rate.0.target());
+                    let shared = has_pictures && target > RateControl::LEAST;
+                    if let Ok(mut voice) = voices.get_mut(tracks.audio_out) {
+                        voice.control.set_round_trip(link.round_trip);
+                        voice.control.on_report(&report, shared, now.0);
                     }
                 }
                 TransportEvent::Closed(text) => path.closed = Some(text),

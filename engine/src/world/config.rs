@@ -30,8 +30,11 @@ pub struct Config {
     pub auto_answer: bool,
     /// The most video may take.
     pub most: Bitrate,
-    pub audio_frame: FrameLength,
+    /// Frames of sound of this length, whatever the path.
+    pub audio_frame: Option<FrameLength>,
+    /// The most that the sound itself may take, and the most with all that goes along with it on the wire.
     pub audio_rate: Bitrate,
+    pub audio_most: Bitrate,
     /// Look for chirps in what is played: measures mouth to ear.
     pub find_chirps: bool,
     /// Unencrypted media, for tests that look into it. Both sides must have it; never offered otherwise.
@@ -84,9 +87,11 @@ impl Config {
             auto_answer: false,
             // 720p30 looks clean at 2.5 Mbit/s in constrained baseline.
             most: Bitrate::from_kbps(2500),
-            audio_frame: FrameLength::Ms5,
+            audio_frame: None,
             // Transparent for one voice at 5 ms frames.
             audio_rate: Bitrate::from_kbps(64),
+            // That, a copy of it, and what is around frames of 5 ms.
+            audio_most: Bitrate::from_kbps(300),
             find_chirps: false,
             plain: false,
             record_video: None,

@@ -1,16 +1,20 @@
 //! What goes out: one entity per local track.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bevy_ecs::component::Component;
 use bevy_platform::cell::SyncCell;
 
 use crate::base::time::{Duration, Instant};
-use crate::codec::opus::{FrameLength, OpusEncoder};
+use crate::codec::opus::OpusEncoders;
 use crate::codec::video_encoder::VideoEncoder;
 use crate::device::Microphone;
 use crate::media::level::Loudness;
 use crate::media::rate::{RateControl, UnitQueue};
+use crate::media::sound::control::SoundControl;
+use crate::media::sound::framer::Framer;
+use crate::media::sound::plan::{Copies, SoundPlan};
 use crate::media::video::{CapturedPicture, Picture};
 use crate::proto::rtp_h264::Packets;
 use crate::source::VideoSource;
@@ -62,24 +66,31 @@ pub struct VideoSent {
 #[derive(Component)]
 pub struct Voice {
     pub microphone: Option<SyncCell<Microphone>>,
-    pub encoder: SyncCell<OpusEncoder>,
-    pub length: FrameLength,
+    pub encoders: SyncCell<OpusEncoders>,
+    pub framer: Framer,
+    pub control: SoundControl,
+    /// The plan that the encoders are set to.
+    pub applied: Option<SoundPlan>,
     pub muted: bool,
     pub loudness: Loudness,
-    /// Captured samples not yet a whole frame.
+    /// Captured samples not yet in a frame.
     pub samples: Vec<f32>,
     /// When the first of them was captured.
     pub first: Option<Instant>,
     /// Encoded frames not yet given to the transport.
     pub frames: Vec<VoiceFrame>,
+    /// The last frames that were sent, newest last: copies of them go along. At most [`Voice::COPIED`].
+    pub sent: VecDeque<VoiceFrame>,
+    /// A packet with its copies.
+    pub packet: Vec<u8>,
     pub spare: Vec<Vec<u8>>,
-    /// 48 kHz timestamp of the next frame.
-    pub timestamp: u32,
     pub packets: u64,
     pub bytes: u64,
 }
 
 impl Voice {
+    pub const COPIED: usize = Copies::FARTHEST;
+
     /// The newest samples begin at `first`, after `waiting` that were there already. Where they do not follow on the ones
     /// before, because another device was opened or the engine stood still, the timestamps have a gap as long as the one
     /// in time (RFC 3550 §5.1: a timestamp is the sampling instant). Otherwise all that follows would sound late.
@@ -89,7 +100,9 @@ impl Voice {
         let gap = self.first.map_or(Duration::ZERO, |before| first.saturating_duration_since(before + waiting));
         if gap > GAP {
             let samples = gap.as_nanos() * u128::from(crate::device::RATE) / 1_000_000_000;
-            self.timestamp = self.timestamp.wrapping_add(samples as u32);
+            self.framer.skip(samples as u64);
+            // RFC 2198 §3: a copy is at most 341 ms before what it goes along with.
+            self.spare.extend(self.sent.drain(..).map(|frame| frame.data));
         }
     }
 }
@@ -98,7 +111,10 @@ impl Voice {
 #[derive(Clone, Debug)]
 pub struct VoiceFrame {
     pub data: Vec<u8>,
-    pub timestamp: u32,
+    /// 48 kHz, extended.
+    pub timestamp: u64,
+    /// How long it is, in samples.
+    pub samples: u32,
     pub captured: Instant,
     pub level: i8,
 }

@@ -15,6 +15,7 @@ use crate::media::jitter_audio::JitterBuffer;
 use crate::media::jitter_video::VideoJitter;
 use crate::media::level::Loudness;
 use crate::media::playout_clock::PlayoutClock;
+use crate::media::sound::report::SoundMeter;
 use crate::media::stretch::Stretcher;
 
 /// The connection a stream comes in by; a connection's streams go when it goes.
@@ -82,6 +83,8 @@ pub struct AudioStream {
     pub decoder: SyncCell<OpusDecoder>,
     pub stretcher: Stretcher,
     pub loudness: Loudness,
+    /// What is reported to the sender.
+    pub meter: SoundMeter,
     /// Decoded samples of one packet.
     pub scratch: Vec<f32>,
     /// The packet decoded last in this tick.

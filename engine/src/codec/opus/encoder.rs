@@ -1,79 +1,40 @@
-//! The encoder: one per outgoing track and frame length.
+//! The encoders of one outgoing track.
 
 use std::fmt;
-use std::time::Duration;
 
-use audiopus::coder::Encoder;
+use audiopus::coder::{Encoder, GenericCtl};
 use audiopus::{Application, Bitrate as OpusBitrate, Channels, SampleRate, Signal};
 
 use super::{MAX_PACKET_BYTES, malformed, refused};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::rate::Bitrate;
-
-/// How long one packet is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum FrameLength {
-    Ms2_5,
-    #[default]
-    Ms5,
-    Ms10,
-    Ms20,
-    Ms40,
-    Ms60,
-}
-
-impl FrameLength {
-    /// All lengths, shortest first.
-    pub const ALL: [Self; 6] = [Self::Ms2_5, Self::Ms5, Self::Ms10, Self::Ms20, Self::Ms40, Self::Ms60];
-
-    /// Samples at 48 kHz.
-    pub const fn samples(self) -> usize {
-        match self {
-            Self::Ms2_5 => 120,
-            Self::Ms5 => 240,
-            Self::Ms10 => 480,
-            Self::Ms20 => 960,
-            Self::Ms40 => 1920,
-            Self::Ms60 => 2880,
-        }
-    }
-
-    pub const fn duration(self) -> Duration {
-        Duration::from_micros(self.samples() as u64 * 1000 / 48)
-    }
-
-    /// The frame length of `samples` samples at 48 kHz; `None` for any other number.
-    pub fn of_samples(samples: usize) -> Option<Self> {
-        Self::ALL.into_iter().find(|length| length.samples() == samples)
-    }
-
-    /// Up to 10 ms the delay is what counts: restricted-lowdelay is CELT only, looks 4 ms less ahead, and has no
-    /// in-band FEC. Above, speech coding (SILK) with FEC is worth more.
-    const fn application(self) -> Application {
-        match self {
-            Self::Ms2_5 | Self::Ms5 | Self::Ms10 => Application::LowDelay,
-            Self::Ms20 | Self::Ms40 | Self::Ms60 => Application::Voip,
-        }
-    }
-}
+use crate::media::frame_length::{Coding, FrameLength};
 
 /// Encodes 48 kHz mono.
 pub struct OpusEncoder {
     encoder: Encoder,
-    length: FrameLength,
+    coding: Coding,
     look_ahead: usize,
 }
 
 impl OpusEncoder {
-    /// An encoder for frames of `length`. Opus refuses a change of application after the first frame, so another
-    /// length needs another encoder.
+    /// An encoder for frames of `length`, and others of the same coding. Opus refuses a change of application after the first
+    /// frame, so the other coding needs another encoder.
     ///
     /// Errors: `Refused` where the library has no memory or takes the rate not.
     pub fn new(length: FrameLength, bitrate: Bitrate) -> Result<Self> {
-        let mut encoder = Encoder::new(SampleRate::Hz48000, Channels::Mono, length.application()).map_err(refused)?;
+        Self::of(length.coding(), bitrate)
+    }
+
+    fn of(coding: Coding, bitrate: Bitrate) -> Result<Self> {
+        let application = match coding {
+            Coding::LowDelay => Application::LowDelay,
+            Coding::Speech => Application::Voip,
+        };
+        let mut encoder = Encoder::new(SampleRate::Hz48000, Channels::Mono, application).map_err(refused)?;
         encoder.set_signal(Signal::Voice).map_err(refused)?;
         let look_ahead = encoder.lookahead().map_err(refused)? as usize;
-        let mut this = Self { encoder, length, look_ahead };
+        let mut this = Self { encoder, coding, look_ahead };
         this.set_bitrate(bitrate)?;
         Ok(this)
     }
@@ -101,16 +62,18 @@ impl OpusEncoder {
         self.encoder.set_dtx(on).map_err(refused)
     }
 
+    /// Forgets all that was encoded: the next frame is as the first one.
+    pub fn reset(&mut self) -> Result<()> {
+        self.encoder.reset_state().map_err(refused)
+    }
+
     /// Encodes exactly one frame of samples in −1…1; `out` is cleared and filled. Once `out` has its capacity nothing
     /// is allocated.
     ///
     /// Errors: `Malformed` where `pcm` is not one frame; the encoder goes on with the next.
     pub fn encode(&mut self, pcm: &[f32], out: &mut Vec<u8>) -> Result<()> {
-        if pcm.len() != self.length.samples() {
-            return Err(Error::new(
-                Kind::Malformed,
-                format!("a frame of {} samples where {} belong", pcm.len(), self.length.samples()),
-            ));
+        if FrameLength::of_samples(pcm.len()).is_none_or(|length| length.coding() != self.coding) {
+            return Err(Error::new(Kind::Malformed, format!("a frame of {} samples does not belong here", pcm.len())));
         }
         out.clear();
         out.resize(MAX_PACKET_BYTES, 0);
@@ -126,23 +89,67 @@ impl OpusEncoder {
         }
     }
 
+    /// As [`Self::encode`], a frame that is understood without those before it.
+    pub fn encode_alone(&mut self, pcm: &[f32], out: &mut Vec<u8>) -> Result<()> {
+        self.encoder.set_prediction_disabled(true).map_err(refused)?;
+        let encoded = self.encode(pcm, out);
+        self.encoder.set_prediction_disabled(false).map_err(refused)?;
+        encoded
+    }
+
     /// Samples that the decoded sound lies behind the input.
     pub const fn look_ahead(&self) -> usize {
         self.look_ahead
     }
 
-    pub const fn length(&self) -> FrameLength {
-        self.length
+    /// True where the coding allows in-band FEC.
+    pub const fn carries_fec(&self) -> bool {
+        matches!(self.coding, Coding::Speech)
+    }
+}
+
+/// An encoder for each coding, of which one is listened to.
+#[derive(Debug)]
+pub struct OpusEncoders {
+    low_delay: OpusEncoder,
+    speech: OpusEncoder,
+}
+
+impl OpusEncoders {
+    /// Errors: as [`OpusEncoder::new`].
+    pub fn new(bitrate: Bitrate) -> Result<Self> {
+        Ok(Self {
+            low_delay: OpusEncoder::of(Coding::LowDelay, bitrate)?,
+            speech: OpusEncoder::of(Coding::Speech, bitrate)?,
+        })
     }
 
-    /// True where the frame length allows in-band FEC.
-    pub const fn carries_fec(&self) -> bool {
-        matches!(self.length, FrameLength::Ms20 | FrameLength::Ms40 | FrameLength::Ms60)
+    /// The one for frames of this coding.
+    pub const fn of(&mut self, coding: Coding) -> &mut OpusEncoder {
+        match coding {
+            Coding::LowDelay => &mut self.low_delay,
+            Coding::Speech => &mut self.speech,
+        }
+    }
+
+    /// Both from now on: the bitrate, and in-band FEC for a loss of so many percent.
+    pub fn set(&mut self, bitrate: Bitrate, fec: Option<u8>) -> Result<()> {
+        for encoder in [&mut self.low_delay, &mut self.speech] {
+            encoder.set_bitrate(bitrate)?;
+            encoder.set_fec(fec.is_some(), fec.unwrap_or(0))?;
+        }
+        Ok(())
+    }
+
+    /// As [`OpusEncoder::set_complexity`].
+    pub fn set_complexity(&mut self, complexity: u8) -> Result<()> {
+        self.low_delay.set_complexity(complexity)?;
+        self.speech.set_complexity(complexity)
     }
 }
 
 impl fmt::Debug for OpusEncoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpusEncoder").field("length", &self.length).finish_non_exhaustive()
+        f.debug_struct("OpusEncoder").field("coding", &self.coding).finish_non_exhaustive()
     }
 }

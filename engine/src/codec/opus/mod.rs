@@ -8,7 +8,9 @@ mod decoder;
 mod encoder;
 
 pub use decoder::{OpusDecoder, packet_samples};
-pub use encoder::{FrameLength, OpusEncoder};
+pub use encoder::{OpusEncoder, OpusEncoders};
+
+pub use crate::media::frame_length::{Coding, FrameLength};
 
 use crate::base::error::{Error, Kind};
 
@@ -26,5 +28,7 @@ fn refused(error: audiopus::Error) -> Error {
     Error::new(Kind::Refused, format!("the Opus codec refused its settings: {error}"))
 }
 
+#[cfg(test)]
+mod switch_tests;
 #[cfg(test)]
 mod tests;

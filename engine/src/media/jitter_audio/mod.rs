@@ -14,13 +14,13 @@ mod estimate;
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 use std::time::Duration;
 
 pub use estimate::LagEstimate;
 
 use super::policy::Policy;
 use super::stretch::Stretch;
+use crate::base::slice::SharedSlice;
 use crate::base::time::Instant;
 
 /// RTP clock of Opus (RFC 7587 §4.1).
@@ -51,11 +51,13 @@ pub struct AudioPacket {
     /// How much sound it holds.
     pub samples: usize,
     /// The Opus packet, in the storage it came off the path in.
-    pub payload: Arc<[u8]>,
+    pub payload: SharedSlice,
     /// RFC 6464, in −dBov.
     pub level: Option<i8>,
     /// When the sender's microphone took the first sample, in this machine's time.
     pub captured: Option<Instant>,
+    /// It came in a later packet, as a copy (RFC 2198): its number is derived, its arrival is that packet's.
+    pub copy: bool,
 }
 
 /// What the decoder does next.
@@ -64,7 +66,7 @@ pub enum Next {
     /// Decode this packet.
     Decode(AudioPacket),
     /// The packet before `from` is lost: restore `samples` from the copy inside. `from` itself comes with a later call.
-    DecodeFec { from: Arc<[u8]>, samples: usize },
+    DecodeFec { from: SharedSlice, samples: usize },
     /// Continue the sound without a packet.
     Conceal { samples: usize },
     /// There is nothing to continue.
@@ -151,7 +153,15 @@ impl JitterBuffer {
 
     /// Files `packet`. Late, double and boundless ones are counted and dropped.
     pub fn insert(&mut self, packet: AudioPacket) {
-        self.counters.received += 1;
+        if packet.copy {
+            let is_played = self.next.is_none_or(|(sequence, _)| packet.sequence < sequence);
+            if is_played || self.packets.iter().any(|other| other.sequence == packet.sequence) {
+                return;
+            }
+            self.counters.restored += 1;
+        } else {
+            self.counters.received += 1;
+        }
         let epoch = *self.epoch.get_or_insert(packet.arrival);
         // A timestamp more than ten seconds away from what is played is another stream: begin anew.
         if self.next.is_some_and(|(_, next)| next.abs_diff(packet.timestamp) > 10 * RATE) {

@@ -1,6 +1,5 @@
 //! Whole streams in virtual time: a path, a buffer, a stretcher and a device that pulls 2.5 ms at a time.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
@@ -40,9 +39,10 @@ impl Call {
             timestamp: 77_777 + n * self.frame as u64,
             arrival: self.start + Duration::from_micros(micros),
             samples: self.frame,
-            payload: Arc::new(n.to_be_bytes()),
+            payload: n.to_be_bytes().as_slice().into(),
             level: None,
             captured: None,
+            copy: false,
         });
     }
 
@@ -213,9 +213,10 @@ fn a_pause_with_consecutive_numbers_is_no_loss() {
             timestamp: n * 48_000,
             arrival: start + Duration::from_secs(n),
             samples: 240,
-            payload: Arc::new([]),
+            payload: [].as_slice().into(),
             level: None,
             captured: None,
+            copy: false,
         });
         let decision = jitter.next(start + Duration::from_secs(n), 0, 120);
         assert!(matches!(decision.next, Next::Decode(packet) if packet.sequence == n));

@@ -57,6 +57,8 @@ pub struct OutgoingPacket<'a> {
     /// RTP timestamp in the clock of the track: 48 kHz for audio, 90 kHz for video.
     pub timestamp: u32,
     pub marker: bool,
+    /// The payload has copies of earlier frames in it (RFC 2198).
+    pub redundant: bool,
     pub payload: &'a [u8],
     /// When what is in it was captured: sender reports are extrapolated from it.
     pub captured: Instant,
@@ -74,6 +76,7 @@ pub struct ArrivedPacket {
     pub sequence: u64,
     pub timestamp: u64,
     pub marker: bool,
+    pub redundant: bool,
     pub payload: Arc<[u8]>,
     pub at: Instant,
     pub capture_time: Option<WallTime>,

@@ -97,6 +97,7 @@ fn carries_everything(real: bool) {
         track: Track::Video,
         timestamp: 90_000,
         marker: true,
+        redundant: false,
         payload: b"a picture",
         captured: at,
         capture_time: Some(captured),
@@ -110,6 +111,7 @@ fn carries_everything(real: bool) {
         unit: None,
         level: Some(-30),
         marker: false,
+        redundant: false,
         ..packet
     };
     ends[0].transport.write(&sound, at);

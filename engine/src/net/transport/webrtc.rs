@@ -70,7 +70,7 @@ impl Webrtc {
         let mut config = Rtc::builder()
             .set_rtp_mode(true)
             .clear_codecs()
-            .enable_opus(true, false)
+            .enable_opus(true, true)
             .set_local_ice_credentials(creds.clone())
             .set_stats_interval(Some(Duration::from_secs(1)))
             .enable_bwe(Some(FIRST_ESTIMATE));
@@ -188,6 +188,7 @@ impl Webrtc {
             Track::Audio => &mut self.audio,
             Track::Video => &mut self.video,
         };
+        let payload_type = if packet.redundant { Pt::from(RED_PAYLOAD_TYPE) } else { outgoing.payload_type };
         foreign::call(|| {
             // The extension goes out only with both; above -50 dBov somebody is taken to speak (RFC 6464 §3).
             let mut values = ExtensionValues {
@@ -204,16 +205,10 @@ impl Webrtc {
             }
             let sequence = outgoing.sequence;
             outgoing.sequence += 1;
-            let write = RtpWrite::new(
-                outgoing.payload_type,
-                sequence.into(),
-                packet.timestamp,
-                packet.captured,
-                packet.payload,
-            )
-            .marker(packet.marker)
-            .nackable(packet.track == Track::Video)
-            .ext_vals(values);
+            let write = RtpWrite::new(payload_type, sequence.into(), packet.timestamp, packet.captured, packet.payload)
+                .marker(packet.marker)
+                .nackable(packet.track == Track::Video)
+                .ext_vals(values);
             let ssrc = outgoing.ssrc.0.into();
             if let Some(stream) = self.rtc.direct_api().stream_tx(&ssrc) {
                 stream.write_rtp(write);
@@ -317,6 +312,7 @@ impl Webrtc {
                     sequence: *packet.seq_no,
                     timestamp: packet.time.numer(),
                     marker: packet.header.marker,
+                    redundant: *packet.header.payload_type == RED_PAYLOAD_TYPE,
                     at: packet.timestamp,
                     capture_time: values.abs_capture_time.and_then(|time| wall_time(time.capture_time)),
                     unit: values.user_values.get::<UnitExt>().copied(),
@@ -403,13 +399,20 @@ impl ExtensionSerializer for UnitSerializer {
 /// (RFC 3711 §3.1); RTP and STUN are told apart by the first byte (RFC 7983 §7).
 fn class_of(datagram: &[u8]) -> Class {
     match datagram {
-        [128..=191, second, ..] if (second & 0x7f) != AUDIO_PAYLOAD_TYPE && datagram.len() > 200 => Class::Video,
+        [128..=191, second, ..] if !is_sound(second & 0x7f) && datagram.len() > 200 => Class::Video,
         _ => Class::Audio,
     }
 }
 
+const fn is_sound(payload_type: u8) -> bool {
+    matches!(payload_type, AUDIO_PAYLOAD_TYPE | RED_PAYLOAD_TYPE)
+}
+
 /// Opus, as browsers number it.
 const AUDIO_PAYLOAD_TYPE: u8 = 111;
+
+/// Opus with copies of earlier frames (RFC 2198), as browsers number it.
+const RED_PAYLOAD_TYPE: u8 = 63;
 
 /// H.264, as browsers number it; its retransmissions have the next number.
 const VIDEO_PAYLOAD_TYPE: u8 = 108;

@@ -84,6 +84,9 @@ pub struct Ssrcs {
 pub struct AudioCapability {
     /// The frame lengths that can be decoded, in microseconds.
     pub opus_frame_us: List<u32, 8>,
+    /// Copies of earlier frames are read (RFC 2198).
+    #[serde(default)]
+    pub red: bool,
 }
 
 /// H.264 constrained baseline, packetization-mode 1 (RFC 6184).
@@ -202,7 +205,7 @@ mod tests {
             dtls: Digest([7; 32]),
             ice: IceCredentials::new("ufra", "a-password-that-is-long".replace('-', "+")).expect("good"),
             ssrcs: Ssrcs { audio: Ssrc(1), video: Ssrc(2), video_rtx: Ssrc(3) },
-            audio: Some(AudioCapability { opus_frame_us: List::cut(vec![20_000, 5_000, 10_000]) }),
+            audio: Some(AudioCapability { opus_frame_us: List::cut(vec![20_000, 5_000, 10_000]), red: true }),
             video: Some(VideoCapability { h264: true, max_width: 1920, max_height: 1080 }),
             base_port: 2000,
             version: 2,
@@ -214,7 +217,7 @@ mod tests {
     #[test]
     fn what_both_can_do_is_the_smaller_of_each() {
         let mut other = parameters();
-        other.audio = Some(AudioCapability { opus_frame_us: List::cut(vec![40_000, 10_000, 20_000]) });
+        other.audio = Some(AudioCapability { opus_frame_us: List::cut(vec![40_000, 10_000, 20_000]), red: true });
         other.video = Some(VideoCapability { h264: true, max_width: 1280, max_height: 1088 });
         let agreed = agree(&parameters(), &other, "Bob").expect("common");
         assert_eq!(agreed.opus_frame_us, [10_000, 20_000]);

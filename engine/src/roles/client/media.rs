@@ -1,5 +1,6 @@
 //! Makes and unmakes the media side of a call: the connection, its streams and what goes out.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use bevy_ecs::entity::Entity;
@@ -13,7 +14,7 @@ use crate::base::id::{Ssrc, TileId};
 use crate::base::thread;
 use crate::base::time::{Duration, Instant};
 use crate::codec::VideoCodec;
-use crate::codec::opus::{FrameLength, OpusDecoder, OpusEncoder};
+use crate::codec::opus::{FrameLength, OpusDecoder, OpusEncoders};
 use crate::codec::video_decoder::VideoDecoder;
 use crate::codec::video_encoder::{EncoderConfig, VideoEncoder};
 use crate::codec::worker::Work;
@@ -21,6 +22,9 @@ use crate::media::jitter_audio::JitterBuffer;
 use crate::media::jitter_video::VideoJitter;
 use crate::media::playout_clock::PlayoutClock;
 use crate::media::rate::{RateControl, UnitQueue};
+use crate::media::sound::control::SoundControl;
+use crate::media::sound::framer::Framer;
+use crate::media::sound::plan::Bounds;
 use crate::net::transport::plain::Plain;
 use crate::net::transport::webrtc::Webrtc;
 use crate::net::transport::{Parameters, Sources, Transport};
@@ -79,6 +83,7 @@ pub fn prepare(world: &World, now: Instant) -> Result<(Transport, Own)> {
         ssrcs: Ssrcs { audio: sources.audio, video: sources.video, video_rtx: sources.video_rtx },
         audio: Some(AudioCapability {
             opus_frame_us: List::cut(FRAMES.map(|f| f.duration().as_micros() as u32).into()),
+            red: true,
         }),
         video: Some(VideoCapability { h264: true, max_width: 1920, max_height: 1088 }),
         base_port: settings.base_port,
@@ -118,6 +123,11 @@ pub fn start(world: &mut World, call: Entity, start: &MediaStart, now: Instant) 
             if let Some(mut state) = world.get_mut::<CallState>(call) {
                 state.connection = Some(connection);
             }
+            if let Some(tracks) = tracks_of(world, call)
+                && let Some(mut voice) = world.get_mut::<Voice>(tracks.audio_out)
+            {
+                voice.control.set_copies(remote.audio.as_ref().is_some_and(|audio| audio.red));
+            }
         }
         Err(error) => calls::tell(world, crate::world::message::Notice::Error(error.text.to_string())),
     }
@@ -148,22 +158,27 @@ pub fn spawn(
             (VideoEncoder::inline(config, encode), VideoDecoder::inline(settings.codec, decode))
         }
     };
-    let mut opus = OpusEncoder::new(settings.audio_frame, settings.audio_rate)?;
+    let mut encoders = OpusEncoders::new(settings.audio_rate)?;
     if settings.codec == VideoCodec::Plain {
         // A model is about sizes and times: how it sounds matters to nobody.
-        opus.set_complexity(0)?;
+        encoders.set_complexity(0)?;
     }
+    let bounds = Bounds { forced: settings.audio_frame, most: settings.audio_rate, copies: false };
+    let control = SoundControl::new(settings.audio_most, bounds);
     let voice = Voice {
         microphone: None,
-        encoder: SyncCell::new(opus),
-        length: settings.audio_frame,
+        encoders: SyncCell::new(encoders),
+        framer: Framer::new(control.plan().length),
+        control,
+        applied: None,
         muted: world.resource::<crate::world::shared::Showing>().controls.muted,
         loudness: Default::default(),
         samples: Vec::new(),
         first: None,
         frames: Vec::new(),
+        sent: VecDeque::with_capacity(Voice::COPIED),
+        packet: Vec::new(),
         spare: Vec::new(),
-        timestamp: 0,
         packets: 0,
         bytes: 0,
     };
@@ -172,6 +187,7 @@ pub fn spawn(
         decoder: SyncCell::new(OpusDecoder::new()?),
         stretcher: Default::default(),
         loudness: Default::default(),
+        meter: Default::default(),
         scratch: Vec::new(),
         heard: None,
         first_played: None,

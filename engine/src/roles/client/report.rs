@@ -16,7 +16,7 @@ use crate::media::summary::Samples;
 use crate::world::call::{CallState, Times};
 use crate::world::connection::{Path, Tracks};
 use crate::world::outgoing::{VideoSent, Voice};
-use crate::world::shared::{Settings, Sound};
+use crate::world::shared::Sound;
 use crate::world::stats::{Stats, StreamStats};
 use crate::world::stream::{AudioStream, Frames, Ledger};
 
@@ -85,7 +85,7 @@ fn audio(world: &World, tracks: &Tracks, stats: &Stats, seconds: f64) -> AudioRe
         packets_lost: counters.lost,
         concealed_ratio: share(counters.concealed_samples, counters.total_samples),
         underruns: world.resource::<Sound>().underruns,
-        frame_ms: Some(world.resource::<Settings>().0.audio_frame.duration().as_secs_f64() * 1e3),
+        frame_ms: voice.map(|voice| voice.framer.length().duration().as_secs_f64() * 1e3),
         bitrate_bps: voice.and_then(|voice| rate(voice.bytes, seconds)),
         delay_ms: stats.audio_delay.summary(),
         mouth_to_ear_ms: stats.mouth_to_ear.summary(),

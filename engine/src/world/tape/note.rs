@@ -26,8 +26,11 @@ use crate::proto::unit_ext::UnitExt;
 pub struct Head {
     /// The program's version, for the person.
     pub program: String,
-    /// Microseconds.
-    pub audio_frame: u32,
+    /// The length that frames of sound were forced to, microseconds.
+    pub audio_frame: Option<u32>,
+    /// The most for the sound itself and for all of it on the wire, bits per second.
+    pub audio_rate: u64,
+    pub audio_most: u64,
     /// Bits per second.
     pub most: u64,
     pub policy: Policy,
@@ -62,6 +65,8 @@ pub struct Situation {
     pub muted: bool,
     pub peer_muted: bool,
     pub peer_camera_off: bool,
+    /// The other side reads copies of earlier frames of sound.
+    pub peer_reads_copies: bool,
     /// The other side's clock minus ours and how wrong that may be, microseconds.
     pub clock: Option<(i64, u64)>,
 }
@@ -113,6 +118,7 @@ pub struct PacketNote {
     pub sequence: u64,
     pub timestamp: u64,
     pub marker: bool,
+    pub redundant: bool,
     pub at: i64,
     pub capture_time: Option<i64>,
     pub unit: Option<[u8; 7]>,
@@ -236,6 +242,7 @@ impl PacketNote {
             sequence: packet.sequence,
             timestamp: packet.timestamp,
             marker: packet.marker,
+            redundant: packet.redundant,
             at: axis.nanos(packet.at),
             capture_time: packet.capture_time.map(|time| axis.micros(time)),
             unit: packet.unit.as_ref().map(UnitExt::write),
@@ -250,6 +257,7 @@ impl PacketNote {
             sequence: self.sequence,
             timestamp: self.timestamp,
             marker: self.marker,
+            redundant: self.redundant,
             payload: self.payload.as_slice().into(),
             at: axis.instant(self.at),
             capture_time: self.capture_time.map(|micros| axis.wall(micros)),

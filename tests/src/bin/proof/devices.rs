@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use engine::base::time::now;
+use engine::media::summary::Summary;
 use visavis_app::jack::{self, Jack};
 use visavis_app::pulse::Pulse;
 use visavis_tests::Outcome;
@@ -89,6 +90,7 @@ fn after(table: &mut Table, pulse: &Pulse, ear: &str, baseline: f64, what: &str)
 fn through_jack(table: &mut Table) -> Outcome<()> {
     let jack = Jack::start(128).map_err(|error| error.to_string())?;
     let bare = hear_jack(&jack, None, 16)?.delay_ms;
+    // Less than nothing: what is written in a period is read in the same one, and each end counts a sound card's period.
     table.goal("JACK: the same devices without a call p50", bare.map(|delay| delay.p50), "", "ms");
     let env = jack.env();
     let callee = Setup::new("Ben", "--once --video none --mic none --frame 2.5 --host jack").with_env(&env);
@@ -106,8 +108,9 @@ fn through_jack(table: &mut Table) -> Outcome<()> {
     let (_, report) = (caller.ended()?, callee.ended()?);
     table.at_least("JACK: chirps heard through the call", heard.delay_ms.map(|delay| delay.n as f64), 100.0, "");
     table.goal("JACK: chirps with a hole in them", Some(heard.spoilt as f64), "", "");
-    table.at_most("JACK: mouth to ear p50", heard.delay_ms.map(|delay| delay.p50), 16.0, "ms");
-    table.goal("JACK: mouth to ear p95", heard.delay_ms.map(|delay| delay.p95), "", "ms");
+    let over = |figure: fn(&Summary) -> f64| Some(figure(&heard.delay_ms?) - bare?.p50);
+    table.at_most("JACK: mouth to ear p50, over that", over(|delay| delay.p50), 16.0, "ms");
+    table.goal("JACK: mouth to ear p95, over that", over(|delay| delay.p95), "", "ms");
     table.goal("JACK: sound concealed", report.audio.concealed_ratio.map(|ratio| ratio * 100.0), "≤ 0.1 %", "%");
     table.goal("JACK: loudspeaker's ring ran dry", report.audio.underruns.map(|n| n as f64), "0", "");
     let played = report.audio.delay_ms.map(|delay| delay.p50);

@@ -1,0 +1,279 @@
+//! From reports to a plan: how much sound may take of the path, and what the path does to it.
+
+use crate::base::rate::Bitrate;
+use crate::base::time::{Duration, Instant};
+
+use super::plan::{Bounds, SoundPath, SoundPlan};
+use super::report::SoundReport;
+
+/// Follows one outgoing stream of sound.
+#[derive(Clone, Debug)]
+pub struct SoundControl {
+    most: Bitrate,
+    bounds: Bounds,
+    budget: Bitrate,
+    round_trip: Option<Duration>,
+    /// Packets that came, packets that did not, and bursts: halved every two seconds.
+    received: f32,
+    lost: f32,
+    bursts: f32,
+    /// Congested reports one after another.
+    congested: u8,
+    cut: Option<Instant>,
+    raised: Option<Instant>,
+    clear_since: Option<Instant>,
+    /// A raise is tried after so much time without a queue: twice as much after each one that was a mistake, half after each
+    /// one that was none.
+    patience: Duration,
+    plan: SoundPlan,
+    /// Since when a shorter frame could be sent.
+    better_since: Option<Instant>,
+}
+
+/// A path without a queue still varies by the scheduler's and the radio's milliseconds.
+const CLEAR: Duration = Duration::from_millis(30);
+/// Even the quickest packet in 200 ms waited so long.
+const QUEUED: Duration = Duration::from_millis(60);
+const FULL: Duration = Duration::from_millis(200);
+/// Twice in a row, so that a stall of the path that is made up for is not taken for a lack of room.
+const CONGESTED: u8 = 2;
+/// What a cut does must be seen in a report before the next one.
+const CUT_EVERY: Duration = Duration::from_millis(600);
+const FIRST_PATIENCE: Duration = Duration::from_secs(2);
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
+const LONGEST_PATIENCE: Duration = Duration::from_secs(60);
+/// The longest frames with the least that Opus takes need 17 kbit/s.
+const LEAST: Bitrate = Bitrate::from_kbps(17);
+/// A queue within this time after a raise is the raise's doing.
+const BLAME: Duration = Duration::from_secs(5);
+const FORGET: Duration = Duration::from_secs(2);
+/// Shorter frames only when they could have been sent for so long.
+const SETTLE: Duration = Duration::from_secs(2);
+
+impl SoundControl {
+    /// At most `most` on the wire.
+    pub fn new(most: Bitrate, bounds: Bounds) -> Self {
+        let path = SoundPath { budget: most, loss: 0.0, burst: 1.0, round_trip: None };
+        Self {
+            most,
+            bounds,
+            budget: most,
+            round_trip: None,
+            received: 0.0,
+            lost: 0.0,
+            bursts: 0.0,
+            congested: 0,
+            cut: None,
+            raised: None,
+            clear_since: None,
+            patience: FIRST_PATIENCE,
+            plan: SoundPlan::new(&path, &bounds),
+            better_since: None,
+        }
+    }
+
+    pub const fn plan(&self) -> SoundPlan {
+        self.plan
+    }
+
+    /// What is known of the path.
+    pub fn path(&self) -> SoundPath {
+        let all = self.received + self.lost;
+        let loss = if all > 0.0 { self.lost / all } else { 0.0 };
+        let burst = if self.bursts > 0.0 { (self.lost / self.bursts).max(1.0) } else { 1.0 };
+        SoundPath { budget: self.budget, loss, burst, round_trip: self.round_trip }
+    }
+
+    pub const fn set_round_trip(&mut self, round_trip: Option<Duration>) {
+        self.round_trip = round_trip;
+    }
+
+    /// Whether the other side reads copies of earlier frames.
+    pub fn set_copies(&mut self, copies: bool) {
+        if self.bounds.copies != copies {
+            self.bounds.copies = copies;
+            self.plan = SoundPlan::new(&self.path(), &self.bounds);
+        }
+    }
+
+    pub const fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    /// The receiver's report. `shared`: pictures take more of the path than they need; they give way first.
+    pub fn on_report(&mut self, report: &SoundReport, shared: bool, now: Instant) {
+        let keep = 0.5f32.powf(report.span.as_secs_f32() / FORGET.as_secs_f32());
+        self.received = self.received * keep + f32::from(report.received);
+        self.lost = self.lost * keep + f32::from(report.lost);
+        self.bursts = self.bursts * keep + f32::from(report.bursts);
+        self.follow_queue(report, shared, now);
+        let plan = SoundPlan::new(&self.path(), &self.bounds);
+        if plan.length >= self.plan.length {
+            (self.plan, self.better_since) = (plan, None);
+            return;
+        }
+        let since = *self.better_since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= SETTLE {
+            (self.plan, self.better_since) = (plan, None);
+            return;
+        }
+        // The same length meanwhile, with what it can have.
+        let bounds = Bounds { forced: Some(self.plan.length), ..self.bounds };
+        self.plan = SoundPlan::new(&self.path(), &bounds);
+    }
+
+    fn follow_queue(&mut self, report: &SoundReport, shared: bool, now: Instant) {
+        let since = |at: Option<Instant>| at.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
+        let is_slow = u128::from(report.advanced) * 1_000_000 < report.span.as_micros() * 48_000 * 93 / 100;
+        let is_congested = (report.queue > QUEUED && is_slow) || report.queue > FULL;
+        self.congested = if is_congested { self.congested.saturating_add(1) } else { 0 };
+        if self.congested >= CONGESTED && since(self.cut) >= CUT_EVERY && !shared {
+            if since(self.raised) < BLAME {
+                self.patience = (self.patience * 2).min(LONGEST_PATIENCE);
+            }
+            let micros = report.span.as_micros().max(1) as u64;
+            let arrives = Bitrate::from_bps(u64::from(report.bytes) * 8_000_000 / micros);
+            // What waits is to be gone within two seconds or so.
+            let share = (85 - (report.queue.as_millis() / 25).min(35)) as u64;
+            self.budget = arrives.percent(share).min(self.budget.percent(share)).max(LEAST.min(self.most));
+            (self.cut, self.clear_since, self.raised) = (Some(now), None, None);
+        }
+        if report.queue > CLEAR {
+            self.clear_since = None;
+            return;
+        }
+        let clear = *self.clear_since.get_or_insert(now);
+        if now.saturating_duration_since(clear) >= self.patience && self.budget < self.most {
+            if self.raised.is_some() {
+                self.patience = (self.patience / 2).max(SHORTEST_PATIENCE);
+            }
+            self.budget = self.budget.percent(125).min(self.most);
+            (self.raised, self.clear_since) = (Some(now), Some(now));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::now;
+    use crate::media::frame_length::FrameLength;
+
+    const BOUNDS: Bounds = Bounds { forced: None, most: Bitrate::from_kbps(64), copies: true };
+    const MOST: Bitrate = Bitrate::from_kbps(300);
+
+    /// A path that carries `kbps` with a queue of a second in front: what the receiver reports of what the plan sends.
+    struct Narrow {
+        control: SoundControl,
+        queue: f64,
+        at: Instant,
+        /// Highest queue, in seconds, in each second.
+        highest: Vec<f64>,
+    }
+
+    impl Narrow {
+        fn new() -> Self {
+            Self { control: SoundControl::new(MOST, BOUNDS), queue: 0.0, at: now(), highest: Vec::new() }
+        }
+
+        fn run(&mut self, kbps: f64, seconds: usize) {
+            let span = Duration::from_millis(200);
+            for _ in 0..seconds {
+                let mut highest = 0f64;
+                for _ in 0..5 {
+                    let wire = self.control.plan().on_wire().as_bps() as f64 / 1e3;
+                    let before = self.queue;
+                    self.queue = (self.queue + 0.2 * (wire - kbps) / kbps).clamp(0.0, 1.0);
+                    let carried = wire.min(kbps) + if before > self.queue { kbps - wire.min(kbps) } else { 0.0 };
+                    let report = SoundReport {
+                        queue: Duration::from_secs_f64(before.min(self.queue)),
+                        span,
+                        bytes: (carried * 25.0) as u32,
+                        advanced: (9600.0 * (0.2 - (self.queue - before)) / 0.2) as u32,
+                        received: 40,
+                        ..SoundReport::default()
+                    };
+                    self.at += span;
+                    self.control.on_report(&report, false, self.at);
+                    highest = highest.max(self.queue);
+                }
+                self.highest.push(highest);
+            }
+        }
+    }
+
+    #[test]
+    fn a_narrow_path_gets_long_frames_and_no_queue() {
+        let mut narrow = Narrow::new();
+        narrow.run(25.0, 30);
+        assert_eq!(narrow.control.plan().length, FrameLength::Ms60);
+        let late = &narrow.highest[6..];
+        assert!(late.iter().filter(|queue| **queue > 0.15).count() <= 6, "{:?}", narrow.highest);
+        // And short ones again when there is room.
+        narrow.run(1000.0, 60);
+        assert_eq!(narrow.control.plan().length, FrameLength::Ms5, "{:?}", narrow.control);
+        assert_eq!(narrow.control.path().budget, MOST);
+    }
+
+    #[test]
+    fn a_wide_path_is_left_alone_and_so_is_one_that_stalls() {
+        let mut wide = Narrow::new();
+        wide.run(400.0, 10);
+        assert_eq!(wide.control.plan().length, FrameLength::Ms5);
+        let stalled = SoundReport {
+            queue: Duration::from_millis(300),
+            span: Duration::from_millis(400),
+            bytes: 14_000,
+            advanced: 19_200,
+            received: 80,
+            ..SoundReport::default()
+        };
+        let at = wide.at + Duration::from_millis(400);
+        wide.control.on_report(&stalled, false, at);
+        assert_eq!(wide.control.path().budget, MOST);
+    }
+
+    #[test]
+    fn losses_are_remembered_for_some_seconds_and_make_copies() {
+        let (mut control, start) = (SoundControl::new(MOST, BOUNDS), now());
+        let report = |lost: u16, bursts: u16| SoundReport {
+            span: Duration::from_millis(200),
+            bytes: 7000,
+            advanced: 9600,
+            received: 40 - lost,
+            lost,
+            bursts,
+            ..SoundReport::default()
+        };
+        let mut at = start;
+        let mut feed = |control: &mut SoundControl, lost, bursts, times| {
+            for _ in 0..times {
+                at += Duration::from_millis(200);
+                control.on_report(&report(lost, bursts), false, at);
+            }
+        };
+        feed(&mut control, 8, 7, 10);
+        let path = control.path();
+        assert!((path.loss - 0.2).abs() < 0.01 && (path.burst - 8.0 / 7.0).abs() < 0.01, "{path:?}");
+        assert!(control.plan().copies.count() >= 2);
+        feed(&mut control, 0, 0, 100);
+        assert_eq!(control.plan().copies.count(), 1);
+    }
+
+    #[test]
+    fn pictures_give_way_first() {
+        let (mut control, start) = (SoundControl::new(MOST, BOUNDS), now());
+        let queued = SoundReport {
+            queue: Duration::from_millis(500),
+            span: Duration::from_millis(200),
+            bytes: 1000,
+            advanced: 4000,
+            received: 10,
+            ..SoundReport::default()
+        };
+        (1..9).for_each(|n| control.on_report(&queued, true, start + Duration::from_millis(200 * n)));
+        assert_eq!(control.path().budget, MOST);
+        (9..18).for_each(|n| control.on_report(&queued, false, start + Duration::from_millis(200 * n)));
+        assert!(control.path().budget < Bitrate::from_kbps(60));
+    }
+}
