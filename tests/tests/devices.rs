@@ -3,9 +3,12 @@
 use std::process::{Command as Process, Stdio};
 use std::time::Duration;
 
+use engine::base::time::now;
 use engine::device::{MicrophoneSpec, SpeakerSpec};
 use engine::handle::Command;
+use serde_json::Value;
 use visavis_app::pulse::Pulse;
+use visavis_tests::party::program;
 use visavis_tests::skip::skip;
 use visavis_tests::talk::{Person, inside, is_inside, pactl, plug_microphone, plug_speaker, talk, unplug};
 
@@ -29,6 +32,29 @@ fn run_inside(name: &str) {
 }
 
 #[test]
+fn a_sound_server_that_does_not_answer_is_passed_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("native");
+    // It takes connections and says nothing.
+    let _silent = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
+    let list = |args: &[&str]| {
+        let mut command = Process::new(program().expect("built"));
+        command.args(["devices", "--json"]).args(args).env("PULSE_SERVER", format!("unix:{}", socket.display()));
+        let begun = now();
+        let output = command.output().expect("runs");
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let list: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (list["microphones"].as_array().map_or(0, Vec::len), now() - begun)
+    };
+    let ((all, took), (alsa, _), (pulse, _)) = (list(&[]), list(&["--host", "alsa"]), list(&["--host", "pulseaudio"]));
+    assert_eq!((all, pulse), (alsa, 0), "those of the next one, and of the silent one none");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let wrong = Process::new(program().expect("built")).args(["devices", "--host", "oss"]).output().expect("runs");
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("say pulseaudio, pipewire, jack or alsa"));
+}
+
+#[test]
 fn a_lost_device_is_said_stood_in_for_and_returned_to_and_mute_is_kept() {
     if !is_inside() {
         return run_inside("a_lost_device_is_said_stood_in_for_and_returned_to_and_mute_is_kept");
@@ -43,8 +69,8 @@ fn a_lost_device_is_said_stood_in_for_and_returned_to_and_mute_is_kept() {
 
     unplug("microphone", &[]).expect("a module");
     ada.wait_told("The microphone microphone is not there: handset is used until it is back.", SOON).expect("said");
-    let note = ada.view.controls.device_note.clone();
-    assert!(note.contains("handset is used"), "in the window, as long as it is so: {note}");
+    let noted = |ada: &Person| ada.view.controls.device_note.contains("handset is used");
+    ada.wait("in the window, as long as it is so", SOON, noted).expect("shown");
     unplug("ear", &[]).expect("a module");
     ben.wait_told("The loudspeaker ear is not there: spare is used until it is back.", SOON).expect("said");
 
@@ -88,15 +114,15 @@ fn the_default_is_followed_in_a_call_and_a_choice_is_there_after_a_new_start() {
     ada.wait("a list", SOON, |ada| ada.view.controls.microphones.len() == 3).expect("listed");
     assert!(!ada.view.controls.microphones.iter().any(|name| name.starts_with("Monitor")), "{:?}", ada.view.controls);
     talk(&mut ada, &mut ben).expect("a call");
-    let now = |ada: &Person| ada.view.controls.microphone_now.clone();
-    ada.wait("open", SOON, |ada| now(ada) == "handset").expect("opened");
+    let open = |ada: &Person| ada.view.controls.microphone_now.clone();
+    ada.wait("open", SOON, |ada| open(ada) == "handset").expect("opened");
     pactl("set-default-source microphone", &[]).expect("set");
     pactl("set-default-sink ear", &[]).expect("set");
     ada.wait_told("The microphone is microphone now.", SOON).expect("followed");
     ben.wait_told("The loudspeaker is ear now.", SOON).expect("followed");
 
     ada.say(Command::Microphone(Some("handset".into())));
-    ada.wait("chosen", SOON, |ada| now(ada) == "handset").expect("opened");
+    ada.wait("chosen", SOON, |ada| open(ada) == "handset").expect("opened");
     plug_speaker("late", &[]).expect("plugged");
     ada.wait("a list", SOON, |ada| ada.view.controls.speakers.iter().any(|name| name == "late")).expect("listed");
     ada.say(Command::HangUp);

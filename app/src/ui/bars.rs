@@ -73,6 +73,11 @@ pub fn bottom(ui: &mut Ui, screen: Rect, controls: &Controls, state: &mut UiStat
 /// Without a call there are only the devices to see to.
 pub fn idle(ui: &mut Ui, screen: Rect, controls: &Controls, state: &mut UiState, commands: &mut Vec<Command>) {
     close_beside(ui, screen, state);
+    if state.devices_open {
+        // The card behind the panel steps back.
+        let colours = theme::palette(ui.visuals().dark_mode);
+        ui.painter().rect_filled(screen, 0.0, colours.background.gamma_multiply(0.8));
+    }
     let middle = pos2(screen.center().x, screen.bottom() - theme::BOTTOM_BAR / 2.0);
     devices_button(ui, Rect::from_center_size(middle, vec2(theme::CONTROL, theme::CONTROL)), state);
     if state.devices_open {

@@ -38,7 +38,7 @@ pub fn buttons(ui: &mut Ui, controls: &Controls, in_call: bool, commands: &mut V
     let half = (row.width() - theme::GAP) / 2.0;
     let place =
         |n: f32| Rect::from_min_size(pos2(row.left() + n * (half + theme::GAP), row.top()), vec2(half, row.height()));
-    if text_button(ui, place(0.0), Tone::Plain, "Test tone") {
+    if text_button(ui, if in_call { row } else { place(0.0) }, Tone::Plain, "Test tone") {
         commands.push(Command::TestTone);
     }
     if !in_call {
