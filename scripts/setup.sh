@@ -5,13 +5,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# C and C++ libraries, the assembler without which OpenH264 loses its SIMD, and the headers of ALSA and Opus.
-build=(build-essential cmake nasm pkg-config libasound2-dev libopus-dev libclang-dev curl ca-certificates)
+# C and C++ libraries, the assembler without which OpenH264 loses its SIMD, and the headers of ALSA, JACK and Opus.
+build=(build-essential cmake nasm pkg-config libasound2-dev libjack-jackd2-dev libopus-dev libclang-dev curl
+    ca-certificates)
 # A Vulkan driver that needs no graphics card, and what winit loads at run time on X11.
 demo=(mesa-vulkan-drivers libvulkan1 libxkbcommon-x11-0 libxcursor1 libxi6 libxrandr2)
-# A display and sound devices without hardware, a voice, captures of what goes over the wire, and the browser that calls
+# A display and sound servers without hardware, a voice, captures of what goes over the wire, and the browser that calls
 # are compared with.
-test=(xvfb pulseaudio pulseaudio-utils libasound2-plugins espeak-ng sox tcpdump chromium)
+test=(xvfb pulseaudio pulseaudio-utils jackd2 libasound2-plugins espeak-ng sox tcpdump chromium)
 
 what=${1:-test}
 case $what in
@@ -29,6 +30,7 @@ command_of() {
         xvfb) echo Xvfb ;;
         pulseaudio) if command -v pipewire-pulse >/dev/null; then echo pipewire-pulse; else echo pulseaudio; fi ;;
         pulseaudio-utils) echo pactl ;;
+        jackd2) echo jackd ;;
         # No package has this name as a command.
         *) echo "no command: $1" ;;
     esac
@@ -80,7 +82,7 @@ else
         command -v "$command" >/dev/null || lacking+=("$command")
     done
     if [ "$(uname -s)" = Linux ] && command -v pkg-config >/dev/null; then
-        for library in alsa opus; do
+        for library in alsa jack opus; do
             pkg-config --exists "$library" || lacking+=("$library (headers)")
         done
     fi

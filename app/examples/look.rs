@@ -1,6 +1,6 @@
 //! Shows the window with made-up parties, to look at: `look PHASE [dark|light] [WIDTHxHEIGHT] [SCALE] [FILE.png]`.
-//! PHASE: idle, out, in, connecting, call, group, off, reconnecting, ended,
-//! live (a new picture 30 times a second).
+//! PHASE: idle, devices (with their panel), out, in, connecting, call, panel (a call with the devices' panel), group, off,
+//! reconnecting, ended, live (a new picture 30 times a second).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         theme: if argument(1, "dark") == "light" { egui::ThemePreference::Light } else { egui::ThemePreference::Dark },
         scale: arguments.get(3).map(|scale| scale.parse()).transpose()?,
         show_latency: phase == "call",
+        show_devices: matches!(phase.as_str(), "devices" | "panel"),
         screenshot: arguments.get(4).map(|path| (path.into(), Duration::from_millis(shot))),
         run_for: arguments.get(4).map(|_| Duration::from_millis(end)),
         ..Default::default()
@@ -88,7 +89,7 @@ fn made_up(phase: &str) -> ViewSnapshot {
         number: 1,
         tiles,
         phase: match phase {
-            "idle" => Phase::Idle,
+            "idle" | "devices" => Phase::Idle,
             "out" => Phase::RingingOut { peer },
             "in" => Phase::RingingIn { peer, verified: false },
             "connecting" => Phase::Connecting { peer },
@@ -104,9 +105,14 @@ fn made_up(phase: &str) -> ViewSnapshot {
             muted: phase == "off",
             camera_off: phase == "off",
             microphones: vec!["Built-in microphone".to_owned(), "USB headset".to_owned()],
-            microphone: "Built-in microphone".to_owned(),
-            speakers: vec!["Built-in speakers".to_owned()],
-            speaker: "Built-in speakers".to_owned(),
+            microphone: "USB headset".to_owned(),
+            microphone_now: "USB headset".to_owned(),
+            microphone_level: Some(0.62),
+            speakers: vec!["Built-in speakers".to_owned(), "USB headset".to_owned()],
+            speaker: Controls::DEFAULT.to_owned(),
+            speaker_now: "Built-in speakers".to_owned(),
+            cameras: vec!["Integrated camera".to_owned()],
+            camera: "Integrated camera".to_owned(),
             ..Default::default()
         },
         latency: LatencyView {

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use engine::base::rate::Bitrate;
-use engine::device::{MicrophoneSpec, SpeakerSpec};
+use engine::device::{Backend, MicrophoneSpec, SpeakerSpec};
 use engine::media::frame_length::FrameLength;
 use engine::media::switches::Switches;
 use engine::net::impair::Impairment;
 use engine::proto::target::DEFAULT_BASE;
 use engine::source::SourceSpec;
-use engine::world::config::Config;
+use engine::world::config::{Config, Remember};
 use visavis_app::probe::Probe;
 
 use crate::bench::Bench;
@@ -74,6 +74,9 @@ pub struct Options {
     /// chirps and files off, and so must it be with a device that measures something
     #[arg(long, global = true, value_name = "WHAT", help_heading = "Media")]
     pub processing: Option<Switches>,
+    /// The sound system to use: pulseaudio, pipewire, jack, alsa (default: the quickest that answers)
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Media")]
+    pub host: Option<Backend>,
     /// Write the received pictures to this Y4M file
     #[arg(long, global = true, value_name = "PATH.y4m", help_heading = "Media")]
     pub record_video: Option<PathBuf>,
@@ -165,6 +168,8 @@ impl Options {
         config.microphone = self.mic.clone().unwrap_or_default();
         config.speaker = self.speaker.clone().unwrap_or_default();
         config.processing = self.processing;
+        config.backend = self.host;
+        config.remember = Remember { microphone: self.mic.is_none(), speaker: self.speaker.is_none() };
         if let Some(bps) = self.max_bitrate {
             config.most = Bitrate::from_bps(bps);
         }

@@ -2,6 +2,8 @@
 
 pub mod canvas;
 pub mod input;
+#[cfg(unix)]
+pub mod jack;
 pub mod probe;
 #[cfg(unix)]
 pub mod pulse;

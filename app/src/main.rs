@@ -45,8 +45,8 @@ fn main() -> ExitCode {
         Some(Verb::Bench(what)) => bench::run(what, &arguments.options, &interrupted),
         Some(Verb::Replay(what)) => replay::run(what, arguments.options.json),
         Some(Verb::Probe(what)) => {
-            let Options { run_for, json, report, .. } = arguments.options.clone();
-            probe::run(what, &probe::Settings { run_for, json, report }, &interrupted)
+            let Options { run_for, json, report, host, .. } = arguments.options.clone();
+            probe::run(what, &probe::Settings { run_for, json, report, host }, &interrupted)
         }
         Some(Verb::Devices) => list_devices(&arguments.options),
         Some(Verb::Call { target, trust_new_key }) => forget_key(&arguments.options, target, *trust_new_key)
@@ -202,7 +202,7 @@ fn spawn_on_a_free_port(mut config: Config, redraw: &Redraw, fixed: bool) -> Res
 }
 
 fn list_devices(options: &Options) -> Result<bool> {
-    let devices = AudioDevices::list();
+    let devices = AudioDevices::list(options.host);
     let names = |entries: &[engine::device::DeviceEntry]| -> Vec<String> {
         entries.iter().map(|entry| format!("{} ({})", entry.name, entry.host)).collect()
     };

@@ -37,6 +37,7 @@ pub struct WindowOptions {
     /// Pixels per point instead of the system's.
     pub scale: Option<f32>,
     pub show_latency: bool,
+    pub show_devices: bool,
     /// Closes by itself, with [`Command::Quit`].
     pub run_for: Option<Duration>,
     /// Closes as soon as a call has ended.
@@ -60,6 +61,7 @@ impl Default for WindowOptions {
             theme: egui::ThemePreference::System,
             scale: None,
             show_latency: false,
+            show_devices: false,
             run_for: None,
             close_when_ended: false,
             screenshot: None,
@@ -132,6 +134,7 @@ impl WindowLoop {
         state.address.clone_from(&options.address);
         state.own_name.clone_from(&options.own_name);
         state.latency_open = options.show_latency;
+        state.devices_open = options.show_devices;
         let mut app = App {
             link,
             context,

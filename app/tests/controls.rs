@@ -121,13 +121,15 @@ fn each_control_of_a_call_is_found_by_name_and_does_what_it_says() {
 #[test]
 fn devices_are_chosen_and_sound_is_switched_in_the_devices_panel() {
     for (name, command) in [
-        ("Microphone: Headset", Command::Microphone("Headset".to_owned())),
-        ("Speaker: Loud", Command::Speaker("Loud".to_owned())),
+        ("Microphone: Headset", Command::Microphone(Some("Headset".to_owned()))),
+        ("Microphone: System default", Command::Microphone(None)),
+        ("Test tone", Command::TestTone),
+        ("Speaker: Loud", Command::Speaker(Some("Loud".to_owned()))),
         ("Camera: Front", Command::Camera("Front".to_owned())),
     ] {
         let mut open = stage(in_call());
         open.state.devices_open = true;
-        assert_eq!(click(open, name), [command]);
+        assert_eq!(click(open, name), [Command::CheckMicrophone(true), command]);
     }
     let echo = Switches { echo: true, ..Switches::OFF };
     for (before, name, after) in [
@@ -146,6 +148,23 @@ fn devices_are_chosen_and_sound_is_switched_in_the_devices_panel() {
     harness.get_by_label("Devices").click();
     harness.run_steps(2);
     assert!(!harness.state().state.devices_open);
+    assert_eq!(harness.state().commands, [true, false].map(Command::CheckMicrophone));
+}
+
+#[test]
+fn without_a_call_one_can_hear_oneself_and_in_a_call_not() {
+    let mut open = stage(Phase::Idle);
+    open.state.devices_open = true;
+    assert_eq!(click(open, "Hear yourself"), [Command::CheckMicrophone(true), Command::EchoTest(true)]);
+    let mut open = stage(Phase::Idle);
+    open.state.devices_open = true;
+    open.snapshot.controls.echo_test = true;
+    assert_eq!(click(open, "Stop"), [Command::CheckMicrophone(true), Command::EchoTest(false)]);
+    let mut open = stage(in_call());
+    open.state.devices_open = true;
+    let mut harness = harness(open, 1280.0, 800.0, 1.0);
+    harness.run_steps(2);
+    assert!(harness.query_by_label("Hear yourself").is_none());
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub mod process;
 pub mod room;
 pub mod skip;
 pub mod speech;
+pub mod talk;
 
 /// What a step of a test gives: a failure is one text for the person who reads the test's output.
 pub type Outcome<T> = Result<T, String>;

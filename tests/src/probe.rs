@@ -1,9 +1,10 @@
 //! The probe as its user starts it, in the environment of a private sound server.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use engine::media::summary::Summary;
+use visavis_app::jack::Jack;
 use visavis_app::probe::{AudioReport, VideoReport};
 use visavis_app::pulse::Pulse;
 use x11rb::protocol::xproto::Rectangle;
@@ -32,6 +33,41 @@ pub fn hear(pulse: &Pulse, out: &str, input: &str, count: u64) -> Outcome<AudioR
     let run = probe(&format!("audio --out {out} --in {input} --count {count} --json"), &pulse.env())?;
     if !run.status.success() {
         return Err(format!("from {out} to {input}: {}", String::from_utf8_lossy(&run.stderr).trim()));
+    }
+    serde_json::from_slice(&run.stdout).map_err(|error| format!("the probe's JSON: {error}"))
+}
+
+/// `count` chirps through JACK: from a loudspeaker whose port is connected to `mouth`, to a microphone whose port is connected to
+/// `ear`; both the program's own where they are `None`, connected to each other.
+///
+/// # Errors
+/// As [`hear`], or a port cannot be connected.
+pub fn hear_jack(jack: &Jack, through: Option<(&str, &str)>, count: u64) -> Outcome<AudioReport> {
+    let mut command = Command::new(program()?);
+    command.args([
+        "probe",
+        "audio",
+        "--host",
+        "jack",
+        "--out",
+        "JACK Output",
+        "--in",
+        "JACK Input",
+        "--json",
+        "--count",
+    ]);
+    command.arg(count.to_string()).envs(jack.env()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().map_err(|error| format!("visavis probe: {error}"))?;
+    let port = |part| jack.port_of(child.id(), part).map_err(|error| error.to_string());
+    let (out, input) = (port("out_0")?, port("in_0")?);
+    let (mouth, ear) = through.unwrap_or((&input, &out));
+    jack.connect(&out, mouth).map_err(|error| error.to_string())?;
+    if through.is_some() {
+        jack.connect(ear, &input).map_err(|error| error.to_string())?;
+    }
+    let run = child.wait_with_output().map_err(|error| format!("visavis probe: {error}"))?;
+    if !run.status.success() {
+        return Err(format!("through JACK: {}", String::from_utf8_lossy(&run.stderr).trim()));
     }
     serde_json::from_slice(&run.stdout).map_err(|error| format!("the probe's JSON: {error}"))
 }

@@ -8,7 +8,7 @@ use code::{Token, files, module_of, named_paths, root, tokens};
 type Rule = fn(path: &str, text: &str) -> Vec<String>;
 
 /// The one list; the tests below name the rules through it.
-const RULES: [(&str, Rule); 9] = [
+const RULES: [(&str, Rule); 10] = [
     ("imports point down", imports_point_down),
     ("no file over 500 lines", files_are_short),
     ("bevy only from world up", bevy_stays_up),
@@ -16,6 +16,7 @@ const RULES: [(&str, Rule); 9] = [
     ("one clock", one_clock),
     ("unsafe only in the named files", unsafe_is_listed),
     ("no panic on network input", network_input_never_panics),
+    ("no lock in a callback", callbacks_take_no_lock),
     ("nothing left open", nothing_is_left_open),
     ("no paths of a machine", no_paths_of_a_machine),
 ];
@@ -77,6 +78,7 @@ fn every_planted_violation_is_caught() {
         ("unsafe only in the named files", "engine/src/net/udp.rs", "unsafe { libc::close(0) };"),
         ("no panic on network input", "engine/src/proto/nal.rs", "let n = bytes.first().unwrap();"),
         ("no panic on network input", "engine/src/net/tls.rs", "#[cfg(test)] mod tests {} fn f() { panic!(\"x\") }"),
+        ("no lock in a callback", "engine/src/device/callback.rs", "shared.marks.lock().push(mark);"),
         ("nothing left open", "README.md", &todo),
         ("no paths of a machine", "engine/src/store/file.rs", &machine),
     ];
@@ -247,6 +249,15 @@ fn network_input_never_panics(path: &str, text: &str) -> Vec<String> {
         !first.in_test && (unwraps || (PANICS.contains(&first.text.as_str()) && second.text == "!"))
     });
     panics.map(|three| report(path, three[0].line, "network input never panics: count it and drop it")).collect()
+}
+
+/// A lock that nobody else holds makes no system call, so running the callbacks does not find it.
+fn callbacks_take_no_lock(path: &str, text: &str) -> Vec<String> {
+    const LOCKS: [&str; 7] = ["Mutex", "RwLock", "Condvar", "lock", "OnceLock", "LazyLock", "ReentrantLock"];
+    if !matches!(path, "engine/src/device/callback.rs" | "engine/src/device/choose.rs") {
+        return Vec::new();
+    }
+    words(path, text, "a device's callback takes no lock", |word| LOCKS.contains(&word.text.as_str()))
 }
 
 fn nothing_is_left_open(path: &str, text: &str) -> Vec<String> {

@@ -9,7 +9,7 @@ use crossbeam_channel::Receiver;
 use engine::base::error::{Error, Kind, Result};
 use engine::base::pipe::{PipeReceiver, pipe};
 use engine::base::time::{Duration, Instant, WallTime, now};
-use engine::device::{Loudspeaker, Microphone, MicrophoneSpec, SpeakerSpec};
+use engine::device::{Backend, Loudspeaker, Microphone, MicrophoneSpec, SpeakerSpec};
 use engine::media::chirp::{ChirpFinder, ChirpSource, PERIOD_MICROS, VARIANTS};
 use engine::media::summary::Samples;
 
@@ -24,6 +24,8 @@ pub struct Plan {
     pub count: u64,
     /// … or after this long.
     pub patience: Duration,
+    /// The only sound system to use.
+    pub host: Option<Backend>,
 }
 
 /// What was heard so far.
@@ -48,9 +50,9 @@ pub struct Heard {
 /// `Refused` where it cannot be used.
 pub fn measure(plan: &Plan, stop: &Receiver<()>, progress: impl FnMut(&Heard)) -> Result<Heard> {
     let begun = now();
-    let microphone = Microphone::open(&MicrophoneSpec::Named(plan.input.clone()), begun)?;
+    let microphone = Microphone::open_on(plan.host, &MicrophoneSpec::Named(plan.input.clone()), begun)?;
     let over = Arc::new(AtomicBool::new(false));
-    let (player, played) = play_chirps(&plan.out, over.clone())?;
+    let (player, played) = play_chirps(plan, over.clone())?;
     let heard = listen(plan, begun, microphone, &player, &played, stop, progress);
     over.store(true, Ordering::Relaxed);
     player.join().map_err(|_| Error::new(Kind::Gone, "the player of the chirps panicked"))??;
@@ -179,12 +181,12 @@ type Player = JoinHandle<Result<()>>;
 
 /// Plays chirps without a break and tells when each will be heard, by what the loudspeaker said of the samples it
 /// begins among. So neither a gap in the playing nor the device's clock needs to be made good for.
-fn play_chirps(out: &str, over: Arc<AtomicBool>) -> Result<(Player, PipeReceiver<Played>)> {
-    let out = out.to_owned();
+fn play_chirps(plan: &Plan, over: Arc<AtomicBool>) -> Result<(Player, PipeReceiver<Played>)> {
+    let (out, host) = (plan.out.clone(), plan.host);
     // Two a second, and the other side looks every few milliseconds.
     let (tell, played) = pipe(64);
     let play = move || {
-        let mut speaker = Loudspeaker::open(&SpeakerSpec::Named(out.clone()), now())?;
+        let mut speaker = Loudspeaker::open_on(host, &SpeakerSpec::Named(out.clone()), now())?;
         let mut source = ChirpSource::new(WallTime::of(now()));
         let schedule = source.clone();
         let (mut samples, mut pushed) = (Vec::new(), 0u64);

@@ -14,6 +14,7 @@ use clap::{Args, Subcommand};
 use crossbeam_channel::Receiver;
 use engine::base::error::{Error, Kind};
 use engine::base::time::Duration;
+use engine::device::Backend;
 use engine::source::SourceSpec;
 use serde::Serialize;
 
@@ -64,6 +65,8 @@ pub struct Settings {
     pub json: bool,
     /// JSON to this file.
     pub report: Option<PathBuf>,
+    /// The only sound system to use.
+    pub host: Option<Backend>,
 }
 
 /// Runs the verb. False: nothing was found, which one line on the standard error says.
@@ -89,7 +92,13 @@ fn hear(probe: &AudioProbe, settings: &Settings, stop: &Receiver<()>) -> Result<
     // Two a second, the start, and some that a busy machine spoils.
     let usual = Duration::from_millis(probe.count * 600) + Duration::from_secs(15);
     let patience = settings.run_for.unwrap_or(usual);
-    let plan = audio::Plan { out: probe.out.clone(), input: probe.input.clone(), count: probe.count, patience };
+    let plan = audio::Plan {
+        out: probe.out.clone(),
+        input: probe.input.clone(),
+        count: probe.count,
+        patience,
+        host: settings.host,
+    };
     let mut progress = if probe.progress { Progress::Lines } else { Progress::on_a_terminal() };
     let heard = audio::measure(&plan, stop, |heard| {
         progress.say(&format!("{} of {} chirps{}", heard.delays.len(), plan.count, newest(heard.newest())));

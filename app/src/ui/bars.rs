@@ -9,7 +9,7 @@ use engine::media::switches::Switches;
 
 use super::icons::Icon;
 use super::widgets::{Tone, card, icon_button, label, paint_text};
-use super::{UiState, theme, tiles};
+use super::{UiState, checks, theme, tiles};
 
 pub fn top(ui: &mut Ui, screen: Rect, snapshot: &ViewSnapshot, peer: &str, now: Instant) {
     let colours = theme::palette(ui.visuals().dark_mode);
@@ -31,13 +31,7 @@ pub fn top(ui: &mut Ui, screen: Rect, snapshot: &ViewSnapshot, peer: &str, now: 
 }
 
 pub fn bottom(ui: &mut Ui, screen: Rect, controls: &Controls, state: &mut UiState, commands: &mut Vec<Command>) {
-    if state.devices_open {
-        // A click beside the panel closes it; what is added later lies above this.
-        let beside = ui.interact(screen, ui.scope_id().with("beside the devices"), Sense::click());
-        if beside.clicked() {
-            state.devices_open = false;
-        }
-    }
+    close_beside(ui, screen, state);
     let wide = theme::CONTROL + 20.0;
     let total = 4.0 * theme::CONTROL + wide + 4.0 * theme::GAP;
     let middle = screen.bottom() - theme::BOTTOM_BAR / 2.0;
@@ -63,9 +57,7 @@ pub fn bottom(ui: &mut Ui, screen: Rect, controls: &Controls, state: &mut UiStat
         commands.push(Command::CameraOff(!controls.camera_off));
     }
     let devices = next(theme::CONTROL);
-    if icon_button(ui, devices, Icon::Devices, off(state.devices_open), "Devices", "Microphone, speaker, camera") {
-        state.devices_open = !state.devices_open;
-    }
+    devices_button(ui, devices, state);
     let name = if state.latency_open { "Hide latency" } else { "Show latency" };
     let rect = next(theme::CONTROL);
     if icon_button(ui, rect, Icon::Latency, off(state.latency_open), name, &format!("{name} (L)")) {
@@ -75,35 +67,66 @@ pub fn bottom(ui: &mut Ui, screen: Rect, controls: &Controls, state: &mut UiStat
         commands.push(Command::HangUp);
     }
     if state.devices_open {
-        panel(ui, screen, devices.center(), controls, state, commands);
+        panel(ui, screen, (devices.center(), true), controls, commands);
+    }
+}
+
+/// Without a call there are only the devices to see to.
+pub fn idle(ui: &mut Ui, screen: Rect, controls: &Controls, state: &mut UiState, commands: &mut Vec<Command>) {
+    close_beside(ui, screen, state);
+    if state.devices_open {
+        // The card behind the panel steps back.
+        let colours = theme::palette(ui.visuals().dark_mode);
+        ui.painter().rect_filled(screen, 0.0, colours.background.gamma_multiply(0.8));
+    }
+    let middle = pos2(screen.center().x, screen.bottom() - theme::BOTTOM_BAR / 2.0);
+    devices_button(ui, Rect::from_center_size(middle, vec2(theme::CONTROL, theme::CONTROL)), state);
+    if state.devices_open {
+        panel(ui, screen, (middle, false), controls, commands);
+    }
+}
+
+fn devices_button(ui: &mut Ui, rect: Rect, state: &mut UiState) {
+    let tone = if state.devices_open { Tone::Pressed } else { Tone::Plain };
+    if icon_button(ui, rect, Icon::Devices, tone, "Devices", "Microphone, speaker, camera") {
+        state.devices_open = !state.devices_open;
+    }
+}
+
+/// A click beside the panel closes it; what is added later lies above this.
+fn close_beside(ui: &mut Ui, screen: Rect, state: &mut UiState) {
+    if state.devices_open && ui.interact(screen, ui.scope_id().with("beside the devices"), Sense::click()).clicked() {
+        state.devices_open = false;
     }
 }
 
 const ROW: f32 = 32.0;
 const HEADING: f32 = 28.0;
 
-fn panel(
-    ui: &mut Ui,
-    screen: Rect,
-    above: Pos2,
-    controls: &Controls,
-    state: &mut UiState,
-    commands: &mut Vec<Command>,
-) {
-    type Choose = fn(String) -> Command;
-    let sections: [(&str, &[String], &str, Choose); 3] = [
-        ("Microphone", &controls.microphones, &controls.microphone, Command::Microphone),
-        ("Speaker", &controls.speakers, &controls.speaker, Command::Speaker),
-        ("Camera", &controls.cameras, &controls.camera, Command::Camera),
+fn panel(ui: &mut Ui, screen: Rect, (above, in_call): (Pos2, bool), controls: &Controls, commands: &mut Vec<Command>) {
+    type Choose = fn(Option<String>) -> Command;
+    let camera: Choose = |name| Command::Camera(name.unwrap_or_default());
+    // With what the system's default is at present, where there is one to choose.
+    let sections: [(&str, &[String], &str, Option<&str>, Choose); 3] = [
+        (
+            "Microphone",
+            &controls.microphones,
+            &controls.microphone,
+            Some(&controls.microphone_now),
+            Command::Microphone,
+        ),
+        ("Speaker", &controls.speakers, &controls.speaker, Some(&controls.speaker_now), Command::Speaker),
+        ("Camera", &controls.cameras, &controls.camera, None, camera),
     ];
-    let lists: f32 = sections.iter().map(|(_, list, ..)| HEADING + ROW * list.len().max(1) as f32).sum();
+    let rows = |list: &[String], now: Option<&str>| list.len().max(1) + usize::from(now.is_some() && !list.is_empty());
+    let lists: f32 = sections.iter().map(|(_, list, _, now, _)| HEADING + ROW * rows(list, *now) as f32).sum();
     let own = controls.processing;
     let switches = [
         ("Cancel echo", own.echo, Switches { echo: !own.echo, ..own }),
         ("Suppress noise", own.noise, Switches { noise: !own.noise, ..own }),
         ("Keep my voice at one level", own.gain, Switches { gain: !own.gain, ..own }),
     ];
-    let content = lists + HEADING + ROW * switches.len() as f32;
+    let content = lists + HEADING + ROW * switches.len() as f32 + checks::METER + checks::BUTTONS;
     let bottom = screen.bottom() - theme::BOTTOM_BAR;
     let room = bottom - screen.top() - theme::GAP;
     let size = vec2(300.0_f32.min(screen.width() - 2.0 * theme::GAP), (content + 20.0).min(room));
@@ -116,16 +139,27 @@ fn panel(
     ui.scope_builder(UiBuilder::new().max_rect(inner), |ui| {
         ScrollArea::vertical().max_height(inner.height()).auto_shrink(false).show(ui, |ui| {
             ui.spacing_mut().item_spacing = vec2(0.0, 0.0);
-            for (kind, list, chosen, command) in sections {
+            for (kind, list, chosen, now, command) in sections {
                 heading(ui, kind);
                 if list.is_empty() {
                     row(ui, &format!("No {} found", kind.to_lowercase()), "", false);
+                } else if let Some(now) = now {
+                    let is_chosen = chosen == Controls::DEFAULT;
+                    let named = is_chosen && !now.is_empty();
+                    let text = if named { format!("System default ({now})") } else { "System default".to_owned() };
+                    if row(ui, &text, &format!("{kind}: System default"), is_chosen) {
+                        commands.push(command(None));
+                    }
                 }
                 for name in list {
                     if row(ui, name, &format!("{kind}: {name}"), name == chosen) {
-                        commands.push(command(name.clone()));
-                        state.devices_open = false;
+                        commands.push(command(Some(name.clone())));
                     }
+                }
+                match kind {
+                    "Microphone" => checks::meter(ui, controls),
+                    "Speaker" => checks::buttons(ui, controls, in_call, commands),
+                    _ => {}
                 }
             }
             heading(ui, "My sound");

@@ -1,6 +1,7 @@
 //! The controls over the picture: a function of the snapshot and a little state of its own, to commands.
 
 pub mod bars;
+pub mod checks;
 pub mod icons;
 pub mod latency;
 pub mod screens;
@@ -23,6 +24,8 @@ pub struct UiState {
     pub listening: Option<u16>,
     pub latency_open: bool,
     pub devices_open: bool,
+    /// The engine was told that it is.
+    devices_told: bool,
     /// Whom "call again" calls.
     last_called: Option<String>,
     /// The ended screen was closed by the person.
@@ -78,9 +81,9 @@ pub fn draw(
 ) -> Vec<Command> {
     let mut commands = Vec::new();
     let screen = ui.ctx().content_rect();
-    if !UiState::shows_tiles(&snapshot.phase) {
-        state.devices_open = false;
-    }
+    let is_idle =
+        matches!(snapshot.phase, Phase::Idle) || (matches!(snapshot.phase, Phase::Ended { .. }) && state.ended_closed);
+    state.devices_open &= is_idle || UiState::shows_tiles(&snapshot.phase);
     match &snapshot.phase {
         Phase::Idle => screens::idle(ui, screen, state, &mut commands),
         Phase::RingingOut { peer } => screens::waiting(ui, screen, peer, "Ringing…", "Cancel", &mut commands),
@@ -92,6 +95,13 @@ pub fn draw(
         }
         Phase::InCall { peer } => in_call(ui, screen, snapshot, placed, state, (peer, false, now), &mut commands),
         Phase::Reconnecting { peer } => in_call(ui, screen, snapshot, placed, state, (peer, true, now), &mut commands),
+    }
+    if is_idle {
+        bars::idle(ui, screen, &snapshot.controls, state, &mut commands);
+    }
+    if state.devices_open != state.devices_told {
+        state.devices_told = state.devices_open;
+        commands.push(Command::CheckMicrophone(state.devices_open));
     }
     toast(ui, screen, state, now);
     commands

@@ -8,9 +8,10 @@ use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{BufferSize, FromSample, SampleFormat, SizedSample, StreamConfig, SupportedStreamConfigRange};
 
 use super::RATE;
+use super::backend::Backend;
 use super::callback::{MicrophoneCallback, MicrophoneEnd, Shared, SpeakerCallback, SpeakerEnd};
 use super::callback::{microphone_pair, speaker_pair};
-use super::list::{Side, find};
+use super::list::{DeviceEntry, Side, find};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::time::{Instant, now};
 
@@ -29,12 +30,13 @@ pub(super) struct Opened<End> {
     pub(super) rate: u32,
     /// Marks count from here.
     pub(super) epoch: Instant,
+    pub(super) entry: DeviceEntry,
 }
 
-pub(super) fn open_microphone(name: Option<&str>) -> Result<Opened<MicrophoneEnd>> {
-    let device = find(Side::Microphone, name)?;
+pub(super) fn open_microphone(name: Option<&str>, backend: Option<Backend>) -> Result<Opened<MicrophoneEnd>> {
+    let (device, entry) = find(Side::Microphone, name, backend)?;
     let configs = device.supported_input_configs().map_err(|error| cannot(Side::Microphone, &error))?;
-    let (config, format) = choose(Side::Microphone, configs)?;
+    let (config, format) = choose(Side::Microphone, &entry.host, configs)?;
     let epoch = now();
     let mut refused = None;
     for buffer_size in BUFFERS {
@@ -49,17 +51,17 @@ pub(super) fn open_microphone(name: Option<&str>) -> Result<Opened<MicrophoneEnd
             _ => capture::<u16>(&device, config, callback, &end, epoch),
         };
         match stream.and_then(|stream| stream.play().map(|()| stream)) {
-            Ok(stream) => return Ok(Opened { stream, end, rate: config.sample_rate, epoch }),
+            Ok(stream) => return Ok(Opened { stream, end, rate: config.sample_rate, epoch, entry }),
             Err(error) => refused = Some(error),
         }
     }
     Err(refused.map_or_else(|| no_format(Side::Microphone), |error| cannot(Side::Microphone, &error)))
 }
 
-pub(super) fn open_speaker(name: Option<&str>) -> Result<Opened<SpeakerEnd>> {
-    let device = find(Side::Speaker, name)?;
+pub(super) fn open_speaker(name: Option<&str>, backend: Option<Backend>) -> Result<Opened<SpeakerEnd>> {
+    let (device, entry) = find(Side::Speaker, name, backend)?;
     let configs = device.supported_output_configs().map_err(|error| cannot(Side::Speaker, &error))?;
-    let (config, format) = choose(Side::Speaker, configs)?;
+    let (config, format) = choose(Side::Speaker, &entry.host, configs)?;
     let epoch = now();
     let mut refused = None;
     for buffer_size in BUFFERS {
@@ -73,7 +75,7 @@ pub(super) fn open_speaker(name: Option<&str>) -> Result<Opened<SpeakerEnd>> {
             _ => playback::<u16>(&device, config, callback, &end, epoch),
         };
         match stream.and_then(|stream| stream.play().map(|()| stream)) {
-            Ok(stream) => return Ok(Opened { stream, end, rate: config.sample_rate, epoch }),
+            Ok(stream) => return Ok(Opened { stream, end, rate: config.sample_rate, epoch, entry }),
             Err(error) => refused = Some(error),
         }
     }
@@ -83,6 +85,7 @@ pub(super) fn open_speaker(name: Option<&str>) -> Result<Opened<SpeakerEnd>> {
 /// 48 kHz before all, then the fewest channels, then f32: no conversion is the cheapest conversion.
 fn choose(
     side: Side,
+    host: &str,
     configs: impl Iterator<Item = SupportedStreamConfigRange>,
 ) -> Result<(StreamConfig, SampleFormat)> {
     let rank = |format| match format {
@@ -93,10 +96,12 @@ fn choose(
         SampleFormat::U8 => Some(4),
         _ => None,
     };
+    // A JACK port is one channel, and what it is connected to is not mixed: both ears want one.
+    let wanted = if side == Side::Speaker && host.eq_ignore_ascii_case("jack") { 2 } else { 1 };
     configs
         .filter_map(|range| {
             let rate = RATE.clamp(range.min_sample_rate(), range.max_sample_rate());
-            let order = (rate.abs_diff(RATE), range.channels(), rank(range.sample_format())?);
+            let order = (rate.abs_diff(RATE), range.channels().abs_diff(wanted), rank(range.sample_format())?);
             let config =
                 StreamConfig { channels: range.channels(), sample_rate: rate, buffer_size: BufferSize::Default };
             Some((order, config, range.sample_format()))

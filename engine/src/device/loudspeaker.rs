@@ -6,9 +6,11 @@ use std::fmt;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::backend::Backend;
 use super::callback::SpeakerEnd;
 use super::choose::open_speaker;
 use super::convert::Converter;
+use super::list::DeviceEntry;
 use super::predict::{CallbackClock, Lateness};
 use super::wav::Recorder;
 use super::{RATE, SpeakerSpec, samples_in, time_of};
@@ -39,6 +41,7 @@ struct Device {
     lateness: Lateness,
     rate: u32,
     epoch: Instant,
+    entry: DeviceEntry,
     underruns: u64,
     /// When the ring was filled for the next callback, and when that was expected, nanoseconds on the marks' axis.
     filled: Option<(u64, u64)>,
@@ -51,12 +54,17 @@ struct Device {
 impl Loudspeaker {
     /// Opens what `spec` names. Errors as [`super::Microphone::open`].
     pub fn open(spec: &SpeakerSpec, now: Instant) -> Result<Self> {
+        Self::open_on(None, spec, now)
+    }
+
+    /// As `open`, of one sound system only where it is said.
+    pub fn open_on(backend: Option<Backend>, spec: &SpeakerSpec, now: Instant) -> Result<Self> {
         let paced = |recorder| Output::Paced { start: now, pushed: 0, underruns: 0, recorder };
         let output = match spec {
             SpeakerSpec::None => paced(None),
             SpeakerSpec::Wav(path) => paced(Some(Recorder::new(path.clone())?)),
-            SpeakerSpec::Default => Output::Device(Box::new(Device::open(None)?)),
-            SpeakerSpec::Named(name) => Output::Device(Box::new(Device::open(Some(name))?)),
+            SpeakerSpec::Default => Output::Device(Box::new(Device::open(None, backend)?)),
+            SpeakerSpec::Named(name) => Output::Device(Box::new(Device::open(Some(name), backend)?)),
         };
         Ok(Self { output })
     }
@@ -151,6 +159,14 @@ impl Loudspeaker {
         }
     }
 
+    /// The device that is open; `None` where the sound goes elsewhere.
+    pub const fn device(&self) -> Option<&DeviceEntry> {
+        match &self.output {
+            Output::Device(device) => Some(&device.entry),
+            Output::Paced { .. } => None,
+        }
+    }
+
     /// True for a real device: there is an air to play into.
     pub const fn is_device(&self) -> bool {
         matches!(self.output, Output::Device(_))
@@ -158,8 +174,8 @@ impl Loudspeaker {
 }
 
 impl Device {
-    fn open(name: Option<&str>) -> Result<Self> {
-        let opened = open_speaker(name)?;
+    fn open(name: Option<&str>, backend: Option<Backend>) -> Result<Self> {
+        let opened = open_speaker(name, backend)?;
         Ok(Self {
             end: opened.end,
             converter: Converter::new(RATE, opened.rate)?,
@@ -167,6 +183,7 @@ impl Device {
             lateness: Lateness::default(),
             rate: opened.rate,
             epoch: opened.epoch,
+            entry: opened.entry,
             underruns: 0,
             filled: None,
             latency: 0.0,

@@ -4,9 +4,11 @@ use std::fmt;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::backend::Backend;
 use super::callback::{Mark, MicrophoneEnd};
 use super::choose::open_microphone;
 use super::convert::Converter;
+use super::list::DeviceEntry;
 use super::predict::CallbackClock;
 use super::{MicrophoneSpec, RATE, samples_in, time_of, wav};
 use crate::base::error::Result;
@@ -47,6 +49,7 @@ struct Device {
     clock: CallbackClock,
     rate: u32,
     epoch: Instant,
+    entry: DeviceEntry,
     /// Frames (of the device) that left the ring.
     taken: u64,
     /// Frames refused by the full ring as of the last look: they came before whatever is in it now.
@@ -63,13 +66,18 @@ impl Microphone {
     /// Errors: `Gone` (no such device or file), `Malformed` (not a WAV file), `Reopen` and `Refused` (the device does
     /// not want): one line for the person.
     pub fn open(spec: &MicrophoneSpec, now: Instant) -> Result<Self> {
+        Self::open_on(None, spec, now)
+    }
+
+    /// As `open`, of one sound system only where it is said.
+    pub fn open_on(backend: Option<Backend>, spec: &MicrophoneSpec, now: Instant) -> Result<Self> {
         let pace = Pace { start: now, given: 0 };
         let feed = match spec {
             MicrophoneSpec::None => Feed::None,
             MicrophoneSpec::Chirp => Feed::Paced { pace, sound: Sound::Chirp(ChirpSource::new(WallTime::of(now))) },
             MicrophoneSpec::Wav(path) => Feed::Paced { pace, sound: Sound::Wav(wav::read(path)?, 0) },
-            MicrophoneSpec::Default => Feed::Device(Box::new(Device::open(None)?)),
-            MicrophoneSpec::Named(name) => Feed::Device(Box::new(Device::open(Some(name))?)),
+            MicrophoneSpec::Default => Feed::Device(Box::new(Device::open(None, backend)?)),
+            MicrophoneSpec::Named(name) => Feed::Device(Box::new(Device::open(Some(name), backend)?)),
         };
         Ok(Self { feed, dropped: 0 })
     }
@@ -120,6 +128,14 @@ impl Microphone {
         matches!(&self.feed, Feed::Device(device) if device.end.shared.lost.load(Ordering::Relaxed))
     }
 
+    /// The device that is open; `None` where the sound comes from elsewhere.
+    pub const fn device(&self) -> Option<&DeviceEntry> {
+        match &self.feed {
+            Feed::Device(device) => Some(&device.entry),
+            _ => None,
+        }
+    }
+
     pub const fn is_none(&self) -> bool {
         matches!(self.feed, Feed::None)
     }
@@ -161,14 +177,15 @@ impl Sound {
 }
 
 impl Device {
-    fn open(name: Option<&str>) -> Result<Self> {
-        let opened = open_microphone(name)?;
+    fn open(name: Option<&str>, backend: Option<Backend>) -> Result<Self> {
+        let opened = open_microphone(name, backend)?;
         Ok(Self {
             end: opened.end,
             converter: Converter::new(opened.rate, RATE)?,
             clock: CallbackClock::default(),
             rate: opened.rate,
             epoch: opened.epoch,
+            entry: opened.entry,
             taken: 0,
             refused: 0,
             newest: None,

@@ -1,23 +1,31 @@
 //! Microphones and loudspeakers: devices through cpal, files, chirps, and nothing at all. 48 kHz mono inside.
 
+mod backend;
 mod callback;
+mod check;
 mod choose;
 mod convert;
+mod follow;
 mod list;
 mod loudspeaker;
 mod microphone;
 mod predict;
 mod quiet;
+mod watch;
 mod wav;
 
 use std::path::PathBuf;
 
+pub use backend::Backend;
 pub use callback::{Mark, MicrophoneCallback, SpeakerCallback, microphone_pair, speaker_pair};
+pub use check::{Echo, Tone};
 pub use convert::Converter;
-pub use list::{AudioDevices, DeviceEntry, DeviceList};
+pub use follow::{Follow, News, Seen};
+pub use list::{AudioDevices, DeviceEntry, DeviceList, Side};
 pub use loudspeaker::Loudspeaker;
 pub use microphone::Microphone;
 pub use predict::{CallbackClock, Lateness};
+pub use watch::DeviceWatch;
 
 /// The rate of all sound inside the engine.
 pub const RATE: u32 = 48_000;

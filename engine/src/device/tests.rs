@@ -57,6 +57,89 @@ fn the_callbacks_never_touch_the_allocator() {
     assert!(touched() > before, "the watcher sleeps");
 }
 
+/// What is planted between the callbacks; the first is nothing.
+const PLANTED: [&str; 5] =
+    ["nothing", "a lock that another thread holds", "a system call", "a log line", "a large buffer"];
+
+/// Names what is planted, in a process that runs the callbacks where every system call but the last is deadly.
+#[cfg(target_os = "linux")]
+const PLANT: &str = "VISAVIS_PLANT";
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_callbacks_wait_for_no_lock_and_make_no_system_call() {
+    const NAME: &str = "device::tests::the_callbacks_wait_for_no_lock_and_make_no_system_call";
+    if let Ok(plant) = std::env::var(PLANT) {
+        under_watch(&plant);
+    }
+    for plant in PLANTED {
+        let own = std::env::current_exe().unwrap();
+        let run =
+            std::process::Command::new(own).args([NAME, "--exact", "--nocapture"]).env(PLANT, plant).output().unwrap();
+        let lived = run.status.code() == Some(WATCHED);
+        assert_eq!(lived, plant == PLANTED[0], "{plant}: {:?} {}", run.status, String::from_utf8_lossy(&run.stderr));
+    }
+}
+
+/// What [`under_watch`] ends with when nothing was planted: no other end of a test process has this status.
+#[cfg(target_os = "linux")]
+const WATCHED: i32 = 77;
+
+/// Runs both callbacks, and what is planted between them, with a filter that ends the process at any system call but the
+/// one that ends it.
+#[cfg(target_os = "linux")]
+fn under_watch(plant: &str) -> ! {
+    use std::sync::{Arc, Barrier, Mutex};
+    let (mut microphone, _microphone_end) = microphone_pair(9600, 2);
+    let (mut speaker, mut speaker_end) = speaker_pair(9600, 2);
+    let _ = speaker_end.samples.push_partial_slice(&[0.5; 500]);
+    let (input, mut output) = ([0.25f32; 240], [0.0f32; 240]);
+    let (lock, held) = (Arc::new(Mutex::new(())), Arc::new(Barrier::new(2)));
+    let (theirs, waits) = (lock.clone(), held.clone());
+    let holder = std::thread::Builder::new().name("holder".into()).spawn(move || {
+        let _guard = theirs.lock();
+        waits.wait();
+        // Until the process ends.
+        std::thread::park();
+    });
+    assert!(holder.is_ok());
+    held.wait();
+    forbid_system_calls();
+    for n in 0..1000 {
+        microphone.on_data(&input, n, 0);
+        speaker.on_data(&mut output, n, 0);
+    }
+    match plant {
+        "a lock that another thread holds" => drop(lock.lock()),
+        "a system call" => drop(std::hint::black_box(std::process::id())),
+        "a log line" => println!("late"),
+        "a large buffer" => drop(std::hint::black_box(vec![1u8; 64 << 20])),
+        _ => {}
+    }
+    // SAFETY: ends the process without running anything more of it.
+    unsafe { libc::_exit(WATCHED) }
+}
+
+/// From now on, for this thread.
+#[cfg(target_os = "linux")]
+fn forbid_system_calls() {
+    let op = |code: u32, jt: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf: 0, k };
+    let filter = [
+        // The number of the call is the first word of what the filter sees (seccomp(2)).
+        op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+        op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, libc::SYS_exit_group as u32),
+        op(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_KILL_PROCESS),
+        op(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: the kernel copies the filter during the call and writes nothing.
+    let done = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) == 0
+    };
+    assert!(done, "{}", std::io::Error::last_os_error());
+}
+
 #[test]
 fn a_dry_ring_is_silence_and_one_underrun_a_callback_but_not_before_the_first_sample() {
     let (mut callback, mut end) = speaker_pair(960, 2);

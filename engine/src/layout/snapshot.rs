@@ -92,19 +92,32 @@ pub enum Phase {
 }
 
 /// What the buttons show.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Controls {
     pub muted: bool,
     pub camera_off: bool,
     pub microphones: Vec<String>,
+    /// The chosen one; [`Controls::DEFAULT`] for the system's default.
     pub microphone: String,
     pub processing: Switches,
+    /// The one that is open, or would be.
+    pub microphone_now: String,
     pub speakers: Vec<String>,
     pub speaker: String,
+    pub speaker_now: String,
+    /// How loud the microphone is, 0.0 to 1.0, while the panel asks for it.
+    pub microphone_level: Option<f32>,
+    /// One hears oneself two seconds later.
+    pub echo_test: bool,
     pub cameras: Vec<String>,
     pub camera: String,
     /// One line about a device that was lost or could not be opened; empty when all is well.
     pub device_note: String,
+}
+
+impl Controls {
+    /// What stands for the system's default among names of devices.
+    pub const DEFAULT: &str = "default";
 }
 
 /// The live latency overlay: medians over the last two seconds. `None`: not measured.

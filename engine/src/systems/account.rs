@@ -64,12 +64,12 @@ pub fn gather_due(
             due.at(at);
         }
     }
-    for mut voice in &mut voices {
-        if let Some(microphone) = voice.microphone.as_mut().map(SyncCell::get) {
-            sounding = true;
-            if let Some(at) = microphone.next_due(now.0) {
-                due.at(at);
-            }
+    let checked = sound.check.microphone.as_mut().map(SyncCell::get);
+    let spoken = voices.iter_mut().filter_map(|voice| voice.into_inner().microphone.as_mut().map(SyncCell::get));
+    for microphone in spoken.chain(checked) {
+        sounding = true;
+        if let Some(at) = microphone.next_due(now.0) {
+            due.at(at);
         }
     }
     if sounding {

@@ -86,6 +86,7 @@ pub fn take_sound(now: Res<Now>, tape: Res<Tape>, mut voices: Query<(Entity, &mu
                 samples.drain(waiting..);
                 samples.resize(waiting + count, 0.0);
             }
+            voice.skip_to(first, samples_time(waiting));
             voice.framer.add(count);
             // The time of what was waiting already, counted back from what came now.
             voice.first = Some(first.checked_sub(samples_time(waiting)).unwrap_or(first));

@@ -80,7 +80,7 @@ pub fn fill_speaker(
     mut streams: Query<(Entity, &mut AudioStream)>,
     mut voices: Query<&mut Voice>,
 ) {
-    let Sound { speaker, mix, voice, limiter, chirps, .. } = &mut *sound;
+    let Sound { speaker, mix, voice, limiter, chirps, check, .. } = &mut *sound;
     let Some(speaker) = speaker.as_mut().map(SyncCell::get) else { return };
     let deficit = tape.take(NOBODY, || Some(Deficit(speaker.deficit(now.0))).filter(|deficit| deficit.0 > 0));
     let Some(Deficit(wanted)) = deficit else { return };
@@ -93,6 +93,7 @@ pub fn fill_speaker(
         stream.loudness.observe(voice);
         mix_into(mix, voice, 1.0);
     }
+    check.mix_into(mix);
     limiter.apply(mix);
     let plays = tape.take(NOBODY, || Some(Plays(speaker.push(mix, now.0)))).map_or(now.0, |plays| plays.0);
     // The microphone hears it as well.

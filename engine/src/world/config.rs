@@ -7,7 +7,7 @@ use crate::base::time::{CELL, Duration};
 use crate::codec::VideoCodec;
 use crate::codec::opus::FrameLength;
 use crate::codec::worker::Work;
-use crate::device::{MicrophoneSpec, SpeakerSpec};
+use crate::device::{Backend, MicrophoneSpec, SpeakerSpec};
 use crate::media::policy::Policy;
 use crate::media::switches::Switches;
 use crate::net::impair::Impairment;
@@ -26,6 +26,10 @@ pub struct Config {
     pub speaker: SpeakerSpec,
     /// What is done to the microphone's sound; `None`: everything where it is a device, and nothing where it is not.
     pub processing: Option<Switches>,
+    /// The only sound system to use; `None`: the quickest that answers.
+    pub backend: Option<Backend>,
+    /// Keep what is chosen in the window, and begin with what was chosen before where nothing else is said.
+    pub remember: Remember,
     pub auto_answer: bool,
     /// The most video may take.
     pub most: Bitrate,
@@ -57,6 +61,13 @@ pub struct Config {
     pub cell: Duration,
 }
 
+/// Which choices are taken from the data folder. What is chosen in the window is kept there where one of them is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Remember {
+    pub microphone: bool,
+    pub speaker: bool,
+}
+
 /// Delay that the laboratory puts into stages of the ledger, to see whether it is found there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Plant {
@@ -75,6 +86,8 @@ impl Config {
             microphone: MicrophoneSpec::Default,
             speaker: SpeakerSpec::Default,
             processing: None,
+            backend: None,
+            remember: Remember::default(),
             auto_answer: false,
             // 720p30 looks clean at 2.5 Mbit/s in constrained baseline.
             most: Bitrate::from_kbps(2500),

@@ -13,12 +13,18 @@ pub enum Command {
     HangUp,
     Mute(bool),
     CameraOff(bool),
-    /// Use this device, by the name it is listed under.
-    Microphone(String),
-    Speaker(String),
+    /// Use this device, by the name it is listed under; `None`: the system's default, whichever that is.
+    Microphone(Option<String>),
+    Speaker(Option<String>),
     Camera(String),
     /// What is done to the microphone's sound.
     Processing(Switches),
+    /// The devices are being looked at: show how loud the microphone is, in a call or without.
+    CheckMicrophone(bool),
+    /// Play a short tone on the loudspeaker.
+    TestTone,
+    /// Play what the microphone hears two seconds later, without a call; ends by itself.
+    EchoTest(bool),
     Quit,
 }
 

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use bevy_ecs::component::Component;
 use bevy_platform::cell::SyncCell;
 
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 use crate::codec::opus::OpusEncoders;
 use crate::codec::video_encoder::VideoEncoder;
 use crate::device::Microphone;
 use crate::media::level::Loudness;
 use crate::media::rate::{RateControl, UnitQueue};
+use crate::media::report::ProcessingReport;
 use crate::media::sound::control::SoundControl;
 use crate::media::sound::framer::Framer;
 use crate::media::sound::plan::{Copies, SoundPlan};
-use crate::media::report::ProcessingReport;
 use crate::media::video::{CapturedPicture, Picture};
 use crate::proto::rtp_h264::Packets;
 use crate::source::VideoSource;
@@ -96,6 +96,21 @@ pub struct Voice {
 
 impl Voice {
     pub const COPIED: usize = Copies::FARTHEST;
+
+    /// The newest samples begin at `first`, after `waiting` that were there already. Where they do not follow on the ones
+    /// before, because another device was opened or the engine stood still, the timestamps have a gap as long as the one
+    /// in time (RFC 3550 §5.1: a timestamp is the sampling instant). Otherwise all that follows would sound late.
+    pub fn skip_to(&mut self, first: Instant, waiting: Duration) {
+        /// Two devices' estimates of their own delay differ by less, and so does a clock that is bent.
+        const GAP: Duration = Duration::from_millis(40);
+        let gap = self.first.map_or(Duration::ZERO, |before| first.saturating_duration_since(before + waiting));
+        if gap > GAP {
+            let samples = gap.as_nanos() * u128::from(crate::device::RATE) / 1_000_000_000;
+            self.framer.skip(samples as u64);
+            // RFC 2198 §3: a copy is at most 341 ms before what it goes along with.
+            self.spare.extend(self.sent.drain(..).map(|frame| frame.data));
+        }
+    }
 }
 
 /// One encoded frame of speech.

@@ -12,7 +12,7 @@ use bevy_platform::cell::SyncCell;
 use crate::base::id::TileId;
 use crate::base::pipe::{Latest, PipeReceiver, PipeSender, Wake};
 use crate::base::time::Instant;
-use crate::device::Loudspeaker;
+use crate::device::{Echo, Loudspeaker, Microphone, Tone};
 use crate::layout::snapshot::{Controls, Phase, Presented, ViewSnapshot};
 use crate::media::chirp::ChirpFinder;
 use crate::media::mix::Limiter;
@@ -87,6 +87,28 @@ pub struct Sound {
     pub chirps: Option<ChirpFinder>,
     /// Times the ring ran dry.
     pub underruns: Option<u64>,
+    pub check: Check,
+}
+
+/// What the device panel listens to and plays.
+#[derive(Default)]
+pub struct Check {
+    /// Open outside of a call, for the panel alone.
+    pub microphone: Option<SyncCell<Microphone>>,
+    pub tone: Option<Tone>,
+    pub echo: Option<Echo>,
+}
+
+impl Check {
+    /// Adds the tone and the echo, where there are any.
+    pub fn mix_into(&mut self, mix: &mut [f32]) {
+        if self.tone.as_mut().is_some_and(|tone| !tone.mix_into(mix)) {
+            self.tone = None;
+        }
+        if let Some(echo) = &mut self.echo {
+            echo.mix_into(mix);
+        }
+    }
 }
 
 /// Called after each new description of the picture and each notice.

@@ -78,6 +78,14 @@ impl Framer {
         self.end += count as u64;
     }
 
+    /// So many samples never came: all that follows is that much later, what waits included.
+    pub fn skip(&mut self, count: u64) {
+        (self.start, self.end, self.timestamp) = (self.start + count, self.end + count, self.timestamp + count);
+        if let Some(warming) = &mut self.warming {
+            (warming.heard, warming.first) = (warming.heard + count, warming.first + count);
+        }
+    }
+
     /// What can be encoded now. Call until there is nothing.
     pub fn next_step(&mut self) -> Option<Step> {
         if let Some(warming) = &mut self.warming {
@@ -178,6 +186,22 @@ mod tests {
             assert!(heard >= 4800);
             let (begin, last) = (before.next().expect("warmed").0, steps[first].0);
             assert_eq!(begin + heard as u64, last, "up to the frame, without a gap");
+        }
+    }
+
+    #[test]
+    fn samples_that_never_came_are_a_gap_in_time_and_in_nothing_else() {
+        for to in [FrameLength::Ms5, FrameLength::Ms20] {
+            let mut framer = Framer::new(FrameLength::Ms5);
+            framer.add(300);
+            assert_eq!(framer.next_step().and_then(|step| step.timestamp), Some(0));
+            framer.set_length(to);
+            framer.take_spare();
+            framer.skip(48_000);
+            framer.add(240);
+            let step = framer.next_step().expect("a frame");
+            assert_eq!((step.from, step.timestamp), (0, Some(48_240)));
+            assert_eq!(framer.index(48_240), 0);
         }
     }
 

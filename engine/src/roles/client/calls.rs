@@ -328,7 +328,7 @@ fn carry_out(world: &mut World, entity: Entity, actions: Vec<Action>) {
             }
             Action::SendCandidates => gather(world, entity),
             Action::AddCandidates(candidates) => media::add_candidates(world, entity, &candidates),
-            Action::StartCapture => devices::start_capture(world, entity, now),
+            Action::StartCapture => devices::start_capture(world, entity),
             Action::StopMedia => media::stop(world, entity, now),
             Action::PeerMuted(mute) => media::peer_muted(world, entity, mute),
             Action::Phase(phase) => show_phase(world, entity, phase, now),

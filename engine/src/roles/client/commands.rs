@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 
 use bevy_ecs::world::World;
 
-use super::{calls, devices};
+use super::{audio, calls, check, devices};
+use crate::device::{Loudspeaker, Microphone};
 use crate::proto::signal::event::Event;
 use crate::world::message::Command;
 use crate::world::shared::{AppEnd, Quit};
@@ -19,10 +20,16 @@ pub fn take_commands(world: &mut World) {
             Command::HangUp => with(world, current, Event::HangUp),
             Command::Mute(muted) => devices::mute(world, current, muted),
             Command::CameraOff(off) => devices::camera_off(world, current, off),
-            Command::Microphone(name) => devices::choose_microphone(world, current, &name),
-            Command::Speaker(name) => devices::choose_speaker(world, current, &name),
+            Command::Microphone(name) => {
+                audio::choose::<Microphone>(world, name);
+                devices::switch(world, current);
+            }
+            Command::Speaker(name) => audio::choose::<Loudspeaker>(world, name),
             Command::Camera(name) => devices::choose_camera(world, current, &name),
             Command::Processing(switches) => devices::process(world, current, switches),
+            Command::CheckMicrophone(on) => check::open(world, on),
+            Command::TestTone => check::play_tone(world),
+            Command::EchoTest(on) => check::play_echo(world, on),
             Command::Quit => {
                 with(world, current, Event::HangUp);
                 world.resource::<Quit>().0.store(true, Ordering::Relaxed);

@@ -2,11 +2,14 @@
 //!
 //! `calls` decides nothing itself: it carries events to the machine of `proto::signal` and its actions out.
 
+mod audio;
 mod calls;
+mod check;
 mod commands;
 mod devices;
 pub mod media;
 pub mod report;
+mod side;
 mod watch;
 
 use bevy_ecs::schedule::{IntoScheduleConfigs, Schedule};
@@ -21,11 +24,14 @@ pub fn install(world: &mut World, schedule: &mut Schedule) {
     world.init_resource::<calls::Resolving>();
     world.init_resource::<devices::Opening>();
     devices::list(world);
+    audio::install(world);
     schedule.add_systems(
         (
             media::bury,
-            devices::take_opened,
-            devices::watch_devices,
+            devices::take_camera,
+            devices::watch_camera,
+            audio::follow_devices,
+            check::listen,
             commands::take_commands,
             calls::take_envelopes,
             watch::watch_calls,

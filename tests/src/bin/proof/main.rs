@@ -2,6 +2,7 @@
 //! exits with status 1 when one is not what it must be.
 
 mod contract;
+mod devices;
 mod endurance;
 mod lab;
 mod media;
@@ -21,7 +22,7 @@ use crate::table::Table;
 type Proof = fn(&mut Table) -> Outcome<()>;
 
 /// In the order of what a person asks first.
-const PROOFS: [(&str, Proof); 20] = [
+const PROOFS: [(&str, Proof); 21] = [
     ("call", media::call),
     ("screen", media::screen),
     ("setup", media::setup),
@@ -33,6 +34,7 @@ const PROOFS: [(&str, Proof); 20] = [
     ("creep", contract::creep),
     ("drift", contract::drift),
     ("voice", voice::processing),
+    ("devices", devices::devices),
     ("rival", rival::against_chromium),
     ("probe", probe::known),
     ("speed", lab::speed),

@@ -1,0 +1,131 @@
+//! What the settings panel plays: a test tone, and one's own voice two seconds later.
+
+use std::collections::VecDeque;
+use std::f32::consts::TAU;
+
+use super::RATE;
+
+/// Two bell notes, a fourth apart, in 1.1 s.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tone {
+    at: u32,
+}
+
+/// One's own voice, late.
+#[derive(Debug)]
+pub struct Echo {
+    waiting: VecDeque<f32>,
+}
+
+/// A, and D above it.
+const NOTES: [(f32, f32); 2] = [(0.0, 440.0), (0.22, 587.33)];
+/// In seconds.
+const LENGTH: f32 = 1.1;
+/// Of full scale: −14 dB with both notes at their loudest.
+const LOUD: f32 = 0.12;
+
+impl Tone {
+    /// Adds its next samples (48 kHz) to `out`. False when it is over.
+    pub fn mix_into(&mut self, out: &mut [f32]) -> bool {
+        for sample in &mut *out {
+            let time = self.at as f32 / RATE as f32;
+            let note = |(begins, pitch): (f32, f32)| {
+                let time = time - begins;
+                if time < 0.0 {
+                    return 0.0;
+                }
+                // Struck within 4 ms, fading with 0.2 s; silent at the end. The octave makes it a bell.
+                let envelope =
+                    (time / 0.004).min(1.0) * (-time / 0.2).exp() * ((LENGTH - begins - time) / 0.1).clamp(0.0, 1.0);
+                let phase = TAU * pitch * time;
+                LOUD * envelope * (phase.sin() + 0.3 * (2.0 * phase).sin())
+            };
+            *sample += NOTES.into_iter().map(note).sum::<f32>();
+            self.at += 1;
+        }
+        (self.at as f32) < LENGTH * RATE as f32
+    }
+}
+
+/// So late that nobody hears it while speaking one short sentence.
+const DELAY: usize = 2 * RATE as usize;
+/// The clocks of the two devices may drift apart so far.
+const MOST: usize = DELAY + RATE as usize / 2;
+
+impl Default for Echo {
+    fn default() -> Self {
+        let mut waiting = VecDeque::with_capacity(MOST);
+        waiting.resize(DELAY, 0.0);
+        Self { waiting }
+    }
+}
+
+impl Echo {
+    /// Takes what the microphone heard (48 kHz). What is more than half a second too much pushes the oldest out.
+    pub fn push(&mut self, samples: &[f32]) {
+        let samples = &samples[samples.len().saturating_sub(MOST)..];
+        let excess = (self.waiting.len() + samples.len()).saturating_sub(MOST);
+        self.waiting.drain(..excess.min(self.waiting.len()));
+        self.waiting.extend(samples);
+    }
+
+    /// Adds what was heard two seconds ago to `out`.
+    pub fn mix_into(&mut self, out: &mut [f32]) {
+        let count = out.len().min(self.waiting.len());
+        for (sample, heard) in out.iter_mut().zip(self.waiting.drain(..count)) {
+            *sample += heard;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tone_is_soft_begins_and_ends_in_silence_and_is_over() {
+        let (mut tone, mut sound) = (Tone::default(), Vec::new());
+        loop {
+            let mut piece = [0.0; 480];
+            let goes_on = tone.mix_into(&mut piece);
+            sound.extend_from_slice(&piece);
+            if !goes_on {
+                break;
+            }
+        }
+        assert_eq!(sound.len(), 52_800);
+        let loudest = sound.iter().fold(0.0f32, |most, sample| most.max(sample.abs()));
+        assert!((0.1..0.3).contains(&loudest), "{loudest}");
+        assert!(sound[0].abs() < 1e-3 && sound[sound.len() - 1].abs() < 1e-3);
+        let step = sound.windows(2).fold(0.0f32, |most, pair| most.max((pair[1] - pair[0]).abs()));
+        assert!(step < 0.05, "a click of {step}");
+    }
+
+    #[test]
+    fn what_is_said_is_heard_two_seconds_later() {
+        let mut echo = Echo::default();
+        let mut heard = Vec::new();
+        for n in 0..300 {
+            let mut piece = [0.0; 480];
+            echo.push(&[if n == 10 { 0.5 } else { 0.0 }; 480]);
+            echo.mix_into(&mut piece);
+            heard.extend_from_slice(&piece);
+        }
+        let first = heard.iter().position(|sample| *sample != 0.0);
+        assert_eq!(first, Some(10 * 480 + DELAY));
+    }
+
+    #[test]
+    fn a_microphone_that_is_quicker_than_the_loudspeaker_makes_no_queue() {
+        let mut echo = Echo::default();
+        for _ in 0..1000 {
+            echo.push(&[0.1; 4800]);
+        }
+        assert_eq!(echo.waiting.len(), MOST);
+        echo.push(&vec![0.2; 3 * MOST]);
+        assert!(echo.waiting.len() == MOST && echo.waiting.iter().all(|sample| *sample == 0.2));
+        let capacity = echo.waiting.capacity();
+        echo.mix_into(&mut vec![0.0; 2 * MOST]);
+        assert_eq!((echo.waiting.len(), echo.waiting.capacity()), (0, capacity));
+    }
+}
