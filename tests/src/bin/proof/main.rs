@@ -2,6 +2,7 @@
 //! exits with status 1 when one is not what it must be.
 
 mod endurance;
+mod jitter;
 mod lab;
 mod media;
 mod probe;
@@ -19,13 +20,14 @@ use crate::table::Table;
 type Proof = fn(&mut Table) -> Outcome<()>;
 
 /// In the order of what a person asks first.
-const PROOFS: [(&str, Proof); 15] = [
+const PROOFS: [(&str, Proof); 16] = [
     ("call", media::call),
     ("screen", media::screen),
     ("setup", media::setup),
     ("cost", media::cost),
     ("cells", media::cells),
     ("sound", sound::through_devices),
+    ("jitter", jitter::against_neteq),
     ("rival", rival::against_chromium),
     ("probe", probe::known),
     ("speed", lab::speed),
