@@ -172,3 +172,6 @@ fn note_delay(heard: &Heard, plays: Instant, now: Instant, stats: &mut Stats) {
     let before = Duration::from_nanos(heard.before as u64 * 1_000_000_000 / u64::from(RATE));
     stats.audio_delay.push(millis_between(captured, plays + before));
 }
+
+#[cfg(test)]
+mod seams;

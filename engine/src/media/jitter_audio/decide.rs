@@ -12,9 +12,9 @@ const BELOW: i64 = 144;
 const FAR: i64 = 24_000;
 /// What is left above the wanted lag after dropping (20 ms): stretching does the rest.
 const NEAR: i64 = 960;
-/// After so much concealment (120 ms) the decoder has faded out; go on with silence.
+/// After so much concealment (120 ms) the decoder has faded into the noise of the room: nothing is waited for any more.
 const FADED: u64 = 5_760;
-/// A sender that pauses says so again every 400 ms; after two seconds without, it is gone and not silent.
+/// A sender that pauses says so again every 400 ms; after two seconds without, it is gone, and its room with it.
 const GONE: u64 = 96_000;
 /// RFC 6716 §3.1 and the reference encoder: a packet of at most two bytes says that a pause begins or goes on.
 const PAUSE: usize = 2;
@@ -92,8 +92,8 @@ impl JitterBuffer {
             return self.pause(wanted);
         }
         // In the decoder's steps: what is cut off the end of one would be missing in the sound.
-        let samples = if self.ahead < FADED { wanted.next_multiple_of(SHORTEST) } else { wanted };
-        let next = if self.ahead < FADED { Next::Conceal { samples } } else { Next::Silence { samples } };
+        let samples = wanted.next_multiple_of(SHORTEST);
+        let next = if self.ahead < GONE { Next::Conceal { samples } } else { Next::Silence { samples } };
         self.ahead = self.ahead.saturating_add(samples as u64);
         next
     }

@@ -60,8 +60,8 @@ const MOST_LATE: usize = 12;
 const MOST: i64 = 19_200;
 /// In 100 ms there are five packets of 20 ms; a late slot is one of them.
 const PACKETS: f32 = 5.0;
-/// 3 ms: less is not worth a gap in four seconds.
-const PRICE: f32 = 144.0;
+/// 2 ms: less is not worth a gap in four seconds.
+const PRICE: f32 = 96.0;
 /// 10 ms more than the path asks for is what the safest adds.
 const MARGIN: i64 = 480;
 
@@ -134,8 +134,8 @@ impl LagEstimate {
             let least = self.least(*reach).unwrap_or(baseline);
             wanted.min((least + cost, least + lag))
         });
-        let [_, twice] = self.greatest::<2>(TWICE, |slot| slot.most);
-        let wanted = wanted.1.max(twice) - baseline;
+        let [most, twice] = self.greatest::<2>(TWICE, |slot| slot.most);
+        let wanted = if twice > wanted.1 { most } else { wanted.1 } - baseline;
         // Below a millisecond the path is clean, and no margin is worth its delay.
         let margin = if wanted < 48 { 0 } else { self.margin };
         self.target = (wanted + margin).clamp(0, MOST).max(self.floor);

@@ -264,3 +264,36 @@ fn two_seconds_of_packets_are_the_most_that_is_kept() {
     assert!(call.jitter.len() <= 401, "{}", call.jitter.len());
     assert_eq!(call.jitter.counters().dropped as usize, 5000 - call.jitter.len());
 }
+
+#[test]
+fn safety_trades_delay_for_concealment_at_once() {
+    // Of every second the path stands still for up to 80 ms once.
+    let with = |before: u8, after: u8| {
+        let (mut call, mut seed) = (Call::new(960), 21);
+        let mut free = 0;
+        let arrivals = (0..1450).map(|n| {
+            let at = call.made(n) + 20_000;
+            free = if n % 53 == 0 { at + u64::from(random(&mut seed) % 80_000) } else { free };
+            (at.max(free), n)
+        });
+        let mut arrivals = arrivals.collect::<Vec<_>>().into_iter().peekable();
+        for micros in (1300..29_000_000).step_by(2500) {
+            call.jitter.set_safety(if micros < 14_500_000 { before } else { after });
+            while let Some((at, n)) = arrivals.next_if(|(at, _)| *at <= micros) {
+                call.arrive(n, at);
+            }
+            call.pull(micros, 120);
+        }
+        call
+    };
+    let [fast, usual, safe] = [0, 50, 100].map(|safety| with(safety, safety));
+    let delay = |call: &Call| call.mean_delay(5.0, 29.0);
+    let made_up = |call: &Call| call.made_up(5.0, 29.0);
+    assert!(delay(&fast) + 5_000.0 < delay(&usual), "{} {}", delay(&fast), delay(&usual));
+    assert!(delay(&usual) + 5_000.0 < delay(&safe), "{} {}", delay(&usual), delay(&safe));
+    let all = [&fast, &usual, &safe].map(made_up);
+    assert!(all[0] > all[1] && all[1] > all[2] * 2, "{all:?}");
+    // From the middle on: half a second later the delay is the other one's.
+    let changed = with(0, 100);
+    assert!(changed.mean_delay(15.0, 17.0) > changed.mean_delay(12.0, 14.0) + 10_000.0);
+}

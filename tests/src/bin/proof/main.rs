@@ -4,6 +4,7 @@
 mod contract;
 mod devices;
 mod endurance;
+mod jitter;
 mod lab;
 mod media;
 mod probe;
@@ -22,7 +23,7 @@ use crate::table::Table;
 type Proof = fn(&mut Table) -> Outcome<()>;
 
 /// In the order of what a person asks first.
-const PROOFS: [(&str, Proof); 21] = [
+const PROOFS: [(&str, Proof); 22] = [
     ("call", media::call),
     ("screen", media::screen),
     ("setup", media::setup),
@@ -35,6 +36,7 @@ const PROOFS: [(&str, Proof); 21] = [
     ("drift", contract::drift),
     ("voice", voice::processing),
     ("devices", devices::devices),
+    ("jitter", jitter::against_neteq),
     ("rival", rival::against_chromium),
     ("probe", probe::known),
     ("speed", lab::speed),
