@@ -210,7 +210,7 @@ mod tests {
             let mut out = [0.0; BLOCK];
             far.take(start + time_of(at), &mut out);
             if block % 250 == 249 && block > 500 {
-                let place = |n: usize| ((at + n - moved) as f64 * ratio + AHEAD) * 0.01;
+                let place = |n: usize| ((at + n - moved) as f64 * ratio + AHEAD) * TONE;
                 let parts = out.iter().enumerate().fold((0.0, 0.0), |(sine, cosine), (n, sample)| {
                     (sine + f64::from(*sample) * place(n).sin(), cosine + f64::from(*sample) * place(n).cos())
                 });
