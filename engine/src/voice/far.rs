@@ -19,8 +19,8 @@ const AHEAD: f64 = 240.0;
 const LEAST_AHEAD: f64 = -960.0;
 /// 10 ms beside its place: a device or its delay is another one.
 const ASTRAY: f64 = 480.0;
-/// For so many blocks (0.1 s): one wrong time is not worth beginning anew.
-const ASTRAY_FOR: u32 = 25;
+/// For so many blocks (20 ms): one wrong time is not worth beginning anew.
+const ASTRAY_FOR: u32 = 5;
 /// Blocks between two looks at how the clocks differ: 1 s.
 const LOOK_EVERY: u32 = 250;
 /// As many looks as the drift is measured over.
@@ -180,5 +180,74 @@ impl FarLine {
             let _ = resampler.process_into_buffer(&input, &mut output, None);
         }
         self.next = Some(next + count as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::time_of;
+    use super::*;
+    use crate::base::time::{Duration, now};
+
+    /// Three turns in a block.
+    const TONE: f64 = std::f64::consts::TAU * 3.0 / BLOCK as f64;
+
+    /// Plays a tone on a clock that is `ppm` faster, `jump` samples later from the sixth second on. Of each second from the
+    /// third on how many samples the tone is beside its place, at its end.
+    fn run(ppm: f64, jump: usize) -> (Vec<f64>, f64) {
+        let (mut far, start, mut pushed) = (FarLine::new(), now(), 0);
+        let ratio = 1.0 + ppm * 1e-6;
+        let mut beside = Vec::new();
+        for block in 0..250 * 10 {
+            let at = block * BLOCK;
+            let moved = if at >= 288_000 { jump } else { 0 };
+            let plays = |sample: usize| sample as f64 / ratio + moved as f64;
+            while plays(pushed) < (at + 960) as f64 {
+                let tone: Vec<f32> = (pushed..pushed + 240).map(|at| (at as f64 * TONE).sin() as f32).collect();
+                far.push(&tone, start + Duration::from_secs_f64(plays(pushed) / 48_000.0));
+                pushed += 240;
+            }
+            let mut out = [0.0; BLOCK];
+            far.take(start + time_of(at), &mut out);
+            if block % 250 == 249 && block > 500 {
+                let place = |n: usize| ((at + n - moved) as f64 * ratio + AHEAD) * TONE;
+                let parts = out.iter().enumerate().fold((0.0, 0.0), |(sine, cosine), (n, sample)| {
+                    (sine + f64::from(*sample) * place(n).sin(), cosine + f64::from(*sample) * place(n).cos())
+                });
+                beside.push(parts.1.atan2(parts.0) / TONE);
+            }
+        }
+        (beside, far.drift() * 1e6)
+    }
+
+    #[test]
+    fn a_block_is_given_what_plays_while_it_is_captured() {
+        let (beside, drift) = run(0.0, 0);
+        assert!(drift == 0.0 && beside.iter().all(|beside| beside.abs() < 12.0), "{beside:?}");
+    }
+
+    #[test]
+    fn a_clock_that_drifts_is_followed() {
+        for ppm in [-1000.0, 100.0, 1000.0] {
+            let (beside, drift) = run(ppm, 0);
+            assert!((drift - ppm).abs() < 10.0, "{drift} ppm");
+            let (first, last) = (beside[0], beside[beside.len() - 1]);
+            assert!(last.abs() < 24.0 && (last - first).abs() < 8.0, "{ppm} ppm: {beside:?}");
+        }
+    }
+
+    #[test]
+    fn a_device_that_is_later_is_followed_at_once() {
+        let (beside, drift) = run(0.0, 4800);
+        assert!(drift == 0.0 && beside.iter().all(|beside| beside.abs() < 12.0), "{beside:?}");
+    }
+
+    #[test]
+    fn nothing_played_is_silence_and_too_much_is_dropped() {
+        let (mut far, start, mut out) = (FarLine::new(), now(), [1.0; BLOCK]);
+        far.take(start, &mut out);
+        assert_eq!(out, [0.0; BLOCK]);
+        far.push(&vec![0.5; 3 * BOUND], start);
+        assert_eq!(far.samples.len(), BOUND);
     }
 }

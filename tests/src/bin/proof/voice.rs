@@ -240,8 +240,7 @@ fn noise(table: &mut Table, near: &[f32], far: &[f32]) {
     }
 }
 
-/// A click in each place, given in parts of 2.5 and of 5 ms: how much later the part that has it is there. On its own, and
-/// where the sound around it is speech's own level, so that it is not taken for noise.
+/// A click in each place, given in parts of 2.5 and of 5 ms: how much later than without processing the part with it is there.
 fn delay(table: &mut Table) {
     let worst = |switches: Switches| {
         let mut worst = 0;
