@@ -2,7 +2,6 @@
 //! the room by itself, so nothing has to be cross-faded behind it.
 
 use std::f32::consts::TAU;
-use std::sync::Arc;
 
 use super::decode;
 use crate::base::rate::Bitrate;
@@ -28,7 +27,7 @@ fn packet(payload: &[u8], samples: usize) -> Next {
         timestamp: 0,
         arrival: now(),
         samples,
-        payload: Arc::from(payload),
+        payload: payload.into(),
         level: None,
         captured: None,
         copy: false,
