@@ -112,7 +112,9 @@ impl SoundPlan {
 
     fn with(path: &SoundPath, bounds: &Bounds, length: FrameLength, copies: Copies) -> Self {
         let rate = opus_rate(path.budget, around(bounds, length, copies), copies);
-        let bitrate = rate.clamp(LOWEST, best_rate(length)).min(bounds.most);
+        // Who insists on a length that is too short for the path insists on what it needs.
+        let lowest = bounds.forced.map_or(LOWEST, |_| least_rate(length, 0));
+        let bitrate = rate.clamp(lowest, best_rate(length)).min(bounds.most);
         // Both would pay twice for the same.
         let fec = length.coding() == Coding::Speech && copies.count() == 0 && path.loss > RARE;
         let percent = (path.loss * 100.0).ceil().clamp(1.0, 50.0) as u8;
@@ -264,6 +266,8 @@ mod tests {
         let bounds = Bounds { forced: Some(FrameLength::Ms20), copies: false, ..BOUNDS };
         let plan = SoundPlan::new(&path(20, 0.2, 1.2), &bounds);
         assert_eq!((plan.length, plan.copies.count(), plan.fec), (FrameLength::Ms20, 0, Some(20)));
+        let shortest = Bounds { forced: Some(FrameLength::Ms2_5), ..BOUNDS };
+        assert_eq!(SoundPlan::new(&path(300, 0.0, 1.0), &shortest).bitrate_bps, 56_000);
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Our buffer on a trace, in virtual time.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use engine::base::time::now;
@@ -32,7 +31,7 @@ pub fn play(trace: &Trace, safety: u8) -> Heard {
                 timestamp: (n * frame) as u64,
                 arrival: start + Duration::from_micros(arrival as u64),
                 samples: frame,
-                payload: Arc::new([0; 40]),
+                payload: [0; 40].as_slice().into(),
                 level: None,
                 captured: None,
                 copy: false,
