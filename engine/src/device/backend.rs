@@ -47,8 +47,8 @@ impl fmt::Display for Backend {
     }
 }
 
-/// A JACK server of at most so many frames a period is quicker than PulseAudio: at 128 frames 8.7 ms from loudspeaker to
-/// microphone against 13, with 2.7 ms more for each period of 128 on top.
+/// A JACK server of at most so many frames a period goes before PulseAudio. Mouth to ear with frames of 2.5 ms takes 11.3 ms
+/// through JACK at 128 frames, 14.7 ms through PulseAudio; at 512 its two periods alone would be longer.
 const QUICK: u32 = 256;
 
 /// The hosts that answer, least delay first; only `forced` where it is said. PulseAudio takes 2 s at most to say no.

@@ -36,15 +36,15 @@ fn come_and_go(table: &mut Table) -> Outcome<()> {
     let env = pulse.env();
     pactl("set-default-source handset", &env)?;
     pactl("set-default-sink ear", &env)?;
-    let callee = Setup::new("Ben", "--once --video none --mic none --speaker default").with_env(&env);
+    let callee = Setup::new("Ben", "--once --video none --mic none --speaker default --frame 2.5").with_env(&env);
     let mut callee = Party::listen(&callee)?;
-    let caller = Setup::new("Ada", "--video none --mic microphone --speaker none").with_env(&env);
+    let caller = Setup::new("Ada", "--video none --mic microphone --speaker none --frame 2.5").with_env(&env);
     let mut caller = Party::call_to(&caller, &callee)?;
     for party in [&mut caller, &mut callee] {
         party.wait_for("in call with", Duration::from_secs(15))?;
     }
     let before = hear(&pulse, "mouth", "listen", CHIRPS)?.delay_ms;
-    table.goal("mouth to ear before p50", before.map(|delay| delay.p50), "", "ms");
+    table.goal("PulseAudio: mouth to ear before p50", before.map(|delay| delay.p50), "", "ms");
     let baseline = before.ok_or("no chirp was heard")?.p50;
 
     unplug("microphone", &env)?;
