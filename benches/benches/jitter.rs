@@ -7,6 +7,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use engine::base::time::{Duration, now};
 use engine::media::jitter_audio::{AudioPacket, JitterBuffer};
 use engine::media::jitter_video::{PacketIn, VideoJitter};
+use engine::media::stretch::{Stretch, Stretcher};
 use engine::proto::rtp_h264::{Packets, packetise};
 use engine::proto::unit_ext::UnitExt;
 
@@ -32,6 +33,15 @@ fn sound(c: &mut Criterion) {
             });
             sequence += 1;
             black_box(jitter.next(at, 0, FRAME));
+        });
+    });
+    let (mut stretcher, mut out) = (Stretcher::default(), vec![0.0; FRAME + 1]);
+    let samples: Vec<f32> = (0..FRAME).map(|n| (n as f32 * 0.02).sin() * 0.2).collect();
+    group.bench_function("sound: resample 5 ms for a drift of 1000 ppm", |b| {
+        b.iter(|| {
+            stretcher.push(&samples, Stretch::None, 1000);
+            let made = stretcher.len();
+            black_box(stretcher.pop(&mut out[..made]));
         });
     });
     group.finish();

@@ -60,8 +60,9 @@ const MOST_LATE: usize = 12;
 const MOST: i64 = 19_200;
 /// In 100 ms there are five packets of 20 ms; a late slot is one of them.
 const PACKETS: f32 = 5.0;
-/// 2 ms: less is not worth a gap in four seconds.
+/// 2 ms: less is not worth a gap in four seconds, where one packet in a hundred may be late.
 const PRICE: f32 = 96.0;
+const USUAL: f32 = 0.01;
 /// 10 ms more than the path asks for is what the safest adds.
 const MARGIN: i64 = 480;
 
@@ -89,7 +90,7 @@ impl LagEstimate {
         let safety = (f32::from(policy.sound_safety.min(100)) - 50.0) / 50.0;
         let late = policy.sound_late * PACKETS * SLOTS as f32 * 10f32.powf(-safety);
         self.late = (late.round() as usize).min(MOST_LATE);
-        self.price = (PRICE * 100f32.powf(safety)) as i64;
+        self.price = (PRICE * USUAL / policy.sound_late.max(1e-4) * 100f32.powf(safety)) as i64;
         self.margin = (MARGIN as f32 * safety.max(0.0)) as i64;
         self.floor = policy.sound_least.as_micros() as i64 * 48 / 1000;
         self.aim();
