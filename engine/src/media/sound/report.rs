@@ -98,6 +98,8 @@ const FEW: u16 = 8;
 const EVERY_OF_FEW: Duration = Duration::from_millis(500);
 /// The least time is forgotten after two of these, so that a change of the path is not taken for a queue for ever.
 const WINDOW: Duration = Duration::from_secs(20);
+/// A gap of so many samples (300 ms) is no loss of packets.
+const OUTAGE: u64 = 14_400;
 /// A number so far from the others is of another stream.
 const JUMP: u64 = 3000;
 
@@ -111,8 +113,12 @@ impl SoundMeter {
             }
             Some(highest) if packet.sequence > highest => {
                 let gap = (packet.sequence - highest - 1) as i32;
-                self.lost += gap;
-                self.bursts += u16::from(gap > 0);
+                let since = self.newest.map_or(0, |newest| packet.timestamp.saturating_sub(newest));
+                // Longer than any copy reaches: the path was gone, which tells nothing of how it is when it is there.
+                if since <= OUTAGE {
+                    self.lost += gap;
+                    self.bursts += u16::from(gap > 0);
+                }
                 (self.highest, self.newest) = (Some(packet.sequence), Some(packet.timestamp));
             }
             // It was taken for lost. (A duplicate makes a loss look found; that is of no consequence.)
@@ -197,6 +203,16 @@ mod tests {
         assert_eq!((report.received, report.lost, report.bursts), (36, 4, 3));
         assert_eq!(report.advanced, 39 * 240);
         assert_eq!(meter.report(start + Duration::from_secs(1)), None);
+    }
+
+    #[test]
+    fn an_outage_is_not_taken_for_losses() {
+        let (mut meter, start) = (SoundMeter::default(), now());
+        meter.observe(&packet(0, 0, start));
+        assert_eq!(meter.report(start), None);
+        (400..440).for_each(|n| meter.observe(&packet(n, 0, start)));
+        let report = meter.report(start + Duration::from_millis(2200)).expect("it is time");
+        assert_eq!((report.received, report.lost, report.bursts), (41, 0, 0));
     }
 
     #[test]

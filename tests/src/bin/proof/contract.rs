@@ -90,8 +90,14 @@ pub fn losses(table: &mut Table) -> Outcome<()> {
     table.holds("half of all packets lost: the call goes on", report.seconds > 115.0, "two minutes");
     table.goal("  concealed", report.audio.concealed_ratio.map(|ratio| ratio * 100.0), "", "%");
     let mut call = Call::new(path("delay=20,rate=25,queue=1000")?, 7, Skew::default(), |_| {})?;
-    call.run(Duration::from_secs(30));
+    let mut seconds = Vec::new();
+    for _ in 0..10 { call.run(Duration::from_secs(1)); seconds.push(call.lab.look(call.ada).concealed.map(|c| (c * 100.0).round())); }
+    println!("{seconds:?}");
+    call.run(Duration::from_secs(20));
+    let begin = call.lab.look(call.ada).concealed;
     let narrow = call.run(Duration::from_secs(60));
+    let then = call.lab.look(call.ada).concealed;
+    println!("{begin:?} {then:?}");
     let report = call.end()?;
     table.at_least("thin at 25 kbit/s: frames of", report.audio.frame_ms, 40.0, "ms");
     table.at_most("  concealed", report.audio.concealed_ratio.map(|ratio| ratio * 100.0), 2.0, "%");
