@@ -125,6 +125,8 @@ impl FarLine {
     fn follow(&mut self, place: f64, beside: f64) {
         self.astray = if beside.abs() > ASTRAY { self.astray + 1 } else { 0 };
         if self.astray > ASTRAY_FOR {
+            // How far ahead the last one let itself be known says nothing about this one.
+            let place = place + AHEAD - std::mem::replace(&mut self.ahead, AHEAD);
             return self.jump(place.round());
         }
         if self.astray > 0 {
@@ -147,8 +149,8 @@ impl FarLine {
         let slope = Some(rise / span).filter(|slope| slope.abs() > STEADY && span > 0.0).unwrap_or_default();
         if (slope - self.drift).abs() > 2.0 * STEADY {
             // Found out, or another one: led back slowly, the echo would move for many seconds.
-            (self.drift, self.next) = (slope.clamp(-MOST_DRIFT, MOST_DRIFT), Some(place.round()));
-            return;
+            self.drift = slope.clamp(-MOST_DRIFT, MOST_DRIFT);
+            return self.read_from(place.round());
         }
         self.leads_back = slope != 0.0 || beside.abs() > if self.leads_back { NEAR / 4.0 } else { NEAR };
         let back = if self.leads_back { beside / BACK } else { 0.0 };
@@ -157,9 +159,17 @@ impl FarLine {
 
     /// The next block is read at `to`.
     fn jump(&mut self, to: f64) {
-        self.next = Some(to);
+        self.read_from(to);
         (self.astray, self.blocks, self.beside, self.offset) = (0, 0, 0.0, 0.0);
         self.looks.clear();
+    }
+
+    /// What the resampler holds was before another place.
+    fn read_from(&mut self, to: f64) {
+        self.next = Some(to);
+        if let Some(resampler) = &mut self.resampler {
+            resampler.reset();
+        }
     }
 
     /// Reads a block at `next` and moves behind it.
