@@ -144,6 +144,8 @@ fn tile(id: u64, name: &str, party: Party, picture: Option<Picture>) -> TileView
         muted: false,
         camera_off: false,
         level: 0.0,
+        volume: 100,
+        hushed: false,
     }
 }
 

@@ -41,6 +41,8 @@ fn stage(phase: Phase) -> Stage {
         muted: true,
         camera_off: true,
         level: 0.0,
+        volume: 100,
+        hushed: false,
     };
     let controls = Controls {
         microphones: vec!["Desk".to_owned(), "Headset".to_owned()],
@@ -131,6 +133,10 @@ fn devices_are_chosen_and_sound_is_switched_in_the_devices_panel() {
         open.state.devices_open = true;
         assert_eq!(click(open, name), [Command::CheckMicrophone(true), command]);
     }
+    let mut open = stage(in_call());
+    open.state.devices_open = true;
+    let other = open.snapshot.tiles.iter().find(|tile| tile.party == Party::Remote).expect("somebody").id;
+    assert_eq!(click(open, "Do not play"), [Command::CheckMicrophone(true), Command::Hush(other, true)]);
     let echo = Switches { echo: true, ..Switches::OFF };
     for (before, name, after) in [
         (echo, "Cancel echo", Switches::OFF),
@@ -139,7 +145,7 @@ fn devices_are_chosen_and_sound_is_switched_in_the_devices_panel() {
     ] {
         let mut open = stage(in_call());
         (open.state.devices_open, open.snapshot.controls.processing) = (true, before);
-        assert_eq!(click(open, name), [Command::Processing(after)]);
+        assert_eq!(click(open, name), [Command::CheckMicrophone(true), Command::Processing(after)]);
     }
     let mut harness = harness(stage(in_call()), 640.0, 400.0, 1.0);
     harness.get_by_label("Devices").click();

@@ -37,6 +37,8 @@ fn upload(c: &mut Criterion) {
                         muted: false,
                         camera_off: false,
                         level: 0.0,
+                        volume: 100,
+                        hushed: false,
                     };
                     target.render(&ViewSnapshot { tiles: vec![tile], ..Default::default() });
                     target.read_region([0, 0, width, height / 3], &mut rgba).expect("pixels");

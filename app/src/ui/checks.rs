@@ -1,8 +1,8 @@
 //! In the device panel: how loud the microphone is, a test tone, and one's own voice two seconds later.
 
-use egui::{Rect, Sense, Ui, WidgetInfo, pos2, vec2};
+use egui::{Rect, Sense, Slider, Ui, UiBuilder, WidgetInfo, pos2, vec2};
 use engine::handle::Command;
-use engine::layout::snapshot::Controls;
+use engine::layout::snapshot::{Controls, TileView};
 
 use super::theme;
 use super::widgets::{Tone, round, text_button};
@@ -10,6 +10,7 @@ use super::widgets::{Tone, round, text_button};
 /// A row's height in the panel.
 pub const METER: f32 = 22.0;
 pub const BUTTONS: f32 = 44.0;
+pub const VOLUME: f32 = 28.0;
 
 /// A bar that follows the voice. Loud is red: it is about to be cut.
 pub fn meter(ui: &mut Ui, controls: &Controls) {
@@ -29,6 +30,22 @@ pub fn meter(ui: &mut Ui, controls: &Controls) {
     if fill.width() >= 1.0 {
         ui.painter().rect_filled(fill, round(bar), colour);
     }
+}
+
+/// How loud the other side is played here.
+pub fn volume(ui: &mut Ui, other: &TileView, commands: &mut Vec<Command>) {
+    let (row, _) = ui.allocate_exact_size(vec2(ui.available_width(), VOLUME), Sense::hover());
+    ui.scope_builder(UiBuilder::new().max_rect(row.shrink2(vec2(12.0, 0.0))), |ui| {
+        ui.style_mut().spacing.slider_width = row.width() - 90.0;
+        let mut percent = other.volume;
+        let slider = Slider::new(&mut percent, 0..=200).suffix(" %").trailing_fill(true);
+        let response = ui.add_enabled(!other.hushed, slider);
+        response
+            .widget_info(|| WidgetInfo::slider(!other.hushed, f64::from(percent), format!("Volume of {}", other.name)));
+        if response.changed() {
+            commands.push(Command::Volume(other.id, percent));
+        }
+    });
 }
 
 /// The tone, and outside of a call the echo.

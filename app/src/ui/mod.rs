@@ -128,7 +128,7 @@ fn in_call(
         let at = pos2(screen.center().x, screen.top() + theme::TOP_BAR + theme::GAP);
         banner(ui, screen, at, &snapshot.controls.device_note);
     }
-    bars::bottom(ui, screen, &snapshot.controls, state, commands);
+    bars::bottom(ui, screen, snapshot, state, commands);
 }
 
 fn toast(ui: &mut Ui, screen: Rect, state: &mut UiState, now: Instant) {

@@ -41,6 +41,10 @@ pub struct TileView {
     pub camera_off: bool,
     /// Loudness 0.0 (silence) to 1.0 (full scale).
     pub level: f32,
+    /// How loud it is played here, in percent of how it comes.
+    pub volume: u8,
+    /// It is not heard here, by the listener's own choice.
+    pub hushed: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

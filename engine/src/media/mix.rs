@@ -7,6 +7,17 @@ pub fn mix_into(sum: &mut [f32], samples: &[f32], gain: f32) {
     }
 }
 
+/// The same with a gain that goes from one value to another in a straight line.
+pub fn mix_ramp(sum: &mut [f32], samples: &[f32], from: f32, to: f32) {
+    if from == to {
+        return mix_into(sum, samples, to);
+    }
+    let step = (to - from) / samples.len().max(1) as f32;
+    for (n, (sum, sample)) in sum.iter_mut().zip(samples).enumerate() {
+        *sum += sample * (from + step * (n + 1) as f32);
+    }
+}
+
 /// Where the limiter begins: −1 dBFS.
 const CEILING: f32 = 0.891;
 

@@ -1,5 +1,6 @@
 //! Media as data: pictures, units, stamps, and the pure functions over them. No threads, no clocks, no IO.
 
+pub mod audible;
 pub mod chirp;
 pub mod encoded;
 pub mod frame_length;

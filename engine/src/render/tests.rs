@@ -32,6 +32,8 @@ fn tile(id: u64, picture: Option<Arc<Picture>>, frame: u64) -> TileView {
         muted: false,
         camera_off: false,
         level: 0.0,
+        volume: 100,
+        hushed: false,
     }
 }
 

@@ -8,11 +8,11 @@ use bevy_platform::cell::SyncCell;
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::codec::opus::OpusDecoder;
 use crate::device::RATE;
+use crate::media::audible::{self, hand_over};
 use crate::media::chirp;
 use crate::media::jitter_audio::Next;
 use crate::media::jitter_video::retransmission_wait;
 use crate::media::ledger::millis_between;
-use crate::media::mix::mix_into;
 use crate::media::stretch::Stretch;
 use crate::world::connection::{Connection, LinkEstimate, Tracks};
 use crate::world::outgoing::Voice;
@@ -87,11 +87,16 @@ pub fn fill_speaker(
     mix.clear();
     mix.resize(wanted, 0.0);
     voice.resize(wanted, 0.0);
+    let change = hand_over(streams.iter().map(|(entity, stream)| (entity, &stream.seat)), audible::MOST);
     for (entity, mut stream) in &mut streams {
-        make_samples(&mut stream, &tape, entity, now.0, wanted);
+        let stream = &mut *stream;
+        if change.begins == Some(entity) || change.ends == Some(entity) {
+            stream.seat.set_heard(change.begins == Some(entity));
+        }
+        make_samples(stream, &tape, entity, now.0, wanted);
         stream.stretcher.pop(voice);
         stream.loudness.observe(voice);
-        mix_into(mix, voice, 1.0);
+        stream.seat.mix_into(mix, voice);
     }
     check.mix_into(mix);
     limiter.apply(mix);
@@ -126,10 +131,16 @@ fn make_samples(stream: &mut AudioStream, tape: &Tape, entity: Entity, now: Inst
         }
         let decision = stream.jitter.next(now, held, goal - held);
         stream.gaps.note(&decision.next);
-        let AudioStream { decoder, stretcher, scratch, .. } = &mut *stream;
+        if let Next::Decode(packet) = &decision.next {
+            stream.seat.observe(packet.level, packet.samples);
+        }
+        let AudioStream { decoder, stretcher, scratch, seat, .. } = &mut *stream;
         tape.give(|| {
             scratch.clear();
-            decode(&decision.next, decoder.get(), scratch);
+            match seat.is_silent() {
+                true => scratch.resize(decision.next.samples(), 0.0),
+                false => decode(&decision.next, decoder.get(), scratch),
+            }
             stretcher.push(scratch, decision.stretch, decision.ppm);
         });
         let made = match (decision.stretch, decision.ppm) {

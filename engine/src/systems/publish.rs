@@ -12,8 +12,11 @@ use crate::world::shared::{AppEnd, LOCAL_TILE, Now, Showing};
 use crate::world::stats::{Recent, Stats};
 use crate::world::stream::{AudioStream, Frames, PeerMute, StreamOf};
 
-/// Without a new frame: often enough for level meters to look alive.
+/// Without a new frame: what is shown of time and of the path.
 const IDLE: Duration = Duration::from_millis(50);
+/// Levels of sound that move are shown so often, and this much is a movement.
+const LEVELS: Duration = Duration::from_millis(20);
+const MOVED: f32 = 0.02;
 
 /// Descriptions on their way: one in the slot, one taken from it, one shown, one being written.
 const SNAPSHOTS: usize = 4;
@@ -26,15 +29,17 @@ pub struct Published {
     at: Option<Instant>,
     frames: u64,
     showing: u64,
+    levels: f32,
 }
 
 impl Default for Published {
     fn default() -> Self {
-        Self { pool: ArcPool::new(SNAPSHOTS), number: 0, at: None, frames: 0, showing: 0 }
+        Self { pool: ArcPool::new(SNAPSHOTS), number: 0, at: None, frames: 0, showing: 0, levels: 0.0 }
     }
 }
 
-/// Puts a new description into the slot when a frame changed, something a person sees changed, or 50 ms passed.
+/// Puts a new description into the slot when a frame changed, something a person sees changed, levels moved (50 times a
+/// second at most), or 50 ms passed.
 pub fn publish_view(
     now: Res<Now>,
     app: Res<AppEnd>,
@@ -49,14 +54,18 @@ pub fn publish_view(
 ) {
     let remote: u64 = videos.iter().map(|(frames, ..)| frames.frame).sum();
     let local: u64 = locals.iter().map(|(view, _)| view.frame).sum();
-    let idle = last.at.is_none_or(|at| now.0.saturating_duration_since(at) >= IDLE);
+    let since = last.at.map_or(Duration::MAX, |at| now.0.saturating_duration_since(at));
+    let heard = audios.iter().map(|(stream, _)| loudness(stream.loudness.level())).sum::<f32>();
+    let levels = heard + voices.iter().map(|voice| loudness(voice.loudness.level())).sum::<f32>();
+    let has_moved = since >= LEVELS && (levels - last.levels).abs() > MOVED;
+    let idle = since >= IDLE || has_moved;
     // Our own picture alone waits for the next remote one or the idle beat: one draw less per pair.
     let changed = remote != last.frames || showing.changes != last.showing;
-    if !changed && !(idle && (local > 0 || last.number == 0)) {
+    if !changed && !(idle && (local > 0 || last.number == 0 || has_moved)) {
         return;
     }
     last.number += 1;
-    (last.at, last.frames, last.showing) = (Some(now.0), remote, showing.changes);
+    (last.at, last.frames, last.showing, last.levels) = (Some(now.0), remote, showing.changes, levels);
     let last = &mut *last;
     // What nobody looks at any more lets go of its pictures: the next ones are drawn into them.
     last.pool.visit_free(|snapshot| snapshot.tiles.iter_mut().for_each(|tile| tile.picture = None));
@@ -81,6 +90,8 @@ pub fn publish_view(
                 muted,
                 camera_off: mute.video,
                 level: audio.map_or(0.0, |(stream, _)| loudness(stream.loudness.level())),
+                volume: audio.map_or(100, |(stream, _)| stream.seat.volume_percent()),
+                hushed: audio.is_some_and(|(stream, _)| stream.seat.is_hushed()),
             };
         }
         for ((view, source), tile) in locals.iter().zip(places) {
@@ -95,6 +106,8 @@ pub fn publish_view(
                 muted: showing.controls.muted,
                 camera_off: source.0.is_none(),
                 level: voices.iter().next().map_or(0.0, |voice| loudness(voice.loudness.level())),
+                volume: 100,
+                hushed: false,
             };
         }
         follow(phase, &showing.phase);

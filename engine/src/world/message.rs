@@ -1,5 +1,6 @@
 //! What the window and the engine say to each other beside the picture.
 
+use crate::base::id::TileId;
 use crate::media::switches::Switches;
 
 /// What a person asks for.
@@ -19,6 +20,10 @@ pub enum Command {
     Camera(String),
     /// What is done to the microphone's sound.
     Processing(Switches),
+    /// How loud the other side is played here, in percent of how it comes: 0 to 200.
+    Volume(TileId, u8),
+    /// The other side is not heard here, and is not told.
+    Hush(TileId, bool),
     /// The devices are being looked at: show how loud the microphone is, in a call or without.
     CheckMicrophone(bool),
     /// Play a short tone on the loudspeaker.

@@ -10,6 +10,7 @@ use crate::base::id::TileId;
 use crate::base::time::Instant;
 use crate::codec::opus::OpusDecoder;
 use crate::codec::video_decoder::{DecodedFrame, VideoDecoder};
+use crate::media::audible::Seat;
 use crate::media::freeze::FreezeMeter;
 use crate::media::jitter_audio::{Gaps, JitterBuffer};
 use crate::media::jitter_video::VideoJitter;
@@ -83,6 +84,8 @@ pub struct AudioStream {
     pub decoder: SyncCell<OpusDecoder>,
     pub stretcher: Stretcher,
     pub gaps: Gaps,
+    /// Its place in the mix.
+    pub seat: Seat,
     pub loudness: Loudness,
     /// What is reported to the sender.
     pub meter: SoundMeter,

@@ -5,10 +5,14 @@ use std::sync::atomic::Ordering;
 use bevy_ecs::world::World;
 
 use super::{audio, calls, check, devices};
+use crate::base::id::TileId;
 use crate::device::{Loudspeaker, Microphone};
+use crate::media::audible::Seat;
 use crate::proto::signal::event::Event;
+use crate::world::connection::Tracks;
 use crate::world::message::Command;
 use crate::world::shared::{AppEnd, Quit};
+use crate::world::stream::{AudioStream, Frames, StreamOf};
 
 pub fn take_commands(world: &mut World) {
     while let Some(command) = world.resource::<AppEnd>().commands.try_recv() {
@@ -26,6 +30,8 @@ pub fn take_commands(world: &mut World) {
             }
             Command::Speaker(name) => audio::choose::<Loudspeaker>(world, name),
             Command::Camera(name) => devices::choose_camera(world, current, &name),
+            Command::Volume(tile, percent) => with_seat(world, tile, |seat| seat.set_volume(percent)),
+            Command::Hush(tile, hushed) => with_seat(world, tile, |seat| seat.set_hushed(hushed)),
             Command::Processing(switches) => devices::process(world, current, switches),
             Command::CheckMicrophone(on) => check::open(world, on),
             Command::TestTone => check::play_tone(world),
@@ -41,5 +47,15 @@ pub fn take_commands(world: &mut World) {
 fn with(world: &mut World, entity: Option<bevy_ecs::entity::Entity>, event: Event) {
     if let Some(entity) = entity {
         calls::feed(world, entity, event);
+    }
+}
+
+/// Changes how the one on this tile is heard here.
+fn with_seat(world: &mut World, tile: TileId, change: impl FnOnce(&mut Seat)) {
+    let mut videos = world.query::<(&Frames, &StreamOf)>();
+    let Some(of) = videos.iter(world).find(|(frames, _)| frames.tile == tile).map(|(_, of)| of.0) else { return };
+    let Some(tracks) = world.get::<Tracks>(of).copied() else { return };
+    if let Some(mut stream) = world.get_mut::<AudioStream>(tracks.audio_in) {
+        change(&mut stream.seat);
     }
 }

@@ -192,6 +192,7 @@ pub fn spawn(
         decoder: SyncCell::new(OpusDecoder::new()?),
         stretcher: Default::default(),
         gaps: Default::default(),
+        seat: Default::default(),
         loudness: Default::default(),
         meter: Default::default(),
         scratch: Vec::new(),

@@ -91,7 +91,10 @@ pub fn losses(table: &mut Table) -> Outcome<()> {
     table.goal("  concealed", report.audio.concealed_ratio.map(|ratio| ratio * 100.0), "", "%");
     let mut call = Call::new(path("delay=20,rate=25,queue=1000")?, 7, Skew::default(), |_| {})?;
     let mut seconds = Vec::new();
-    for _ in 0..10 { call.run(Duration::from_secs(1)); seconds.push(call.lab.look(call.ada).concealed.map(|c| (c * 100.0).round())); }
+    for _ in 0..10 {
+        call.run(Duration::from_secs(1));
+        seconds.push(call.lab.look(call.ada).concealed.map(|c| (c * 100.0).round()));
+    }
     println!("{seconds:?}");
     call.run(Duration::from_secs(20));
     let begin = call.lab.look(call.ada).concealed;
