@@ -36,6 +36,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 muted: false,
                 camera_off: false,
                 level: 0.0,
+                volume: 100,
+                hushed: false,
             };
             let snapshot = ViewSnapshot { tiles: vec![tile], ..Default::default() };
             let start = now();

@@ -45,8 +45,8 @@ const ENOUGH: f32 = 16.0;
 const ENOUGH_AFTER_RAISE: f32 = 2.0;
 /// What a cut does must be seen in a report before the next one.
 const CUT_EVERY: Duration = Duration::from_millis(600);
-/// Six reports, or a round trip over half the world and three.
-const SILENT: Duration = Duration::from_millis(1200);
+/// Four reports, or a round trip over half the world and two.
+const SILENT: Duration = Duration::from_millis(800);
 const FIRST_PATIENCE: Duration = Duration::from_secs(4);
 /// Where nothing speaks against more.
 const QUICK: Duration = Duration::from_millis(500);
@@ -119,7 +119,7 @@ impl SoundControl {
         let told = *self.told.get_or_insert(now);
         let is_silent = self.bounds.copies && now.saturating_duration_since(told) > SILENT;
         if is_silent && self.cut.is_none_or(|at| now.saturating_duration_since(at) >= CUT_EVERY) {
-            self.budget = self.budget.percent(50).max(LEAST.min(self.most));
+            self.budget = self.budget.percent(30).max(LEAST.min(self.most));
             (self.cut, self.clear_since) = (Some(now), None);
             self.plan = SoundPlan::new(&self.path(), &self.bounds);
         }

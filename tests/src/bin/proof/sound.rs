@@ -13,6 +13,8 @@ use crate::table::Table;
 
 /// Devices, servers and programs begin with other phases each time.
 const STARTS: usize = 10;
+/// Of the other settings fewer.
+const FEW: usize = 3;
 /// Chirps that must be heard in each call, one each half second.
 const CHIRPS: u64 = 40;
 
@@ -51,6 +53,20 @@ pub fn through_devices(table: &mut Table) -> Outcome<()> {
     table.goal("sound concealed, the worst call", concealed.last().map(|ratio| ratio * 100.0), "≤ 0.1 %", "%");
     let dry: u64 = starts.iter().filter_map(|start| start.report.audio.underruns).sum();
     table.goal("loudspeaker's ring ran dry", Some(dry as f64), "0", "");
+    let plain = middle(&p50);
+    let longer = |args: &str| -> Outcome<f64> {
+        let mut medians = Vec::new();
+        for _ in 0..FEW {
+            let start = call(&pulse, args)?;
+            print_stages(&start);
+            medians.push(start.heard.p50);
+        }
+        Ok(middle(&sorted(medians.into_iter())))
+    };
+    let twenty = longer("--processing off --frame 20")?;
+    table.at_most("frames of 20 ms: mouth to ear p50", Some(twenty), 36.0, "ms");
+    let processed = longer("--processing on")?;
+    table.at_most("all processing on: more by", Some(processed - plain), 10.0, "ms");
     Ok(())
 }
 
