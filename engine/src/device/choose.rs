@@ -15,9 +15,14 @@ use super::list::{DeviceEntry, Side, find};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::time::{Instant, now};
 
-/// 2.5 ms first; what is refused is tried with twice as much, then with whatever the device likes.
-const BUFFERS: [BufferSize; 4] =
-    [BufferSize::Fixed(120), BufferSize::Fixed(240), BufferSize::Fixed(480), BufferSize::Default];
+/// 1.25 ms first; what is refused is tried with more, then with whatever the device likes.
+const BUFFERS: [BufferSize; 5] = [
+    BufferSize::Fixed(60),
+    BufferSize::Fixed(120),
+    BufferSize::Fixed(240),
+    BufferSize::Fixed(480),
+    BufferSize::Default,
+];
 /// For hosts that can hang.
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(2));
 /// Samples converted at once inside a callback where the device does not speak f32.
