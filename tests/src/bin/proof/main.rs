@@ -7,6 +7,7 @@ mod endurance;
 mod jitter;
 mod lab;
 mod media;
+mod opus;
 mod probe;
 mod replay;
 mod rival;
@@ -23,7 +24,7 @@ use crate::table::Table;
 type Proof = fn(&mut Table) -> Outcome<()>;
 
 /// In the order of what a person asks first.
-const PROOFS: [(&str, Proof); 22] = [
+const PROOFS: [(&str, Proof); 23] = [
     ("call", media::call),
     ("screen", media::screen),
     ("setup", media::setup),
@@ -37,6 +38,7 @@ const PROOFS: [(&str, Proof); 22] = [
     ("voice", voice::processing),
     ("devices", devices::devices),
     ("jitter", jitter::against_neteq),
+    ("opus", opus::malformed),
     ("rival", rival::against_chromium),
     ("probe", probe::known),
     ("speed", lab::speed),
