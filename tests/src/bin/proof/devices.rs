@@ -117,8 +117,8 @@ fn through_jack(table: &mut Table) -> Outcome<()> {
     table.goal("JACK: chirps with a hole in them", Some(heard.spoilt as f64), "", "");
     let of = |figure: fn(&Summary) -> f64| heard.delay_ms.as_ref().map(figure);
     let over = |figure| Some(of(figure)? - bare?.p50);
-    table.goal("JACK: the same devices with a call between p50", of(|delay| delay.p50), "", "ms");
-    table.at_most("JACK: mouth to ear p50: the second less the first", over(|delay| delay.p50), 16.0, "ms");
+    table.goal("JACK: the same devices with a call p50", of(|delay| delay.p50), "", "ms");
+    table.at_most("JACK: mouth to ear p50: with a call less without", over(|delay| delay.p50), 16.0, "ms");
     table.goal("JACK: the same", over(|delay| delay.p50), "≤ 12 ms", "ms");
     let with_card = over(|delay| delay.p50).map(|p50| p50 + CARD);
     table.goal(&format!("JACK: the same with the {CARD:.2} ms of a card"), with_card, "", "ms");
