@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The long measurements, each figure beside what it must be: scripts/proof.sh [NAME…]. Exit 1 where one is missed.
+# The long measurements, each figure beside what it must be: scripts/proof.sh [--html FILE] [NAME…]. Exit 1 where one is missed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -10,10 +10,11 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use engine::base::rate::Bitrate;
 use engine::base::slice::SharedSlice;
 use engine::base::time::{Duration, Instant, now};
-use engine::codec::opus::{FrameLength, OpusDecoder, OpusEncoder};
+use engine::codec::opus::{FrameLength, OpusEncoder};
 use engine::device::{Loudspeaker, SpeakerSpec};
-use engine::media::jitter_audio::{AudioPacket, JitterBuffer};
+use engine::media::jitter_audio::AudioPacket;
 use engine::media::mix::{Limiter, mix_into};
+use engine::media::policy::Policy;
 use engine::systems::playout::fill_speaker;
 use engine::world::shared::{Now, Sound};
 use engine::world::stats::Stats;
@@ -51,18 +52,7 @@ fn choir(c: &mut Criterion) {
     let speaker = Loudspeaker::open(&SpeakerSpec::None, start).expect("plays into nothing");
     world.insert_resource(Sound { speaker: Some(SyncCell::new(speaker)), ..Default::default() });
     for _ in 0..STREAMS {
-        world.spawn(AudioStream {
-            jitter: JitterBuffer::default(),
-            decoder: SyncCell::new(OpusDecoder::new().expect("a decoder")),
-            stretcher: Default::default(),
-            gaps: Default::default(),
-            seat: Default::default(),
-            loudness: Default::default(),
-            meter: Default::default(),
-            scratch: Vec::new(),
-            heard: None,
-            first_played: None,
-        });
+        world.spawn(AudioStream::new(&Policy::default()).expect("a decoder"));
     }
     let mut schedule = Schedule::default();
     schedule.set_executor(SingleThreadedExecutor::new());

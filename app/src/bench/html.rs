@@ -12,6 +12,7 @@ use plotters::chart::ChartBuilder;
 use plotters::drawing::IntoDrawingArea;
 use plotters::series::LineSeries;
 use plotters::style::{Color, IntoFont, RGBColor, ShapeStyle};
+use visavis_app::page::{escape, shell};
 
 use super::results::{CaseResult, METRICS, Results, median};
 use super::table;
@@ -20,24 +21,6 @@ const SIZE: (u32, u32) = (560, 240);
 pub const BLUE: RGBColor = RGBColor(36, 99, 224);
 pub const ORANGE: RGBColor = RGBColor(214, 110, 20);
 pub const GREY: RGBColor = RGBColor(110, 120, 135);
-
-const STYLE: &str = "
-:root { color-scheme: light; --text: #171b22; --weak: #5a6473; --line: #d8dce4; --accent: #2463e0; }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: #f3f4f7; margin: 0; padding: 32px; }
-main { max-width: 1200px; margin: auto; }
-h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 19px; margin: 0 0 12px; } h3 { font-size: 13px; margin: 0 0 4px; color: var(--weak); }
-p { color: var(--weak); margin: 0 0 20px; }
-section, .summary { background: #fff; border: 1px solid var(--line); border-radius: 14px; padding: 20px 24px; margin: 0 0 20px; }
-.summary { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: 5px 10px; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { color: var(--weak); font-weight: 500; } th:first-child, td:first-child { text-align: left; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(480px, 1fr)); gap: 16px; }
-.plots svg { width: 100%; height: auto; display: block; }
-.fall { display: grid; grid-template-columns: 84px 1fr 70px; gap: 3px 10px; align-items: center; font-size: 13px; }
-.fall b { font-weight: 400; color: var(--weak); } .fall i { text-align: right; font-style: normal; font-variant-numeric: tabular-nums; }
-.bar { height: 12px; border-radius: 3px; background: var(--accent); min-width: 2px; }
-";
 
 /// # Errors
 /// A plot cannot be drawn.
@@ -69,15 +52,6 @@ pub fn page(results: &Results) -> Result<String> {
         out.push_str("</div></section>");
     }
     Ok(shell("Visavis bench", &out))
-}
-
-/// A whole page around `body`.
-pub fn shell(title: &str, body: &str) -> String {
-    format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>{}</title><style>{STYLE}</style><main>{body}</main></html>\n",
-        escape(title)
-    )
 }
 
 fn section(out: &mut String, cases: &[&CaseResult]) -> Result<()> {
@@ -182,9 +156,4 @@ fn plot(x: Range<f64>, y: Range<f64>, curves: &[(Vec<(f64, f64)>, RGBColor)]) ->
         area.present().map_err(|error| failed(&error))?;
     }
     Ok(svg)
-}
-
-/// Text that stands in a page.
-pub fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

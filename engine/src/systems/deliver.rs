@@ -75,8 +75,9 @@ fn observe_delay(packet: &ArrivedPacket, link: &mut LinkEstimate) {
     }
 }
 
-/// Files a packet's own frame and the copies of earlier ones in it. What is not Opus is left out.
-fn file_sound(packet: &ArrivedPacket, around: usize, link: &LinkEstimate, audio: &mut AudioStream) {
+/// Files a packet's own frame and the copies of earlier ones in it. What is not Opus is left out. `around` bytes are around
+/// the payload on the wire.
+pub fn file_sound(packet: &ArrivedPacket, around: usize, link: &LinkEstimate, audio: &mut AudioStream) {
     let payload = SharedSlice::from(packet.payload.clone());
     let captured = packet.capture_time.and_then(|time| link.local_instant(time));
     if !packet.redundant {

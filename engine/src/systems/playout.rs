@@ -120,7 +120,7 @@ pub fn fill_speaker(
 
 /// Decodes, conceals and stretches until `wanted` samples wait. How many a stretched or resampled step makes stands in no
 /// decision, so the tape has to know.
-fn make_samples(stream: &mut AudioStream, tape: &Tape, entity: Entity, now: Instant, wanted: usize) {
+pub fn make_samples(stream: &mut AudioStream, tape: &Tape, entity: Entity, now: Instant, wanted: usize) {
     // Each turn makes at least one sample; a packet makes at least 120.
     for _ in 0..wanted + 64 {
         let held = stream.stretcher.len();

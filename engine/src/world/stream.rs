@@ -6,6 +6,7 @@ use bevy_ecs::component::Component;
 use bevy_ecs::entity::Entity;
 use bevy_platform::cell::SyncCell;
 
+use crate::base::error::Result;
 use crate::base::id::TileId;
 use crate::base::time::Instant;
 use crate::codec::opus::OpusDecoder;
@@ -16,6 +17,7 @@ use crate::media::jitter_audio::{Gaps, JitterBuffer};
 use crate::media::jitter_video::VideoJitter;
 use crate::media::level::Loudness;
 use crate::media::playout_clock::PlayoutClock;
+use crate::media::policy::Policy;
 use crate::media::sound::report::SoundMeter;
 use crate::media::stretch::Stretcher;
 
@@ -95,6 +97,24 @@ pub struct AudioStream {
     pub heard: Option<Heard>,
     /// When the first decoded sample plays.
     pub first_played: Option<Instant>,
+}
+
+impl AudioStream {
+    /// A stream of which nothing has come. Errors: `Refused` where the library has no memory.
+    pub fn new(policy: &Policy) -> Result<Self> {
+        Ok(Self {
+            jitter: JitterBuffer::new(policy),
+            decoder: SyncCell::new(OpusDecoder::new()?),
+            stretcher: Stretcher::default(),
+            gaps: Gaps::default(),
+            seat: Seat::default(),
+            loudness: Loudness::default(),
+            meter: SoundMeter::default(),
+            scratch: Vec::new(),
+            heard: None,
+            first_played: None,
+        })
+    }
 }
 
 /// A packet that was decoded, for its delay.

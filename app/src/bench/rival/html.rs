@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use anyhow::Result;
+use visavis_app::page::{escape, shell};
 
-use super::super::html::{BLUE, GREY, ORANGE, escape, figure, shell};
+use super::super::html::{BLUE, GREY, ORANGE, figure};
 use super::results::{Comparison, Part, Row};
 
 /// # Errors

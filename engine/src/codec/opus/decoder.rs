@@ -63,6 +63,7 @@ impl OpusDecoder {
         match decoded {
             Ok(decoded) => {
                 out.truncate(start + decoded.min(samples));
+                out[start..].iter_mut().for_each(|sample| *sample = bounded(*sample));
                 Ok(decoded.min(samples))
             }
             Err(error) => {
@@ -71,6 +72,14 @@ impl OpusDecoder {
             }
         }
     }
+}
+
+/// 12 dB above full scale: more than the codec adds to any sound that a microphone can take.
+pub const LOUDEST: f32 = 4.0;
+
+/// Malformed packets have been seen to decode to millions: the limiter would turn everybody else down for it.
+fn bounded(sample: f32) -> f32 {
+    if sample.is_finite() { sample.clamp(-LOUDEST, LOUDEST) } else { 0.0 }
 }
 
 impl fmt::Debug for OpusDecoder {

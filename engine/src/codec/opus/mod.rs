@@ -7,7 +7,7 @@
 mod decoder;
 mod encoder;
 
-pub use decoder::{OpusDecoder, packet_samples};
+pub use decoder::{LOUDEST, OpusDecoder, packet_samples};
 pub use encoder::{OpusEncoder, OpusEncoders};
 
 pub use crate::media::frame_length::{Coding, FrameLength};

@@ -14,11 +14,10 @@ use crate::base::id::{Ssrc, TileId};
 use crate::base::thread;
 use crate::base::time::{Duration, Instant};
 use crate::codec::VideoCodec;
-use crate::codec::opus::{FrameLength, OpusDecoder, OpusEncoders};
+use crate::codec::opus::{FrameLength, OpusEncoders};
 use crate::codec::video_decoder::VideoDecoder;
 use crate::codec::video_encoder::{EncoderConfig, VideoEncoder};
 use crate::codec::worker::Work;
-use crate::media::jitter_audio::JitterBuffer;
 use crate::media::jitter_video::VideoJitter;
 use crate::media::playout_clock::PlayoutClock;
 use crate::media::rate::{RateControl, UnitQueue};
@@ -187,18 +186,7 @@ pub fn spawn(
         packets: 0,
         bytes: 0,
     };
-    let sound = AudioStream {
-        jitter: JitterBuffer::new(&settings.policy),
-        decoder: SyncCell::new(OpusDecoder::new()?),
-        stretcher: Default::default(),
-        gaps: Default::default(),
-        seat: Default::default(),
-        loudness: Default::default(),
-        meter: Default::default(),
-        scratch: Vec::new(),
-        heard: None,
-        first_played: None,
-    };
+    let sound = AudioStream::new(&settings.policy)?;
     let video_out = world
         .spawn((
             Source(None),

@@ -1,12 +1,15 @@
-//! `proof [NAME…]`: the long measurements. Runs them (all, or those named), prints one row for each figure, and
-//! exits with status 1 when one is not what it must be.
+//! `proof [--html FILE] [NAME…]`: the long measurements. Runs them (all, or those named), prints one row for each figure, and
+//! exits with status 1 when one is not what it must be. With `--html` all of it is also written as one page.
 
 mod contract;
 mod devices;
 mod endurance;
 mod jitter;
 mod lab;
+mod list;
 mod media;
+mod opus;
+mod page;
 mod probe;
 mod replay;
 mod rival;
@@ -14,55 +17,64 @@ mod sound;
 mod table;
 mod voice;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use visavis_tests::Outcome;
 
+use crate::list::PROOFS;
 use crate::table::Table;
 
-type Proof = fn(&mut Table) -> Outcome<()>;
-
-/// In the order of what a person asks first.
-const PROOFS: [(&str, Proof); 22] = [
-    ("call", media::call),
-    ("screen", media::screen),
-    ("setup", media::setup),
-    ("cost", media::cost),
-    ("cells", media::cells),
-    ("sound", sound::through_devices),
-    ("losses", contract::losses),
-    ("contract", contract::contract),
-    ("creep", contract::creep),
-    ("drift", contract::drift),
-    ("voice", voice::processing),
-    ("devices", devices::devices),
-    ("jitter", jitter::against_neteq),
-    ("rival", rival::against_chromium),
-    ("probe", probe::known),
-    ("speed", lab::speed),
-    ("compare", lab::compare),
-    ("replay", replay::replay),
-    ("attack", endurance::attack),
-    ("kill", endurance::kill),
-    ("hundred", endurance::hundred),
-    ("size", media::size),
-];
-
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(unknown) = arguments.iter().find(|name| PROOFS.iter().all(|(known, _)| known != name)) {
-        let known: Vec<&str> = PROOFS.iter().map(|(name, _)| *name).collect();
-        eprintln!("no proof named {unknown}; there are: {}", known.join(", "));
+    let (names, html) = match arguments(std::env::args().skip(1)) {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut table = Table::new();
+    let write = |table: &Table| html.as_ref().is_none_or(|path| report(write_page(path, table)));
+    // What cannot be written is better known before an hour of measuring.
+    if !write(&table) {
         return ExitCode::from(2);
     }
-    let mut table = Table::new();
-    for (name, proof) in PROOFS {
-        if arguments.is_empty() || arguments.iter().any(|wanted| wanted == name) {
-            table.title(name);
-            if let Err(error) = proof(&mut table) {
-                table.failed(&error);
-            }
+    let mut is_written = true;
+    for proof in PROOFS.iter().filter(|proof| names.is_empty() || names.iter().any(|name| name == proof.name)) {
+        table.title(proof.name);
+        if let Err(error) = (proof.run)(&mut table) {
+            table.failed(&error);
+        }
+        // One that is stopped leaves what it has measured.
+        is_written = write(&table);
+    }
+    if table.finish() && is_written { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}
+
+/// The proofs that are named, and where the page goes.
+fn arguments(arguments: impl Iterator<Item = String>) -> Outcome<(Vec<String>, Option<PathBuf>)> {
+    let (mut names, mut html, mut arguments) = (Vec::new(), None, arguments);
+    while let Some(argument) = arguments.next() {
+        if argument == "--html" {
+            html = Some(arguments.next().ok_or("--html needs the name of a file")?.into());
+        } else if PROOFS.iter().any(|proof| proof.name == argument) {
+            names.push(argument);
+        } else {
+            let known: Vec<&str> = PROOFS.iter().map(|proof| proof.name).collect();
+            return Err(format!("no proof named {argument}; there are: {}", known.join(", ")));
         }
     }
-    if table.finish() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+    Ok((names, html))
+}
+
+fn write_page(path: &Path, table: &Table) -> Outcome<()> {
+    let page = page::page(table, &PROOFS);
+    std::fs::write(path, page).map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+fn report(written: Outcome<()>) -> bool {
+    if let Err(error) = &written {
+        eprintln!("{error}");
+    }
+    written.is_ok()
 }

@@ -1,0 +1,146 @@
+//! All proofs, in the order of what a person asks first.
+
+use visavis_tests::Outcome;
+
+use crate::table::Table;
+use crate::{contract, devices, endurance, jitter, lab, media, opus, probe, replay, rival, sound, voice};
+
+/// A long measurement.
+pub struct Proof {
+    /// What it is asked for by.
+    pub name: &'static str,
+    pub title: &'static str,
+    /// One sentence.
+    pub is: &'static str,
+    pub run: fn(&mut Table) -> Outcome<()>,
+}
+
+const fn proof(name: &'static str, run: fn(&mut Table) -> Outcome<()>, title: &'static str, is: &'static str) -> Proof {
+    Proof { name, title, is, run }
+}
+
+pub const PROOFS: [Proof; 23] = [
+    proof(
+        "call",
+        media::call,
+        "A call of two on one machine",
+        "Half a minute of 720p30 and sound both ways between two programs, every picture presented as soon as it is there.",
+    ),
+    proof(
+        "screen",
+        media::screen,
+        "At a screen of 60 Hz",
+        "The same, presented when a screen of 60 Hz would; ten starts, because its phase is another one each time.",
+    ),
+    proof(
+        "setup",
+        media::setup,
+        "From the accept to the first sound and picture",
+        "Twenty calls, each timed from the moment it is accepted.",
+    ),
+    proof("cost", media::cost, "What a call costs", "Processor time and memory of one side, with and without drawing."),
+    proof(
+        "cells",
+        media::cells,
+        "The length of the engine's cells",
+        "What each length of the grid that the engine's time is divided into costs and gives.",
+    ),
+    proof(
+        "sound",
+        sound::through_devices,
+        "Mouth to ear through PulseAudio",
+        "Chirps through the sound server, the caller, the callee and the sound server again; ten starts.",
+    ),
+    proof(
+        "losses",
+        contract::losses,
+        "What losses leave of the sound",
+        "Two minutes each on simulated paths that lose packets singly and in bursts, and one that is nearly too narrow.",
+    ),
+    proof(
+        "contract",
+        contract::contract,
+        "The delay contract",
+        "After a disturbance the delay is back at its baseline + 20 ms within 5 s, in virtual time.",
+    ),
+    proof(
+        "creep",
+        contract::creep,
+        "The delay does not creep",
+        "Thirty minutes on each simulated path: the delay of the last minutes against that of the first.",
+    ),
+    proof(
+        "drift",
+        contract::drift,
+        "Clocks that do not agree",
+        "Thirty minutes between devices whose clocks differ by up to 1500 millionths.",
+    ),
+    proof(
+        "voice",
+        voice::processing,
+        "Echo, noise and level",
+        "What the processing of the microphone's sound does to made speech in a computed room, and what it costs.",
+    ),
+    proof(
+        "devices",
+        devices::devices,
+        "Devices that come and go, and JACK",
+        "Devices are unplugged and changed during a call through PulseAudio; mouth to ear through a JACK server.",
+    ),
+    proof(
+        "jitter",
+        jitter::against_neteq,
+        "The jitter buffer beside another one",
+        "Eleven paths in virtual time through ours, the crate neteq, and an oracle that knows every arrival beforehand.",
+    ),
+    proof(
+        "opus",
+        opus::malformed,
+        "Malformed sound",
+        "A million spoilt Opus packets and redundant payloads through all that receives sound, in virtual time.",
+    ),
+    proof(
+        "rival",
+        rival::against_chromium,
+        "Beside Chromium",
+        "Calls of both programs in turns on this machine, measured by the same markers and chirps.",
+    ),
+    proof("probe", probe::known, "Whether the probe can be trusted", "What it makes of delays that are known."),
+    proof(
+        "speed",
+        lab::speed,
+        "How fast the laboratory's time passes",
+        "Simulated calls, with models of the codecs and with real encryption and codecs.",
+    ),
+    proof(
+        "compare",
+        lab::compare,
+        "Whether a comparison can be trusted",
+        "Three milliseconds more on the path must be seen as worse, and other seeds of the same must not.",
+    ),
+    proof(
+        "replay",
+        replay::replay,
+        "A recorded call again",
+        "A minute of a real call: replayed in other orders, with packets taken out, and without its media.",
+    ),
+    proof(
+        "attack",
+        endurance::attack,
+        "Strangers",
+        "A million datagrams and ten thousand connections of strangers during a call.",
+    ),
+    proof(
+        "kill",
+        endurance::kill,
+        "One side disappears",
+        "A program is killed during a call; what the other one says.",
+    ),
+    proof(
+        "hundred",
+        endurance::hundred,
+        "A hundred calls in a row",
+        "What is left over after them in the one that listens.",
+    ),
+    proof("size", media::size, "The size of the program", "What is to be carried to another machine."),
+];
