@@ -79,6 +79,7 @@ impl Far {
             capture_time: Some(WallTime::of(now)),
             unit: Some(unit),
             level: None,
+            voice: false,
         };
         self.transport.write(&packet, now);
         self.transport.run_timeouts(now, &mut self.out);

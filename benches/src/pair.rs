@@ -85,6 +85,7 @@ impl Pair {
                 capture_time: first.then(|| WallTime::of(self.at)),
                 unit: first.then(UnitExt::default),
                 level: None,
+                voice: false,
             };
             near.transport.write(&packet, self.at);
         }

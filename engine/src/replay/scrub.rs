@@ -55,7 +55,15 @@ const PIECE: usize = 256 << 10;
 fn scrub_tick(tick: &mut TickNote, scrubbed: &mut Scrubbed, addresses: &mut HashMap<SocketAddr, SocketAddr>) {
     scrubbed.ticks += 1;
     for entry in &mut tick.entries {
-        let Note::Path(path) = &mut entry.note else { continue };
+        let path = match &mut entry.note {
+            Note::Path(path) => path,
+            // When somebody spoke is theirs too; nothing is decided by it.
+            Note::Sound { voice, .. } => {
+                *voice = false;
+                continue;
+            }
+            _ => continue,
+        };
         for packet in &mut path.packets {
             scrubbed.packets += 1;
             scrubbed.bytes += packet.payload.len() as u64;
@@ -81,7 +89,7 @@ fn scrub_tick(tick: &mut TickNote, scrubbed: &mut Scrubbed, addresses: &mut Hash
 
 fn blank_packet(packet: &mut PacketNote) {
     // How loud the voice was, moment by moment, is the voice's melody.
-    packet.level = None;
+    (packet.level, packet.voice) = (None, false);
     match (packet.video, packet.redundant) {
         (true, _) => blank::blank_h264(&mut packet.payload),
         (false, false) => blank::blank_opus(&mut packet.payload),

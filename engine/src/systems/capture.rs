@@ -130,19 +130,22 @@ fn encode(voice: &mut Voice, tape: &Tape, entity: Entity, step: Step, now: Insta
         voice.spare.push(data);
         return;
     };
-    voice.loudness.observe(frame);
+    let is_loud = voice.loudness.observe(frame);
+    // The processing listens to the microphone, also while it is muted: that is nobody's business then.
+    let (processor, is_heard) = (voice.processor.get(), !voice.muted);
     let captured = voice.first.unwrap_or(now) + samples_time(voice.framer.index(timestamp) as usize);
     let encode = || {
         let encoded =
             if step.first { encoder.encode_alone(frame, &mut data) } else { encoder.encode(frame, &mut data) };
-        Some(Sound(encoded.map_or(0, |()| data.len())))
+        let is_voice = is_heard && processor.is_voice().unwrap_or(is_loud);
+        Some(Sound { bytes: encoded.map_or(0, |()| data.len()), voice: is_voice })
     };
-    match tape.take(entity, encode).filter(|encoded| encoded.0 > 0) {
-        Some(Sound(bytes)) => {
+    match tape.take(entity, encode).filter(|encoded| encoded.bytes > 0) {
+        Some(Sound { bytes, voice: is_voice }) => {
             data.resize(bytes, 0);
             let level = -(level(frame) as i8);
             let samples = step.length.samples() as u32;
-            voice.frames.push(VoiceFrame { data, timestamp, samples, captured, level });
+            voice.frames.push(VoiceFrame { data, timestamp, samples, captured, level, voice: is_voice });
         }
         None => voice.spare.push(data),
     }

@@ -51,6 +51,7 @@ pub fn send_sound(
                     capture_time: Some(WallTime::of(frame.captured)),
                     unit: None,
                     level: Some(frame.level),
+                    voice: frame.voice,
                 };
                 connection.transport.write(&packet, now.0);
             }
@@ -120,6 +121,7 @@ fn send_unit(
             capture_time: first.then(|| WallTime::of(unit.captured)),
             unit: first.then_some(extension),
             level: None,
+            voice: false,
         };
         transport.write(&packet, now);
     }

@@ -5,9 +5,8 @@ use sonora_aec3::block_processor::BlockProcessor;
 use sonora_aec3::config::EchoCanceller3Config;
 
 use super::FULL_SCALE;
-use super::bands::{self, BAND, BLOCK, Bands, COUNT, Joiner, Splitter};
+use super::bands::{BAND, BLOCK, Bands, COUNT, Splitter};
 use super::far::FarLine;
-use super::stage::Work;
 use crate::base::foreign;
 use crate::base::time::Instant;
 use crate::media::report::ProcessingReport;
@@ -19,9 +18,7 @@ const RATE: usize = 48_000;
 pub struct EchoCanceller {
     far: FarLine,
     canceller: BlockProcessor,
-    split_near: Splitter,
     split_far: Splitter,
-    joiner: Joiner,
     near: Block,
     played: Block,
 }
@@ -31,9 +28,7 @@ impl EchoCanceller {
         Self {
             far: FarLine::new(),
             canceller: BlockProcessor::new(&config(), RATE, 1, 1),
-            split_near: Splitter::new(),
             split_far: Splitter::new(),
-            joiner: Joiner::new(),
             near: Block::new(COUNT, 1),
             played: Block::new(COUNT, 1),
         }
@@ -52,28 +47,18 @@ impl EchoCanceller {
         figures.echo_delay_ms = Some(f64::from(said.delay_ms));
         figures.drift_ppm = Some(self.far.drift() * 1e6);
     }
-}
 
-impl Work for EchoCanceller {
-    const BLOCK: usize = BLOCK;
-    /// The suppressor's windows overlap by half: another block.
-    const DELAY: usize = bands::DELAY + BLOCK;
-
-    fn work(&mut self, block: &mut [f32], first: Instant) {
-        let Some(block) = block.as_mut_array::<BLOCK>() else { return };
-        // As sonora's own outermost layer has it.
-        let is_saturated = block.iter().any(|sample| sample.abs() * FULL_SCALE >= 32_700.0);
+    /// Takes the echo out of the block captured from `first` on, in the scale of 16 bits.
+    pub fn cancel(&mut self, bands: &mut Bands, is_saturated: bool, first: Instant) {
         let mut far = [0.0; BLOCK];
         self.far.take(first, &mut far);
         fill(&mut self.played, &self.split_far.split(&far.map(|sample| sample * FULL_SCALE)));
-        fill(&mut self.near, &self.split_near.split(&block.map(|sample| sample * FULL_SCALE)));
+        fill(&mut self.near, bands);
         foreign::call(|| {
             self.canceller.buffer_render(&self.played);
             self.canceller.process_capture(false, is_saturated, None, &mut self.near);
         });
-        let near: Bands = std::array::from_fn(|band| self.near.view(band, 0).try_into().unwrap_or([0.0; BAND]));
-        self.joiner.join(&near, block);
-        block.iter_mut().for_each(|sample| *sample /= FULL_SCALE);
+        *bands = std::array::from_fn(|band| self.near.view(band, 0).try_into().unwrap_or([0.0; BAND]));
     }
 }
 

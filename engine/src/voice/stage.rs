@@ -8,8 +8,9 @@ use crate::base::time::Instant;
 pub trait Work {
     /// Samples of a block.
     const BLOCK: usize;
+
     /// Samples by which what is made is behind what was given.
-    const DELAY: usize;
+    fn delay(&self) -> usize;
 
     /// Works on one block, whose first sample was captured at `first`.
     fn work(&mut self, block: &mut [f32], first: Instant);
@@ -18,31 +19,76 @@ pub trait Work {
 /// A step, on or off.
 pub struct Stage<W> {
     work: Option<W>,
-    is_on: bool,
-    /// Blocks that are made and not used yet: at first silence comes out.
-    unused: usize,
-    /// How much of what comes out is what was made, 0 to 1.
-    share: f32,
+    fade: Fade,
     /// Given, and less than a block.
     waiting: Vec<f32>,
     made: Vec<f32>,
 }
 
 /// How long it takes to fade: too short to be heard as two voices, too long to be heard as a click.
-const FADE: f32 = 480.0;
+pub const FADE: f32 = 480.0;
+
+/// How much of what comes out is what was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Fade {
+    is_on: bool,
+    /// Blocks that are made and not used yet: at first silence comes out.
+    unused: usize,
+    /// From 0 to 1.
+    share: f32,
+}
+
+impl Fade {
+    /// Nothing yet; the first `unused` blocks are not used.
+    pub const fn begun(unused: usize) -> Self {
+        Self { is_on: true, unused, share: 0.0 }
+    }
+
+    /// All of it.
+    pub const fn whole() -> Self {
+        Self { is_on: true, unused: 0, share: 1.0 }
+    }
+
+    pub const fn set(&mut self, on: bool) {
+        self.is_on = on;
+    }
+
+    /// By how much the share changes with each sample of the next block, where a fade takes `samples`.
+    pub fn slope(&mut self, samples: f32) -> f32 {
+        let waits = self.is_on && self.unused > 0;
+        self.unused = self.unused.saturating_sub(1);
+        if waits { 0.0 } else { if self.is_on { 1.0 / samples } else { -1.0 / samples } }
+    }
+
+    /// The share of the next sample.
+    pub const fn next(&mut self, slope: f32) -> f32 {
+        self.share = (self.share + slope).clamp(0.0, 1.0);
+        self.share
+    }
+
+    /// Of a fade the greater part counts.
+    pub const fn is_most(&self) -> bool {
+        self.share > 0.5
+    }
+
+    /// Off, and no longer heard.
+    pub const fn is_over(&self) -> bool {
+        !self.is_on && self.share == 0.0
+    }
+}
 
 impl<W: Work> Stage<W> {
     pub fn new() -> Self {
         let buffer = || Vec::with_capacity(W::BLOCK);
-        Self { work: None, is_on: false, unused: 0, share: 0.0, waiting: buffer(), made: buffer() }
+        Self { work: None, fade: Fade { is_on: false, unused: 0, share: 0.0 }, waiting: buffer(), made: buffer() }
     }
 
     /// Turns the step on, with what `begin` makes, or off. What it does is kept until it has faded.
     pub fn set(&mut self, on: bool, begin: impl FnOnce() -> W) {
-        self.is_on = on;
+        self.fade.set(on);
         if on && self.work.is_none() {
-            self.work = Some(begin());
-            self.unused = W::DELAY.div_ceil(W::BLOCK);
+            let work = self.work.insert(begin());
+            self.fade = Fade::begun(work.delay().div_ceil(W::BLOCK));
         }
     }
 
@@ -50,8 +96,7 @@ impl<W: Work> Stage<W> {
     pub fn run(&mut self, input: &[f32], first: Instant, out: &mut Vec<f32>) -> Instant {
         let begun = first.checked_sub(time_of(self.waiting.len())).unwrap_or(first);
         let (mut at, mut rest, before) = (begun, input, out.len());
-        // Of a fade the greater part counts.
-        let late = if self.share > 0.5 { W::DELAY } else { 0 };
+        let late = self.work.as_ref().filter(|_| self.fade.is_most()).map_or(0, W::delay);
         while self.work.is_some() && self.waiting.len() + rest.len() >= W::BLOCK {
             let (more, other) = rest.split_at(W::BLOCK - self.waiting.len());
             self.waiting.extend_from_slice(more);
@@ -77,17 +122,12 @@ impl<W: Work> Stage<W> {
         self.made.clear();
         self.made.extend_from_slice(&self.waiting);
         work.work(&mut self.made, first);
-        let slope = match self.is_on {
-            true if self.unused > 0 => 0.0,
-            true => 1.0 / FADE,
-            false => -1.0 / FADE,
-        };
-        self.unused = self.unused.saturating_sub(1);
+        let slope = self.fade.slope(FADE);
         for (given, made) in self.waiting.drain(..).zip(&self.made) {
-            self.share = (self.share + slope).clamp(0.0, 1.0);
-            out.push(if self.share < 1.0 { given + (made - given) * self.share } else { *made });
+            let share = self.fade.next(slope);
+            out.push(if share < 1.0 { given + (made - given) * share } else { *made });
         }
-        if !self.is_on && self.share == 0.0 {
+        if self.fade.is_over() {
             self.work = None;
         }
     }
@@ -103,7 +143,10 @@ mod tests {
 
     impl Work for Late {
         const BLOCK: usize = 50;
-        const DELAY: usize = 10;
+
+        fn delay(&self) -> usize {
+            10
+        }
 
         fn work(&mut self, block: &mut [f32], _: Instant) {
             block.rotate_right(10);

@@ -50,7 +50,7 @@ fn a_click_comes_out_within_ten_milliseconds_and_keeps_its_time() {
     let echo = Switches { echo: true, ..Switches::OFF };
     let noise = Switches { noise: true, ..Switches::OFF };
     let gain = Switches { gain: true, ..Switches::OFF };
-    for (switches, most) in [(echo, 480), (noise, 480), (gain, 0)] {
+    for (switches, most) in [(echo, 480), (noise, 480), (gain, 0), (Switches::ON, 480)] {
         // In each place of a block once.
         for place in (0..960).step_by(150) {
             let mut sound = vec![0.0; RATE / 2 + 1920];

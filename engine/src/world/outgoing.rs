@@ -122,5 +122,7 @@ pub struct VoiceFrame {
     /// How long it is, in samples.
     pub samples: u32,
     pub captured: Instant,
+    /// −dBov with its sign, and whether somebody speaks (RFC 6464).
     pub level: i8,
+    pub voice: bool,
 }

@@ -67,6 +67,8 @@ pub struct OutgoingPacket<'a> {
     pub unit: Option<UnitExt>,
     /// RFC 6464: 0 (loudest) to -127 dBov.
     pub level: Option<i8>,
+    /// RFC 6464 §3, the bit V: somebody speaks. It goes out with the level only.
+    pub voice: bool,
 }
 
 /// One RTP packet that arrived, decrypted. Numbers are extended: they do not wrap.
@@ -82,6 +84,8 @@ pub struct ArrivedPacket {
     pub capture_time: Option<WallTime>,
     pub unit: Option<UnitExt>,
     pub level: Option<i8>,
+    /// Somebody speaks, as the sender says.
+    pub voice: bool,
 }
 
 /// What a transport says besides packets.

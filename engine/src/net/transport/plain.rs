@@ -1,7 +1,7 @@
 //! RTP in the clear, without ICE: the same face as the real transport for tests that need the same result to the
 //! bit. Never offered to a peer: a call uses it only where both ends live in one test.
 //!
-//! Datagram: u8 kind. Kind 1 is a packet: u8 track and flags (128: marker, 64: has copies), u16 sequence, u32 timestamp, u64 capture time in µs
+//! Datagram: u8 kind. Kind 1 is a packet: u8 track and flags (128: marker, 64: has copies, 32: voice), u16 sequence, u32 timestamp, u64 capture time in µs
 //! (0 = none), u8 length of the unit extension and that many bytes, i8 level (127 = none), payload. Kind 2 asks for a
 //! keyframe, kind 3 carries a report, kind 4 closes, kind 5 keeps alive and carries a time that kind 6 sends back, kind 7
 //! asks for pictures' packets again (u16 sequence numbers). All numbers are big-endian.
@@ -148,7 +148,9 @@ impl Plain {
         let unit = packet.unit.as_ref().map(UnitExt::write);
         let unit = unit.as_ref().map_or(&[][..], |bytes| &bytes[..]);
         let mut data = Vec::with_capacity(32 + unit.len() + packet.payload.len());
-        data.extend([PACKET, index as u8 | u8::from(packet.redundant) << 6 | u8::from(packet.marker) << 7]);
+        let voice = packet.voice && packet.level.is_some();
+        let flags = u8::from(voice) << 5 | u8::from(packet.redundant) << 6 | u8::from(packet.marker) << 7;
+        data.extend([PACKET, index as u8 | flags]);
         data.extend((sequence as u16).to_be_bytes());
         data.extend(packet.timestamp.to_be_bytes());
         data.extend(packet.capture_time.map_or(0, WallTime::as_micros).to_be_bytes());
@@ -223,7 +225,7 @@ impl Plain {
 
     fn read(&mut self, mut rest: &[u8], at: Instant) -> Option<ArrivedPacket> {
         let flags = take::<1>(&mut rest)?[0];
-        let (track, index) = match flags & 0x3f {
+        let (track, index) = match flags & 0x1f {
             0 => (Track::Audio, 0),
             1 => (Track::Video, 1),
             _ => return None,
@@ -251,6 +253,7 @@ impl Plain {
             capture_time: (capture != 0).then_some(WallTime::from_micros(capture)),
             unit: UnitExt::parse(unit),
             level: (level != 127).then_some(level),
+            voice: flags & 0x20 != 0,
         })
     }
 }

@@ -103,13 +103,15 @@ fn carries_everything(real: bool) {
         capture_time: Some(captured),
         unit: Some(unit),
         level: None,
+        voice: false,
     };
     ends[0].transport.write(&packet, at);
     let sound = OutgoingPacket {
         track: Track::Audio,
         payload: b"a sound",
         unit: None,
-        level: Some(-30),
+        level: Some(-70),
+        voice: true,
         marker: false,
         redundant: false,
         ..packet
@@ -121,7 +123,8 @@ fn carries_everything(real: bool) {
     let error = video.capture_time.expect("capture time").micros_since(captured);
     assert!(error.abs() <= 1, "{error} µs");
     let audio = ends[1].seen.packets.iter().find(|p| p.track == Track::Audio).expect("audio");
-    assert_eq!((&audio.payload[..], audio.level), (&b"a sound"[..], Some(-30)));
+    assert_eq!((&audio.payload[..], audio.level, audio.voice), (&b"a sound"[..], Some(-70), true));
+    assert!(!video.voice);
 
     ends[1].transport.request_keyframe();
     ends[1].transport.send_feedback(b"report");

@@ -191,10 +191,10 @@ impl Webrtc {
         };
         let payload_type = if packet.redundant { Pt::from(RED_PAYLOAD_TYPE) } else { outgoing.payload_type };
         foreign::call(|| {
-            // The extension goes out only with both; above -50 dBov somebody is taken to speak (RFC 6464 §3).
+            // The extension goes out only with both.
             let mut values = ExtensionValues {
                 audio_level: packet.level,
-                voice_activity: packet.level.map(|level| level > -50),
+                voice_activity: packet.level.map(|_| packet.voice),
                 ..Default::default()
             };
             if let Some(time) = packet.capture_time {
@@ -322,6 +322,7 @@ impl Webrtc {
                     capture_time: values.abs_capture_time.and_then(|time| wall_time(time.capture_time)),
                     unit: values.user_values.get::<UnitExt>().copied(),
                     level: values.audio_level,
+                    voice: values.voice_activity.unwrap_or_default(),
                     payload: packet.payload,
                 });
             }

@@ -100,7 +100,10 @@ pub enum Note {
         first: i64,
     },
     /// Bytes of one encoded frame of sound; 0 where the encoder failed.
-    Sound(u32),
+    Sound {
+        bytes: u32,
+        voice: bool,
+    },
 }
 
 /// What the transport brought.
@@ -123,6 +126,7 @@ pub struct PacketNote {
     pub capture_time: Option<i64>,
     pub unit: Option<[u8; 7]>,
     pub level: Option<i8>,
+    pub voice: bool,
     pub payload: Vec<u8>,
 }
 
@@ -208,9 +212,12 @@ pub struct Samples {
     pub first: Instant,
 }
 
-/// One encoded frame of sound has so many bytes.
+/// One encoded frame of sound has so many bytes, and somebody speaks in it.
 #[derive(Clone, Copy, Debug)]
-pub struct Sound(pub usize);
+pub struct Sound {
+    pub bytes: usize,
+    pub voice: bool,
+}
 
 impl Brought {
     /// `None` where `note` is of another kind.
@@ -247,6 +254,7 @@ impl PacketNote {
             capture_time: packet.capture_time.map(|time| axis.micros(time)),
             unit: packet.unit.as_ref().map(UnitExt::write),
             level: packet.level,
+            voice: packet.voice,
             payload: packet.payload.to_vec(),
         }
     }
@@ -263,6 +271,7 @@ impl PacketNote {
             capture_time: self.capture_time.map(|micros| axis.wall(micros)),
             unit: self.unit.as_ref().and_then(|bytes| UnitExt::parse(bytes)),
             level: self.level,
+            voice: self.voice,
         }
     }
 }
@@ -435,7 +444,11 @@ says_the_same!(Made, Self(n) => Note::Made(*n as i32), Note::Made(n) => {
     within(n.unsigned_abs(), SECOND)?;
     Self(*n as isize)
 });
-says_the_same!(Sound, Self(n) => Note::Sound(*n as u32), Note::Sound(n) => Self(within(*n, PACKET)?));
+says_the_same!(
+    Sound,
+    Self { bytes, voice } => Note::Sound { bytes: *bytes as u32, voice: *voice },
+    Note::Sound { bytes, voice } => Self { bytes: within(*bytes, PACKET)?, voice: *voice }
+);
 
 /// Extended numbers of packets that a call reaches in a million years.
 const FAR: u64 = 1 << 60;

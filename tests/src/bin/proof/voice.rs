@@ -107,6 +107,13 @@ fn correlation(one: &[f32], other: &[f32]) -> f64 {
     product(one, other) / (product(one, one) * product(other, other)).sqrt().max(1e-20)
 }
 
+/// How much of `heard` is `speech`, at whatever strength, against all else, in decibels (J. Le Roux and others, "SDR: half-baked
+/// or well done?", 2019, SI-SDR), pauses included.
+fn projected(speech: &[f32], heard: &[f32]) -> f64 {
+    let share = correlation(speech, heard).powi(2);
+    10.0 * (share / (1.0 - share).max(1e-12)).log10()
+}
+
 /// The mean over all frames of 20 ms in which `speech` is loud.
 fn frames(speech: &[f32], heard: &[f32]) -> f64 {
     let loud = speech.chunks_exact(960).zip(heard.chunks_exact(960)).filter(|(speech, _)| power(speech) > 1e-5);
@@ -230,7 +237,18 @@ fn noise(table: &mut Table, near: &[f32], far: &[f32]) {
         let before = decibels(power(&near[part.clone()]) / power(&noise[part.clone()]));
         let better = decibels(power(&left) / power(&noise_left)) - before;
         let line = |text: &str| format!("{name} at 10 dB: {text}");
-        table.goal(&line("better, speech against noise"), Some(better), "≥ 8 dB", "dB");
+        table.goal(
+            &line("better, what became of the speech against what became of the noise"),
+            Some(better),
+            "≥ 8 dB",
+            "dB",
+        );
+        // The stricter measure: what was done to the speech itself counts as noise too.
+        let captured: Vec<f32> = near.iter().zip(&noise).map(|(near, noise)| near + noise).collect();
+        let speech = &near[part.clone()];
+        let better = projected(speech, &one[part.clone()]) - projected(speech, &captured[part.clone()]);
+        table.goal(&line("better, what is the clean speech against all that is not"), Some(better), "≥ 8 dB", "dB");
+        table.goal(&line("the speech itself against what was done to it"), Some(projected(speech, &left)), "", "dB");
         let pauses: Vec<usize> =
             part.clone().step_by(960).filter(|at| power(&near[*at..at + 960]) < 1e-8 && at + 960 < part.end).collect();
         let sum = |sound: &[f32]| pauses.iter().map(|at| power(&sound[*at..at + 960])).sum::<f32>();
@@ -255,7 +273,7 @@ fn delay(table: &mut Table) {
     table.at_most("delay of a click, echo, at most", worst(ECHO), 10.0, "ms");
     table.at_most("delay of a click, noise, at most", worst(NOISE), 10.0, "ms");
     table.at_most("delay of a click, gain, at most", worst(Switches { gain: true, ..Switches::OFF }), 0.0, "ms");
-    table.goal("delay of a click, all on, at most", worst(Switches::ON), "≤ 10 ms", "ms");
+    table.at_most("delay of a click, all on, at most", worst(Switches::ON), 10.0, "ms");
 }
 
 /// Samples between the end of the part with the click at `place` and the end of the part that brings it.
