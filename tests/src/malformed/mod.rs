@@ -276,6 +276,7 @@ impl<'a> Call<'a> {
             capture_time: Some(WallTime::of(captured)),
             unit: None,
             level: None,
+            voice: false,
         }
     }
 

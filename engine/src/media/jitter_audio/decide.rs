@@ -73,8 +73,8 @@ impl JitterBuffer {
         if let Some(front) = self.packets.front()
             && missing == 1
             && self.fec
-            && samples > 480
             && step == samples
+            && carries_fec(&front.payload, samples)
         {
             let from = front.payload.clone();
             self.counters.restored += 1;
@@ -148,6 +148,15 @@ impl JitterBuffer {
             self.drop_oldest();
         }
     }
+}
+
+/// Whether a packet of so many samples has a copy of the one before in it: a flag behind those of voice activity, which
+/// only SILK has (RFC 6716 §4.2.3 and §4.2.4; the coding by §3.1).
+fn carries_fec(packet: &[u8], samples: usize) -> bool {
+    let [contents, first, ..] = *packet else { return false };
+    let (has_silk, is_one_frame) = (contents >> 3 < 16, contents & 3 == 0);
+    let frames = (samples / 960).clamp(1, 3);
+    has_silk && is_one_frame && first >> (7 - frames) & 1 == 1
 }
 
 const fn plain(next: Next) -> Decision {

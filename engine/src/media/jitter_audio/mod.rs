@@ -202,7 +202,7 @@ impl JitterBuffer {
             drift: Drift::default(),
             pull: 0,
             lag: None,
-            fec: false,
+            fec: true,
             expecting: true,
             counters: JitterCounters::default(),
         }
@@ -292,7 +292,7 @@ impl JitterBuffer {
         self.estimate.set_policy(&self.policy);
     }
 
-    /// Whether lost packets may be restored from the one after: true where the sender's frames are above 10 ms.
+    /// Whether lost packets may be restored from the one after, where that one carries a copy (usually so).
     pub fn set_fec(&mut self, on: bool) {
         self.fec = on;
     }

@@ -11,6 +11,8 @@ use super::{AudioPacket, JitterBuffer, Next};
 use crate::base::time::{Instant, now};
 use crate::media::stretch::Stretcher;
 
+const FEC: u64 = 0x40 << 48;
+
 /// A call in virtual time; microseconds since `start`.
 struct Call {
     start: Instant,
@@ -53,7 +55,8 @@ impl Call {
             timestamp: 77_777 + n * self.frame as u64,
             arrival: self.start + Duration::from_micros(micros),
             samples: self.frame,
-            payload: n.to_be_bytes().as_slice().into(),
+            // Of SILK with the flag that says it carries the frame before (RFC 6716 §4.2.4), and which frame it is.
+            payload: (n | FEC).to_be_bytes().as_slice().into(),
             level: None,
             captured: None,
             copy: false,
@@ -72,7 +75,7 @@ impl Call {
             let decision = self.jitter.next(now, held, count.saturating_sub(held));
             let samples = match decision.next {
                 Next::Decode(packet) => {
-                    let n = u64::from_be_bytes(packet.payload[..8].try_into().expect("a frame's number"));
+                    let n = u64::from_be_bytes(packet.payload[..8].try_into().expect("a frame's number")) & !FEC;
                     let delay = micros as i64 + held as i64 * 1000 / 48 - self.made(n) as i64;
                     self.delays.push((micros, delay));
                     voice(n * self.frame as u64, packet.samples)

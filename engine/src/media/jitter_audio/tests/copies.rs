@@ -114,7 +114,7 @@ fn a_pause_is_the_rooms_noise_and_what_follows_it_waits_for_its_time() {
             match &decision.next {
                 Next::Noise { samples } => noise += samples,
                 Next::Decode(packet) if micros > 9_000_000 && packet.payload.len() > 2 => {
-                    let n = u64::from_be_bytes(packet.payload[..8].try_into().expect("a frame's number"));
+                    let n = u64::from_be_bytes(packet.payload[..8].try_into().expect("a frame's number")) & !super::FEC;
                     early += u32::from(micros < call.made(n) + 40_000);
                 }
                 _ => {}
