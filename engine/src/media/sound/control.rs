@@ -117,7 +117,9 @@ impl SoundControl {
     /// what we send: less of it may let them.
     pub fn on_sent(&mut self, now: Instant) {
         let told = *self.told.get_or_insert(now);
-        let is_silent = self.bounds.copies && now.saturating_duration_since(told) > SILENT;
+        // Where packets are lost, so are reports.
+        let patience = SILENT.div_f32((1.0 - self.path().loss).max(0.3).powi(3));
+        let is_silent = self.bounds.copies && now.saturating_duration_since(told) > patience;
         if is_silent && self.cut.is_none_or(|at| now.saturating_duration_since(at) >= CUT_EVERY) {
             self.budget = self.budget.percent(30).max(LEAST.min(self.most));
             (self.cut, self.clear_since) = (Some(now), None);
