@@ -170,13 +170,16 @@ pub fn drift(table: &mut Table) -> Outcome<()> {
     for ppm in [1000.0, -1000.0, 1500.0, -1500.0] {
         let mut call = Call::new(path("delay=20,jitter=2")?, 5, Skew { ahead: 0, ppm }, |_| {})?;
         call.run(Duration::from_secs(10));
+        call.lab.look(call.ada);
         let mut series = call.run(Duration::from_secs(1790));
+        let concealed = call.lab.look(call.ada).concealed;
         series.sort_by(f64::total_cmp);
         let report = call.end()?;
         table.goal(&format!("{ppm:+} ppm: the delay p50"), Some(quantile(series.clone(), 0.5)), "", "ms");
         let range = quantile(series.clone(), 0.999) - quantile(series, 0.001);
         table.at_most("  and moves by (p0.1 to p99.9)", Some(range), 10.0, "ms");
-        table.at_most("  concealed", report.audio.concealed_ratio.map(|ratio| ratio * 100.0), 0.01, "%");
+        table.at_most("  concealed after the first 10 s", concealed.map(|ratio| ratio * 100.0), 0.01, "%");
+        table.goal("  concealed in all", report.audio.concealed_ratio.map(|ratio| ratio * 100.0), "", "%");
     }
     Ok(())
 }
