@@ -83,8 +83,7 @@ pub fn take_sound(now: Res<Now>, tape: Res<Tape>, mut voices: Query<(Entity, &mu
         if let Some(Samples { count, first }) = taken {
             samples.resize(waiting + count, 0.0);
             if voice.muted {
-                samples.drain(waiting..);
-                samples.resize(waiting + count, 0.0);
+                samples.iter_mut().skip(waiting).for_each(|sample| *sample = 0.0);
             }
             voice.skip_to(first, samples_time(waiting));
             voice.framer.add(count);
