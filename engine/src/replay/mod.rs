@@ -267,7 +267,8 @@ fn open_devices(world: &mut World, tracks: &Tracks, situation: &Situation, now: 
         voice.microphone = microphone.flatten().map(SyncCell::new);
         voice.muted = situation.muted;
         voice.set_music(situation.music, most);
-        voice.control.set_copies(situation.peer_reads_copies);
+        voice.control.set_around(situation.around_sound);
+        voice.set_copies(situation.peer_reads_copies);
     }
     if let Some(mut source) = world.get_mut::<Source>(tracks.video_out)
         && source.0.is_some() != (situation.camera && sends)

@@ -33,6 +33,7 @@ pub fn note_situation(
             peer_muted: peer.audio,
             peer_camera_off: peer.video,
             peer_reads_copies: voice.is_some_and(|voice| voice.control.bounds().copies),
+            around_sound: voice.map_or(0, |voice| voice.control.bounds().around),
             clock: link.clock_offset,
         }
     });
