@@ -46,6 +46,9 @@ pub fn note_transport_events(
                 TransportEvent::Feedback(bytes) => {
                     let Ok((encoder, mut rate, mut queue)) = outgoings.get_mut(tracks.video_out) else { continue };
                     let Ok(mut voice) = voices.get_mut(tracks.audio_out) else { continue };
+                    // While pictures could give way, they do.
+                    let has_pictures = sources.get(tracks.video_out).is_ok_and(|source| source.0.is_some());
+                    rate.0.set_most_sound(voice.control.most());
                     if let Some(report) = DelayReport::parse(&bytes) {
                         let sound = voice.microphone.as_ref().map_or(Bitrate::default(), |_| voice.control.on_wire());
                         let was_too_narrow = rate.0.is_too_narrow();
@@ -60,13 +63,12 @@ pub fn note_transport_events(
                         }
                     }
                     if let Some(report) = SoundReport::parse(&bytes) {
-                        // While pictures could give way, they do.
-                        let has_pictures = sources.get(tracks.video_out).is_ok_and(|source| source.0.is_some());
                         voice.control.set_round_trip(link.round_trip);
                         voice.control.on_report(&report, has_pictures && !rate.0.is_too_narrow(), now.0);
                         rate.0.on_sound(voice.control.proven(now.0), now.0);
                     }
-                    voice.control.allow(rate.0.sound_may_take());
+                    let most = voice.control.most();
+                    voice.control.allow(if has_pictures { rate.0.sound_may_take() } else { most });
                 }
                 TransportEvent::Closed(text) => path.closed = Some(text),
             }

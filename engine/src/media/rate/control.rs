@@ -12,8 +12,8 @@ use crate::base::time::{Duration, Instant};
 /// The sender's view of one connection. `total` is what everything may take on the wire, sound included.
 #[derive(Clone, Debug)]
 pub struct RateControl {
-    /// What pictures and sound may take at most.
-    most: Bitrate,
+    /// What pictures may take at most, and sound.
+    most_pictures: Bitrate,
     most_sound: Bitrate,
     total: Bitrate,
     /// What sound takes now.
@@ -118,11 +118,10 @@ impl RateControl {
 
     /// Pictures may take `most`, sound `most_sound` on the wire.
     pub fn new(most: Bitrate, most_sound: Bitrate) -> Self {
-        let together = |pictures: Bitrate| Bitrate::from_bps(pictures.as_bps().saturating_add(most_sound.as_bps()));
         Self {
-            most: together(most),
+            most_pictures: most,
             most_sound,
-            total: together(Self::START.min(most)),
+            total: sum(Self::START.min(most), most_sound),
             sound: most_sound,
             trend: DelayTrend::default(),
             arrived: VecDeque::with_capacity(REPORTS),
@@ -157,6 +156,11 @@ impl RateControl {
             }
             self.unheard.push_back((number, now));
         }
+    }
+
+    /// What sound may take at most.
+    pub const fn set_most_sound(&mut self, most: Bitrate) {
+        self.most_sound = most;
     }
 
     /// What sound takes on the wire now, and how long a word takes to and fro.
@@ -236,7 +240,7 @@ impl RateControl {
         let left = total.as_bps().saturating_sub(self.sound.as_bps().min(self.sound_may_take().as_bps()));
         // RTP, its extensions, UDP and IP; and what is lost is sent again, but for what a full queue threw away.
         let again = ((self.loss() * 100.0) as u64).min(15);
-        Bitrate::from_bps(left.min(self.most.as_bps() - self.most_sound.as_bps())).percent(92 * 100 / (100 + again))
+        Bitrate::from_bps(left.min(self.most_pictures.as_bps())).percent(92 * 100 / (100 + again))
     }
 
     /// What the bucket of pictures is filled with. An encoder that spends all of its target would wait for ever behind its
@@ -300,7 +304,7 @@ impl RateControl {
 
     fn come_back(&mut self, total: Bitrate, now: Instant) {
         self.tried = Some(now);
-        (self.total, self.pictures) = (total.min(self.most), Pictures::Sent);
+        (self.total, self.pictures) = (total.min(self.most()), Pictures::Sent);
         (self.ceiling, self.emptying, self.clear_since) = (Some(total), None, None);
         self.blind = Some(now + self.round_trip + REPORTING);
         self.told = None;
@@ -444,7 +448,7 @@ impl RateControl {
         if self.emptying.is_some() || self.is_blind(now) || clear < step / 2 || since(self.raised) < step {
             return;
         }
-        if self.total >= self.most {
+        if self.total >= self.most() {
             return;
         }
         let safe = self.ceiling.map(|ceiling| ceiling.percent(95));
@@ -468,9 +472,18 @@ impl RateControl {
         self.raised = Some(now);
     }
 
-    fn set(&mut self, total: Bitrate) {
-        self.total = total.clamp(Bitrate::from_kbps(10).min(self.most), self.most);
+    fn most(&self) -> Bitrate {
+        sum(self.most_pictures, self.most_sound)
     }
+
+    fn set(&mut self, total: Bitrate) {
+        let most = self.most();
+        self.total = total.clamp(Bitrate::from_kbps(10).min(most), most);
+    }
+}
+
+fn sum(a: Bitrate, b: Bitrate) -> Bitrate {
+    Bitrate::from_bps(a.as_bps().saturating_add(b.as_bps()))
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub struct SoundControl {
     /// More than the ceiling is tried after so much time without a queue: twice as much after each mistake.
     patience: Duration,
     plan: SoundPlan,
+    /// While nothing is known of the path.
+    starting: Option<Starting>,
     /// Since when a shorter frame could be sent.
     better_since: Option<Instant>,
 }
@@ -68,6 +70,22 @@ const NEEDED: u64 = 60;
 const FORGET: Duration = Duration::from_secs(2);
 /// Shorter frames only when they could have been sent for so long.
 const SETTLE: Duration = Duration::from_secs(2);
+/// What a call begins with: frames of 60 ms, which the thinnest path carries. Each report without a queue that grows doubles
+/// it, so a good path has short frames within two seconds; a thin one is not filled first and measured then.
+const START: Bitrate = Bitrate::from_kbps(24);
+/// While it is not known.
+const USUAL_TRIP: Duration = Duration::from_millis(50);
+/// So often it may seem full before it is believed to be.
+const SETBACKS: u8 = 2;
+
+/// How the beginning goes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Starting {
+    /// The last report told of a queue that grows: one alone is a delay that wanders.
+    is_doubted: bool,
+    /// How often there were two.
+    setbacks: u8,
+}
 
 impl SoundControl {
     /// At most `most` on the wire.
@@ -91,6 +109,7 @@ impl SoundControl {
             clear_since: None,
             patience: FIRST_PATIENCE,
             plan: SoundPlan::new(&path, &bounds),
+            starting: None,
             better_since: None,
         }
     }
@@ -122,7 +141,7 @@ impl SoundControl {
     /// The path was found to carry no more than `carried`, pictures with it: sound begins there to find out for itself.
     pub fn begin_anew(&mut self, carried: Bitrate, now: Instant) {
         self.budget = carried.clamp(LEAST.min(self.most), self.most);
-        (self.ceiling, self.cut, self.allowed) = (Some(carried), Some(now), self.most);
+        (self.ceiling, self.cut, self.allowed, self.starting) = (Some(carried), Some(now), self.most, None);
         (self.clear_since, self.raised, self.evidence, self.was_full) = (None, None, 0.0, true);
         self.plan = SoundPlan::new(&self.path(), &self.bounds);
     }
@@ -132,7 +151,8 @@ impl SoundControl {
         let is_long = |at: Option<Instant>| at.is_some_and(|at| now.saturating_duration_since(at) >= SETTLE);
         let is_tried = self.raised.is_some() && !is_long(self.raised);
         let on_wire = self.plan.on_wire(&self.bounds);
-        let is_proven = is_long(self.clear_since) && !is_tried && on_wire >= self.budget.percent(NEEDED);
+        let is_proven =
+            self.starting.is_none() && is_long(self.clear_since) && !is_tried && on_wire >= self.budget.percent(NEEDED);
         if is_proven { self.budget } else { Bitrate::default() }
     }
 
@@ -145,8 +165,34 @@ impl SoundControl {
     pub fn set_copies(&mut self, copies: bool) {
         if self.bounds.copies != copies {
             self.bounds.copies = copies;
+            // Who reads them reports as well.
+            if copies && self.told.is_none() && self.bounds.forced.is_none() {
+                self.starting = Some(Starting::default());
+                self.budget = START.min(self.most);
+            }
             self.plan = SoundPlan::new(&self.path(), &self.bounds);
         }
+    }
+
+    /// So many bytes are around each frame on the wire.
+    pub fn set_around(&mut self, around: u64) {
+        if self.bounds.around != around {
+            self.bounds.around = around;
+            self.plan = SoundPlan::new(&self.path(), &self.bounds);
+        }
+    }
+
+    /// Stereo in short frames, or one voice; from now on at most `most` on the wire.
+    pub fn set_music(&mut self, music: bool, most: Bitrate) {
+        // What was not held back by the path is not held back now.
+        self.budget = if self.budget >= self.most { most } else { self.budget.min(most) };
+        (self.most, self.bounds.music, self.allowed) = (most, music, most);
+        self.plan = SoundPlan::new(&self.path(), &self.bounds);
+    }
+
+    /// The most on the wire.
+    pub const fn most(&self) -> Bitrate {
+        self.most
     }
 
     pub const fn bounds(&self) -> Bounds {
@@ -174,9 +220,14 @@ impl SoundControl {
         self.received = self.received * keep + f32::from(report.received);
         self.lost = self.lost * keep + f32::from(report.lost);
         self.bursts = self.bursts * keep + f32::from(report.bursts);
-        self.follow_queue(report, shared, now);
+        let is_starting = self.starting.is_some();
+        if is_starting {
+            self.start(report, now);
+        } else {
+            self.follow_queue(report, shared, now);
+        }
         let plan = SoundPlan::new(&self.path(), &self.bounds);
-        if plan.length >= self.plan.length {
+        if plan.length >= self.plan.length || is_starting {
             (self.plan, self.better_since) = (plan, None);
             return;
         }
@@ -190,11 +241,39 @@ impl SoundControl {
         self.plan = SoundPlan::new(&self.path(), &bounds);
     }
 
+    /// Doubles what is sent until the path seems full, or all is sent that there is.
+    fn start(&mut self, report: &SoundReport, now: Instant) {
+        let Some(starting) = &mut self.starting else { return };
+        // What the last step did is seen after so long.
+        let shown = report.span + self.round_trip.unwrap_or(USUAL_TRIP);
+        let is_shown = self.raised.is_none_or(|at| now.saturating_duration_since(at) >= shown);
+        let advance = report.advanced as f32 / 48_000.0 / report.span.as_secs_f32().max(1e-3);
+        let grows = advance < 0.8 || (report.queue > CLEAR && advance < 0.95);
+        if grows && std::mem::replace(&mut starting.is_doubted, true) {
+            starting.setbacks += 1;
+            starting.is_doubted = false;
+            if starting.setbacks == SETBACKS {
+                self.starting = None;
+                self.ceiling = Some(arrival_rate(report).min(self.budget));
+            }
+            // Less than what was carried before, so that what waits is gone soon.
+            self.budget = self.budget.percent(40).max(LEAST.min(self.most));
+            self.raised = Some(now);
+        } else if !grows && is_shown {
+            starting.is_doubted = false;
+            // What waits after a setback goes first.
+            if starting.setbacks == 0 || report.queue <= CLEAR {
+                self.budget = self.budget.percent(200).min(self.most);
+                self.starting = self.starting.filter(|_| self.budget < self.most);
+                self.raised = Some(now);
+            }
+        }
+    }
+
     fn follow_queue(&mut self, report: &SoundReport, shared: bool, now: Instant) {
         let since = |at: Option<Instant>| at.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
         let is_tried = since(self.raised) < BLAME;
-        let micros = report.span.as_micros().max(1) as u64;
-        let arrives = Bitrate::from_bps(u64::from(report.bytes) * 8_000_000 / micros);
+        let arrives = arrival_rate(report);
         self.weigh(report, is_tried);
         let enough = if is_tried { ENOUGH_AFTER_RAISE } else { ENOUGH };
         if self.evidence >= enough && since(self.cut) >= CUT_EVERY && !shared {
@@ -212,7 +291,8 @@ impl SoundControl {
             (self.received, self.lost, self.bursts) = (0.0, 0.0, 0.0);
             (self.cut, self.clear_since, self.raised, self.evidence) = (Some(now), None, None, 0.0);
         }
-        if report.queue > CLEAR {
+        // Before anything is known of a limit only a queue that does not go speaks against more.
+        if report.queue > CLEAR && (self.ceiling.is_some() || self.evidence > 0.0) {
             self.clear_since = None;
             return;
         }
@@ -259,6 +339,12 @@ impl SoundControl {
     }
 }
 
+/// What came, with all that is around it.
+fn arrival_rate(report: &SoundReport) -> Bitrate {
+    let micros = report.span.as_micros().max(1) as u64;
+    Bitrate::from_bps(u64::from(report.bytes) * 8_000_000 / micros)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,7 +352,8 @@ mod tests {
     use crate::media::frame_length::FrameLength;
     use crate::media::sound::plan::AROUND;
 
-    const BOUNDS: Bounds = Bounds { forced: None, most: Bitrate::from_kbps(64), copies: true, around: AROUND };
+    const BOUNDS: Bounds =
+        Bounds { forced: None, most: Bitrate::from_kbps(64), copies: true, music: false, around: AROUND };
     const MOST: Bitrate = Bitrate::from_kbps(300);
 
     /// A path that carries `kbps` with a queue of a second in front: what the receiver reports of what the plan sends.
@@ -323,6 +410,20 @@ mod tests {
     }
 
     #[test]
+    fn a_call_begins_thin_and_has_all_that_the_path_carries_within_two_seconds() {
+        for (kbps, most) in [(25.0, 0.4), (60.0, 0.5), (1000.0, 0.001)] {
+            let mut narrow = Narrow::new();
+            narrow.control = SoundControl::new(MOST, Bounds { copies: false, ..BOUNDS });
+            narrow.control.set_copies(true);
+            assert_eq!(narrow.control.plan().length, FrameLength::Ms60);
+            narrow.run(kbps, 2);
+            assert!(kbps < 500.0 || narrow.control.plan().length == FrameLength::Ms5, "{:?}", narrow.control);
+            narrow.run(kbps, 9);
+            assert!(narrow.highest.iter().all(|queue| *queue < most), "{kbps}: {:?}", narrow.highest);
+        }
+    }
+
+    #[test]
     fn a_wide_path_is_left_alone_and_so_is_one_that_stalls() {
         let mut wide = Narrow::new();
         wide.run(400.0, 10);
@@ -365,6 +466,17 @@ mod tests {
         assert!(control.plan().copies.count() >= 2);
         feed(&mut control, 0, 0, 100);
         assert_eq!(control.plan().copies.count(), 1);
+    }
+
+    #[test]
+    fn sound_takes_no_more_than_pictures_leave_and_begins_anew_with_what_was_carried() {
+        let (mut control, start) = (SoundControl::new(MOST, BOUNDS), now());
+        control.allow(Bitrate::from_kbps(90));
+        assert!(control.on_wire() <= Bitrate::from_kbps(90));
+        control.begin_anew(Bitrate::from_kbps(60), start);
+        assert!(control.on_wire() <= Bitrate::from_kbps(60) && control.path().budget == Bitrate::from_kbps(60));
+        // What has just begun is proven by nothing.
+        assert_eq!(control.proven(start), Bitrate::default());
     }
 
     #[test]

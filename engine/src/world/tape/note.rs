@@ -31,6 +31,7 @@ pub struct Head {
     /// The most for the sound itself and for all of it on the wire, bits per second.
     pub audio_rate: u64,
     pub audio_most: u64,
+    pub music_most: u64,
     /// Bits per second.
     pub most: u64,
     /// Bytes on the wire around a packet's payload.
@@ -65,10 +66,14 @@ pub struct Situation {
     pub loudspeaker: bool,
     /// Our microphone is muted.
     pub muted: bool,
+    /// It is sent as music.
+    pub music: bool,
     pub peer_muted: bool,
     pub peer_camera_off: bool,
     /// The other side reads copies of earlier frames of sound.
     pub peer_reads_copies: bool,
+    /// Bytes that the transport puts around a frame of sound.
+    pub around_sound: u64,
     /// The other side's clock minus ours and how wrong that may be, microseconds.
     pub clock: Option<(i64, u64)>,
 }
