@@ -27,9 +27,9 @@ pub fn thin(table: &mut Table) -> Outcome<()> {
                 shown.push(call.came(from, (90.0, 120.0)).filter(|crossing| crossing.is_video).count() as f64);
             }
             call.lab.change_paths(path("delay=20,rate=4000,queue=1000")?);
-            call.run(60.0);
+            call.run(120.0);
             for from in [call.ada, call.ben] {
-                let first = call.came(from, (120.0, 180.0)).find(|crossing| crossing.is_video);
+                let first = call.came(from, (120.0, 240.0)).find(|crossing| crossing.is_video);
                 back.push(first.map_or(f64::INFINITY, |crossing| crossing.arrived.as_secs_f64() - 120.0));
             }
         }
@@ -44,7 +44,7 @@ pub fn thin(table: &mut Table) -> Outcome<()> {
         } else {
             table.at_most("  packets of pictures in the last half minute", most, 0.0, "");
         }
-        table.at_most("  pictures back after 4 Mbit/s, at most", back.into_iter().reduce(f64::max), 30.0, "s");
+        table.at_most("  pictures back after 4 Mbit/s, at most", back.into_iter().reduce(f64::max), 60.0, "s");
     }
     Ok(())
 }
