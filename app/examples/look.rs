@@ -143,6 +143,8 @@ fn tile(id: u64, name: &str, party: Party, picture: Option<Picture>) -> TileView
         quality: Quality::Good,
         muted: false,
         camera_off: false,
+        stands_still: false,
+        too_narrow: false,
         level: 0.0,
         volume: 100,
         hushed: false,

@@ -40,6 +40,8 @@ fn stage(phase: Phase) -> Stage {
         quality: Quality::Fair,
         muted: true,
         camera_off: true,
+        stands_still: false,
+        too_narrow: false,
         level: 0.0,
         volume: 100,
         hushed: false,

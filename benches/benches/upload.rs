@@ -36,6 +36,8 @@ fn upload(c: &mut Criterion) {
                         quality: Quality::Good,
                         muted: false,
                         camera_off: false,
+                        stands_still: false,
+                        too_narrow: false,
                         level: 0.0,
                         volume: 100,
                         hushed: false,

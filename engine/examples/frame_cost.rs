@@ -35,6 +35,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 quality: Quality::Good,
                 muted: false,
                 camera_off: false,
+                stands_still: false,
+                too_narrow: false,
                 level: 0.0,
                 volume: 100,
                 hushed: false,

@@ -18,10 +18,12 @@ use crate::base::time::{self, CELL, Duration, Instant};
 use crate::codec::worker::Work;
 use crate::handle::{Link, Redraw, link};
 use crate::media::chirp::ChirpFinder;
+use crate::media::sound;
 use crate::net::control::{ControlDoor, DoorLimits, TokenRange};
 use crate::net::door::Door;
 use crate::net::timer::Timer;
 use crate::net::tls::TlsIdentity;
+use crate::net::transport::plain;
 use crate::net::udp::UdpPort;
 use crate::roles::client;
 use crate::source::file::recorder::Recorder;
@@ -277,6 +279,7 @@ fn record(config: &Config, wake: Wake, now: Instant) -> Result<Tape> {
         audio_most: config.audio_most.as_bps(),
         music_most: config.music_most.as_bps(),
         most: config.most.as_bps(),
+        around: if config.plain { plain::AROUND } else { sound::plan::AROUND },
         policy: config.policy,
     };
     let mut writer = RecordingWriter::create(path, config.record_limit, wake)?;

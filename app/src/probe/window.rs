@@ -195,6 +195,8 @@ fn tile(picture: Arc<Picture>, number: u32) -> TileView {
         quality: Quality::Unknown,
         muted: false,
         camera_off: false,
+        stands_still: false,
+        too_narrow: false,
         level: 0.0,
         volume: 100,
         hushed: false,

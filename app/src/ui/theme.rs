@@ -63,6 +63,8 @@ const LIGHT: Palette = Palette {
 
 /// Names and marks over a picture look the same in both moods: the picture does not change with them.
 pub const OVER_PICTURE: Color32 = Color32::from_rgba_premultiplied(8, 9, 12, 176);
+/// Over a picture that stands still.
+pub const STANDS_STILL: Color32 = Color32::from_rgba_premultiplied(0, 0, 0, 140);
 pub const ON_PICTURE: Color32 = Color32::from_rgb(0xf4, 0xf6, 0xf9);
 
 pub const fn palette(dark: bool) -> Palette {

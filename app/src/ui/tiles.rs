@@ -33,6 +33,13 @@ pub fn draw(ui: &mut Ui, tiles: &[TileView], placed: &[TilePlace]) {
         if !place.has_picture {
             initial(ui, rect, &tile.name);
         }
+        if tile.stands_still && place.has_picture {
+            ui.painter().rect_filled(rect, CornerRadius::same(place.radius.round() as u8), theme::STANDS_STILL);
+        }
+        if tile.too_narrow && rect.width() >= 220.0 {
+            let text = "The path is too narrow for pictures";
+            paint_text(ui.painter(), rect, Align2::CENTER_CENTER, text, theme::BODY, theme::ON_PICTURE);
+        }
         outline(ui, tile, place);
         // On a thumbnail a pill would hide the picture.
         if rect.width() >= 96.0 && rect.height() >= 56.0 {
@@ -132,6 +139,11 @@ fn describe(tile: &TileView) -> String {
     }
     if tile.camera_off {
         text.push_str(", camera off");
+    }
+    if tile.too_narrow {
+        text.push_str(", the path is too narrow for pictures");
+    } else if tile.stands_still {
+        text.push_str(", the picture stands still");
     }
     text
 }

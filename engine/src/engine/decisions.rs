@@ -70,7 +70,14 @@ impl Decisions {
             stream.stretcher.len().hash(&mut hash);
         }
         for (rate, encoder, queue, sent) in self.outgoings.iter(world) {
-            (rate.0.target().as_bps(), encoder.0.size(), queue.units.len(), queue.units.dropped()).hash(&mut hash);
+            (
+                rate.0.total().as_bps(),
+                rate.0.is_too_narrow(),
+                encoder.0.size(),
+                queue.units.len(),
+                queue.units.dropped(),
+            )
+                .hash(&mut hash);
             (sent.captured, sent.sent, sent.packets, sent.bytes, sent.skipped).hash(&mut hash);
         }
         for voice in self.voices.iter(world) {

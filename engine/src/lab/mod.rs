@@ -15,11 +15,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use str0m_netem::WithLen;
+
 use crate::base::error::Result;
 use crate::base::time::{Duration, Instant, WallTime, now};
 use crate::engine::Engine;
 use crate::handle::Command;
 use crate::media::report::Report;
+use crate::net::datagram::Class;
 use crate::net::door::WireMessage;
 use crate::net::impair::Impairment;
 use crate::net::impair::path::ImpairedPath;
@@ -53,14 +56,43 @@ pub struct Lab {
     watch: Watch,
     schedule: DefaultHasher,
     datagrams: u64,
+    crossings: Option<Vec<Crossing>>,
+    /// Datagrams of pictures that are still to be lost, and of whom; when the last of them was.
+    losing: Option<(usize, u32)>,
+    lost_at: Option<Instant>,
 }
 
 /// One direction between two members. What is on its way when the path changes arrives as it would have.
 struct Way {
     from: usize,
     to: usize,
-    path: ImpairedPath<Held>,
-    before: Vec<ImpairedPath<Held>>,
+    path: ImpairedPath<Travelling>,
+    before: Vec<ImpairedPath<Travelling>>,
+}
+
+/// A datagram on its way, and since when.
+#[derive(Clone)]
+struct Travelling {
+    held: Held,
+    sent: Instant,
+}
+
+impl WithLen for Travelling {
+    fn len(&self) -> usize {
+        self.held.len()
+    }
+}
+
+/// A datagram that went from one member to another.
+#[derive(Clone, Copy, Debug)]
+pub struct Crossing {
+    pub from: MemberId,
+    /// Since the beginning.
+    pub sent: Duration,
+    pub arrived: Duration,
+    /// With the headers of IP and UDP.
+    pub bytes: usize,
+    pub is_video: bool,
 }
 
 impl Way {
@@ -68,7 +100,7 @@ impl Way {
         self.before.iter().chain([&self.path]).filter_map(ImpairedPath::next_due).min()
     }
 
-    fn pop(&mut self, now: Instant) -> Option<Held> {
+    fn pop(&mut self, now: Instant) -> Option<Travelling> {
         self.before.retain(|path| path.next_due().is_some());
         self.before.iter_mut().chain([&mut self.path]).find_map(|path| path.pop(now))
     }
@@ -101,6 +133,9 @@ impl Lab {
             watch: Watch::default(),
             schedule: DefaultHasher::new(),
             datagrams: 0,
+            crossings: None,
+            losing: None,
+            lost_at: None,
         }
     }
 
@@ -143,6 +178,26 @@ impl Lab {
             let seed = seed_of(self.seed, way.from, way.to) ^ self.datagrams;
             way.before.push(std::mem::replace(&mut way.path, ImpairedPath::new(impairment, seed)));
         }
+    }
+
+    /// From now on every datagram that arrives is noted.
+    pub fn note_crossings(&mut self) {
+        self.crossings = Some(Vec::new());
+    }
+
+    /// What was noted, in the order of arrival.
+    pub fn crossings(&self) -> &[Crossing] {
+        self.crossings.as_deref().unwrap_or_default()
+    }
+
+    /// The next `count` datagrams of pictures of `member` are lost.
+    pub const fn lose_pictures(&mut self, member: MemberId, count: u32) {
+        (self.losing, self.lost_at) = (Some((member.0, count)), None);
+    }
+
+    /// When the last of them was lost, since the beginning; `None` before that.
+    pub fn lost_at(&self) -> Option<Duration> {
+        self.lost_at.map(|at| at - self.start)
     }
 
     /// From capture to play of the sound that `member` decoded last, milliseconds.
@@ -245,8 +300,13 @@ impl Lab {
     fn step(&mut self, at: Instant) {
         self.now = at;
         for way in &mut self.ways {
-            while let Some(held) = way.pop(at) {
+            while let Some(Travelling { held, sent }) = way.pop(at) {
                 self.members[way.to].arrive(&held, at);
+                if let Some(crossings) = &mut self.crossings {
+                    let [sent, arrived] = [sent, at].map(|at| at - self.start);
+                    let (bytes, is_video) = (held.len(), held.class == Class::Video);
+                    crossings.push(Crossing { from: MemberId(way.from), sent, arrived, bytes, is_video });
+                }
             }
         }
         while let Some((_, message)) = self.messages.pop_front_if(|(due, _)| *due <= at) {
@@ -302,6 +362,13 @@ impl Lab {
         let Some(to) = self.at(held.to) else { return };
         ((at - self.start).as_nanos(), from, to, held.bytes.len()).hash(&mut self.schedule);
         self.datagrams += 1;
+        if let Some((_, left)) = self.losing.as_mut().filter(|(who, left)| *who == from && *left > 0)
+            && held.class == Class::Video
+        {
+            *left -= 1;
+            self.lost_at = (*left == 0).then_some(at);
+            return;
+        }
         let way = match self.ways.iter().position(|way| way.from == from && way.to == to) {
             Some(way) => way,
             None => {
@@ -310,7 +377,7 @@ impl Lab {
                 self.ways.len() - 1
             }
         };
-        self.ways[way].path.push(held, at);
+        self.ways[way].path.push(Travelling { held, sent: at }, at);
     }
 }
 

@@ -150,6 +150,31 @@ fn a_wrong_clock_is_known_within_two_seconds_and_within_its_bound() {
     }
 }
 
+#[test]
+fn a_path_too_narrow_for_pictures_carries_sound_says_so_and_has_pictures_again_when_it_widens() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let is = |kbps: u64| format!("delay=20,rate={kbps},queue=1000").parse::<Impairment>().expect("a path");
+    let mut lab = Lab::new(folder.path(), is(100), 1);
+    let [ada, ben] = ["Ada", "Ben"].map(|name| lab.add(name, model).expect("an engine"));
+    lab.command(ada, Command::Call(lab.target(ben)));
+    lab.run_for(Duration::from_secs(15));
+    let narrow = |lab: &mut Lab| {
+        let world = lab.engine_mut(ada).world_mut();
+        world.query::<&crate::world::stream::PeerMute>().iter(world).any(|mute| mute.narrow && !mute.video)
+    };
+    assert!(narrow(&mut lab), "Ada was not told why there are no pictures");
+    lab.look(ada);
+    lab.run_for(Duration::from_secs(5));
+    let concealed = lab.look(ada).concealed.expect("sound is played");
+    assert!(concealed < 0.1, "{concealed}");
+    lab.change_paths(is(4000));
+    lab.run_for(Duration::from_secs(45));
+    assert!(!narrow(&mut lab), "the path is wide again");
+    let shown = lab.glass_ms(ada).len();
+    lab.run_for(Duration::from_secs(2));
+    assert!(lab.glass_ms(ada).len() > shown + 30, "pictures are shown again");
+}
+
 /// Whether `member` has a source of pictures open, and whether it was told that the other side sends none.
 fn pictures(lab: &mut Lab, member: MemberId) -> (bool, bool) {
     let world = lab.engine_mut(member).world_mut();

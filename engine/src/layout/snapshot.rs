@@ -39,6 +39,10 @@ pub struct TileView {
     pub quality: Quality,
     pub muted: bool,
     pub camera_off: bool,
+    /// Its pictures do not come any more: the last good one is shown.
+    pub stands_still: bool,
+    /// The path carries no pictures beside sound.
+    pub too_narrow: bool,
     /// Loudness 0.0 (silence) to 1.0 (full scale).
     pub level: f32,
     /// How loud it is played here, in percent of how it comes.

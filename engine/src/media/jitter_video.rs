@@ -5,10 +5,14 @@
 //! after its deadline everything up to the next complete keyframe is dropped. When to *show* what was decoded is
 //! decided behind the decoder, by [`super::playout_clock::PlayoutClock`].
 
+mod patience;
+
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+pub use self::patience::retransmission_wait;
+use self::patience::{LEAST_PATIENCE, keyframe_patience};
 use super::encoded::ReceivedUnit;
 use super::ledger::Stamps;
 use crate::base::id::UnitNumber;
@@ -25,9 +29,6 @@ const MAX_BYTES: usize = 2 << 20;
 const MAX_BEFORE_FIRST: u64 = 64;
 /// Reordering without loss is over by then; a later keyframe that is complete need not wait longer.
 const REORDERING: Duration = Duration::from_millis(15);
-/// The least time of undecodable units before a keyframe is asked for, and between two requests.
-const KEYFRAME_PATIENCE: Duration = Duration::from_millis(300);
-
 /// Units on their way through the decoder: eight wait, one is worked on, one is handed over.
 const UNITS: usize = 10;
 /// A keyframe of 720p at a call's highest rate; what is larger makes its storage grow.
@@ -67,13 +68,6 @@ pub struct Counters {
     pub units: u64,
 }
 
-/// How long a gap waits for its retransmission: the request and its repetition (RTT + 5 ms apart), each there and
-/// back; at least 80 ms for the sender's pacing, at most half a second, because a keyframe is quicker then.
-pub fn retransmission_wait(round_trip: Option<Duration>) -> Duration {
-    let round_trip = round_trip.unwrap_or(Duration::from_millis(100));
-    (round_trip * 2 + Duration::from_millis(40)).clamp(Duration::from_millis(80), Duration::from_millis(500))
-}
-
 #[derive(Debug)]
 struct Slot {
     timestamp: u64,
@@ -110,6 +104,9 @@ pub struct VideoJitter {
     /// Since when nothing can be decoded.
     blocked: Option<Instant>,
     requested: Option<Instant>,
+    /// The first request since something could be decoded, and how long it took until a keyframe was there.
+    asked: Option<Instant>,
+    answered: Option<Duration>,
     /// No retransmission can help: a keyframe is asked for without patience.
     urgent: bool,
     wait: Duration,
@@ -133,6 +130,8 @@ impl Default for VideoJitter {
             needs_keyframe: true,
             blocked: None,
             requested: None,
+            asked: None,
+            answered: None,
             urgent: false,
             wait: retransmission_wait(None),
             hold: Duration::ZERO,
@@ -246,17 +245,17 @@ impl VideoJitter {
         self.blocked.get_or_insert(now);
     }
 
-    /// True when a keyframe has to be asked for now: nothing was decodable for max(300 ms, 1.5 round trips), and the
+    /// True when a keyframe has to be asked for now: nothing was decodable for max(300 ms, 5 round trips), and the
     /// last request is at least a round trip (and 300 ms) old. Saying so counts as the request.
     pub fn keyframe_due(&mut self, now: Instant, round_trip: Option<Duration>) -> bool {
-        let round_trip = round_trip.unwrap_or_default();
         let Some(blocked) = self.blocked else { return false };
-        let waited = self.urgent || now.saturating_duration_since(blocked) >= KEYFRAME_PATIENCE.max(round_trip * 3 / 2);
-        let again = KEYFRAME_PATIENCE.max(round_trip);
+        let waited = self.urgent || now.saturating_duration_since(blocked) >= keyframe_patience(round_trip);
+        let again = LEAST_PATIENCE.max(round_trip.unwrap_or_default());
         if !waited || self.requested.is_some_and(|last| now.saturating_duration_since(last) < again) {
             return false;
         }
         self.requested = Some(now);
+        self.asked.get_or_insert(now);
         true
     }
 
@@ -293,6 +292,11 @@ impl VideoJitter {
 
     pub const fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// How long the last request took until a keyframe was there; said once.
+    pub const fn take_answered(&mut self) -> Option<Duration> {
+        self.answered.take()
     }
 
     /// True while nothing can be decoded.
@@ -415,6 +419,9 @@ impl VideoJitter {
             self.needs_keyframe = false;
             self.blocked = None;
             self.requested = None;
+            if let Some(asked) = self.asked.take() {
+                self.answered = Some(now.saturating_duration_since(asked));
+            }
             self.urgent = false;
             self.handed_out = true;
         } else {

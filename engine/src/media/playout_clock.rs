@@ -2,7 +2,8 @@
 //! its own time is still there for the next one's references.
 //!
 //! A frame's play time is its media time on the local clock, as the quickest of the last frames came through, plus a
-//! target delay: the 95th percentile (see [`Policy`]) of how much longer than the quickest frames are on their way. What the encoder
+//! target delay: the 95th percentile (see [`Policy`]) of how much longer than the quickest frames are on their way, or more
+//! where the picture would stand still for the slowest. What the encoder
 //! varies is left out: a keyframe takes it several times as long, and no frame after it should wait for that. On an
 //! even path the target vanishes and a frame is due the moment it is decoded.
 
@@ -14,6 +15,12 @@ use crate::base::time::{Duration, Instant};
 /// Four seconds at 30 frames per second: long enough to have seen the path's jitter, short enough to forget it.
 const WINDOW: usize = 120;
 
+/// A picture that comes so late for its time is no freeze (webrtc-stats §freezeCount: 150 ms), with some of that to spare.
+const NOT_FROZEN: Duration = Duration::from_millis(120);
+
+/// Microseconds with each frame: 15 ms in a second.
+const FORGET: i64 = 500;
+
 /// Measures the path's variation and says when frames are due. Times inside are microseconds since `start`.
 #[derive(Clone, Debug)]
 pub struct PlayoutClock {
@@ -24,6 +31,8 @@ pub struct PlayoutClock {
     sorted: Vec<i64>,
     base: i64,
     target: i64,
+    /// The longest variation, forgotten slowly: what is lost twice is rare.
+    slowest: i64,
     skipped: u64,
     /// Every frame is due so much later: the laboratory's plant.
     extra: Duration,
@@ -44,6 +53,7 @@ impl PlayoutClock {
             sorted: Vec::with_capacity(WINDOW),
             base: 0,
             target: 0,
+            slowest: 0,
             skipped: 0,
             extra: Duration::ZERO,
         }
@@ -61,6 +71,7 @@ impl PlayoutClock {
         // The sender's timestamps began anew: what was measured says nothing any more.
         if self.transits.back().is_some_and(|last| last.0.abs_diff(transit) > 10_000_000) {
             self.transits.clear();
+            self.slowest = 0;
         }
         if self.transits.len() == WINDOW {
             self.transits.pop_front();
@@ -75,6 +86,10 @@ impl PlayoutClock {
         let quickest = self.sorted.first().copied().unwrap_or_default();
         let variation = self.sorted.get(rank).map_or(0, |path| path - quickest);
         let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        // Nor would the slowest of them have made the picture stand still.
+        let slowest = self.sorted.last().map_or(0, |path| path - quickest);
+        self.slowest = slowest.max(self.slowest - FORGET);
+        let variation = variation.max(self.slowest - micros(NOT_FROZEN));
         let is_ignored = variation < micros(self.policy.picture_ignored);
         self.target = if is_ignored { 0 } else { variation.min(micros(self.policy.picture_most)) };
     }

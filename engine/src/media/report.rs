@@ -96,6 +96,9 @@ pub struct VideoReport {
     pub captured_to_decoded_ms: Option<Summary>,
     pub glass_to_glass_ms: Option<Summary>,
     pub ledger_error_ms: Option<Spread>,
+    /// From asking for a keyframe until it was there.
+    #[serde(default)]
+    pub keyframe_wait_ms: Option<Summary>,
     /// By the names of the eight stages.
     pub stages_ms: BTreeMap<String, Option<Spread>>,
 }

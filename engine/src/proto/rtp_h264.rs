@@ -35,6 +35,13 @@ impl Packets {
         self.ends.is_empty()
     }
 
+    /// The payload `index`.
+    pub fn payload(&self, index: usize) -> Option<Payload<'_>> {
+        let start = index.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied())?;
+        let bytes = self.bytes.get(start..*self.ends.get(index)?)?;
+        Some(Payload { bytes, marker: index.saturating_add(1) == self.ends.len() })
+    }
+
     /// All payloads, the last one with the marker.
     pub fn iter(&self) -> impl Iterator<Item = Payload<'_>> {
         let last = self.ends.len().saturating_sub(1);

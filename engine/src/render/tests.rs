@@ -31,6 +31,8 @@ fn tile(id: u64, picture: Option<Arc<Picture>>, frame: u64) -> TileView {
         quality: Quality::Good,
         muted: false,
         camera_off: false,
+        stands_still: false,
+        too_narrow: false,
         level: 0.0,
         volume: 100,
         hushed: false,

@@ -100,6 +100,8 @@ pub struct Delay {
 struct Following {
     /// Devices of this machine are asked: only what came over the path is replayed.
     is_what_if: bool,
+    /// Bytes on the wire around a packet's payload, in the recorded call.
+    around: u64,
     connection: Option<Entity>,
     situation: Option<Situation>,
     times: Times,
@@ -115,7 +117,7 @@ impl Replay {
     /// # Errors
     /// None that a person could do something about.
     pub fn new(head: &Head, shuffle: Option<u64>) -> Result<Self> {
-        Self::open(Self::config(head), shuffle, false)
+        Self::open(Self::config(head), head.around, shuffle, false)
     }
 
     fn config(head: &Head) -> Config {
@@ -135,13 +137,13 @@ impl Replay {
         config
     }
 
-    fn open(config: Config, shuffle: Option<u64>, is_what_if: bool) -> Result<Self> {
+    fn open(config: Config, around: u64, shuffle: Option<u64>, is_what_if: bool) -> Result<Self> {
         let axis = Axis::on(WallTime::from_micros(BEGINNING));
         let (link, end) = link(Wake::none(), Arc::new(|| {}));
         let tape = Tape::replaying(axis, !is_what_if);
         let mut engine = Engine::without_client(config, tape, Wake::none(), end, axis.start())?;
         let following =
-            Following { is_what_if, connection: None, situation: None, times: Times::default(), report: None };
+            Following { is_what_if, around, connection: None, situation: None, times: Times::default(), report: None };
         engine.world_mut().insert_resource(following);
         let schedule = engine.schedule_mut();
         schedule.add_systems(
@@ -232,7 +234,7 @@ fn follow(world: &mut World) {
     let Some(connection) = world.resource::<Following>().connection.or_else(|| spawn(world, now)) else { return };
     let Some(tracks) = world.get::<Tracks>(connection).copied() else { return };
     open_devices(world, &tracks, &situation, now);
-    let mute = |of: &Situation| Mute { audio: of.peer_muted, video: of.peer_camera_off };
+    let mute = |of: &Situation| Mute { audio: of.peer_muted, video: of.peer_camera_off, narrow: false };
     if before.as_ref().map(mute) != Some(mute(&situation)) {
         media::mute_streams(world, &tracks, mute(&situation));
     }
@@ -245,7 +247,9 @@ fn follow(world: &mut World) {
 fn spawn(world: &mut World, now: Instant) -> Option<Entity> {
     let settings = world.resource::<Settings>().0.clone();
     let sources = Sources { audio: Ssrc(1), video: Ssrc(2), video_rtx: Ssrc(3) };
-    let transport = Transport::Plain(Box::new(Plain::new(sources, now)));
+    let mut transport = Plain::new(sources, now);
+    transport.set_around(world.resource::<Following>().around);
+    let transport = Transport::Plain(Box::new(transport));
     // Codecs that are only asked for their settings: there is nothing that could fail but memory.
     let connection = media::spawn(world, Entity::PLACEHOLDER, transport, &settings, now).ok();
     let mut following = world.resource_mut::<Following>();

@@ -31,7 +31,7 @@ pub fn what_if(path: &Path, policy: Policy, partial: bool) -> Result<Report> {
     config.codec = VideoCodec::Blank;
     config.work = Work::Inline { encode: Duration::ZERO, decode };
     let cell = config.cell;
-    let mut replay = Replay::open(config, None, true)?;
+    let mut replay = Replay::open(config, call.head().around, None, true)?;
     let pace = Pace::new(replay.axis.start(), cell);
     let mut shown = 0;
     while let Some(tick) = call.next_tick()? {

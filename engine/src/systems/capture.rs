@@ -7,8 +7,9 @@ use bevy_platform::cell::SyncCell;
 use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant};
 use crate::media::frame_length::FrameLength;
-use crate::media::rate::Brake;
+use crate::media::rate::{PicturePlan, PictureSource};
 use crate::media::sound::framer::Step;
+use crate::media::video::Picture;
 use crate::world::outgoing::{Encoder, LocalView, Source, TargetRate, VideoQueue, VideoSent, Voice, VoiceFrame};
 use crate::world::shared::Now;
 use crate::world::tape::Tape;
@@ -23,12 +24,12 @@ pub fn take_pictures(
         &mut Source,
         &mut Encoder,
         &mut VideoQueue,
-        &mut TargetRate,
+        &TargetRate,
         &mut LocalView,
         &mut VideoSent,
     )>,
 ) {
-    for (entity, mut source, mut encoder, mut queue, mut rate, mut view, mut sent) in &mut outgoings {
+    for (entity, mut source, mut encoder, mut queue, rate, mut view, mut sent) in &mut outgoings {
         let Some(source) = &mut source.0 else { continue };
         let new = tape.take(entity, || source.take(now.0));
         if let Some(captured) = &new {
@@ -42,25 +43,48 @@ pub fn take_pictures(
             continue;
         }
         let Some(captured) = new.or(queue.first.take()) else { continue };
-        let largest = rate.0.target().bytes_in(Duration::from_millis(100)) as usize;
-        let brake = queue.units.brake(rate.0.target(), largest, now.0);
-        if brake == Brake::Cut {
-            rate.0.cut(now.0);
-        }
-        if brake != Brake::Off {
+        let target = rate.0.target(now.0);
+        let largest = target.bytes_in(Duration::from_millis(100)) as usize;
+        let plan = follow_rate(rate.0.aim(), &captured.picture, &mut queue, &encoder, now.0);
+        let is_left_out = !sent.captured.is_multiple_of(u64::from(plan.every));
+        if is_left_out || target == Bitrate::default() || queue.units.is_braked(target, largest, now.0) {
             sent.skipped += 1;
             continue;
         }
-        let current = encoder.0.size();
-        let size = rate.0.size((captured.picture.width, captured.picture.height), current);
-        if size != current {
-            encoder.0.set_size(size.0, size.1);
-        }
-        encoder.0.set_bitrate(rate.0.target());
+        encoder.0.set_bitrate(plan.bitrate(target));
         if tape.take(entity, || encoder.0.submit(captured, now.0).is_err().then_some(EncoderFull)).is_some() {
             sent.skipped += 1;
         }
     }
+}
+
+/// Each change of size costs a keyframe: what became smaller stays so for this time.
+const SETTLED: Duration = Duration::from_secs(3);
+
+/// The encoder makes what the target is good for.
+fn follow_rate(
+    aim: Bitrate,
+    picture: &Picture,
+    queue: &mut VideoQueue,
+    encoder: &Encoder,
+    now: Instant,
+) -> PicturePlan {
+    let source = PictureSource { width: picture.width, height: picture.height, load: 0 };
+    let mut plan = PicturePlan::new(aim, source, queue.plan);
+    let pixels = |plan: &PicturePlan| plan.width * plan.height;
+    if let Some(current) = queue.plan.filter(|current| pixels(current) != pixels(&plan)) {
+        let is_settled = queue.shrunk.is_none_or(|at| now.saturating_duration_since(at) >= SETTLED);
+        match pixels(&plan) > pixels(&current) {
+            true if !is_settled => plan = current,
+            true => {}
+            false => queue.shrunk = Some(now),
+        }
+    }
+    queue.plan = Some(plan);
+    if encoder.0.size() != (plan.width, plan.height) {
+        encoder.0.set_size(plan.width, plan.height);
+    }
+    plan
 }
 
 /// Whole frames of the microphone's samples, processed, and encoded as the plan says.

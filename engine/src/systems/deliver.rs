@@ -26,7 +26,7 @@ pub fn file_packets(
         for packet in exchange.0.packets.drain(..) {
             match packet.track {
                 Track::Video => {
-                    observe_delay(&packet, &mut link);
+                    observe_delay(&packet, around, &mut link);
                     let Ok((mut jitter, mut stats)) = videos.get_mut(tracks.video_in) else { continue };
                     stats.bytes += packet.payload.len() as u64;
                     jitter.0.push(PacketIn {
@@ -41,7 +41,10 @@ pub fn file_packets(
                 }
                 Track::Audio => {
                     let Ok(mut audio) = audios.get_mut(tracks.audio_in) else { continue };
-                    file_sound(&packet, around, &link, &mut audio);
+                    link.delay.count(packet.payload.len() + around);
+                    if let Some(way) = file_sound(&packet, around, &link, &mut audio) {
+                        link.delay.observe_sound(way, packet.at);
+                    }
                 }
             }
         }
@@ -66,31 +69,33 @@ pub fn report_delay(
 }
 
 /// A unit's first packet carries when it was sent by the peer's clock; whose offset does not matter here.
-fn observe_delay(packet: &ArrivedPacket, link: &mut LinkEstimate) {
-    link.delay.count(packet.payload.len());
+fn observe_delay(packet: &ArrivedPacket, around: usize, link: &mut LinkEstimate) {
+    link.delay.count(packet.payload.len() + around);
+    link.delay.count_picture(packet.sequence, packet.unit.map(|unit| unit.number.0), packet.at);
     if let (Some(captured), Some(unit)) = (packet.capture_time, packet.unit) {
         let sent = captured.as_micros().saturating_add((unit.encode + unit.queue).as_micros() as u64);
         let delay = WallTime::of(packet.at).micros_since(WallTime::from_micros(sent));
-        link.delay.observe(delay, packet.at);
+        link.delay.observe_picture(delay, packet.at);
     }
 }
 
 /// Files a packet's own frame and the copies of earlier ones in it. What is not Opus is left out. `around` bytes are around
-/// the payload on the wire.
-pub fn file_sound(packet: &ArrivedPacket, around: usize, link: &LinkEstimate, audio: &mut AudioStream) {
+/// the payload on the wire. How long it was on its way, where the sender says when it left: microseconds on two unrelated clocks.
+pub fn file_sound(packet: &ArrivedPacket, around: usize, link: &LinkEstimate, audio: &mut AudioStream) -> Option<i64> {
     let payload = SharedSlice::from(packet.payload.clone());
     let captured = packet.capture_time.and_then(|time| link.local_instant(time));
     if !packet.redundant {
         let samples = file_frame(packet, captured, payload, 0, audio);
         return count_sound(packet, around, samples, audio);
     }
-    let Some(blocks) = red::read(&packet.payload) else { return };
-    for block in blocks {
+    let mut way = None;
+    for block in red::read(&packet.payload)? {
         let samples = file_frame(packet, captured, payload.part(block.range), block.before, audio);
         if block.before == 0 {
-            count_sound(packet, around, samples, audio);
+            way = count_sound(packet, around, samples, audio);
         }
     }
+    way
 }
 
 /// Files the frame that begins `before` samples earlier than the packet says. How long it is.
@@ -122,9 +127,8 @@ fn file_frame(
 }
 
 /// Counts a packet for the sender's sake. A frame is sent when it is whole: its length is not the way's doing.
-fn count_sound(packet: &ArrivedPacket, around: usize, samples: Option<usize>, audio: &mut AudioStream) {
-    let Some(samples) = samples else { return };
-    let length = samples as i64 * 1_000_000 / i64::from(RATE);
+fn count_sound(packet: &ArrivedPacket, around: usize, samples: Option<usize>, audio: &mut AudioStream) -> Option<i64> {
+    let length = samples? as i64 * 1_000_000 / i64::from(RATE);
     let way = packet.capture_time.map(|captured| WallTime::of(packet.at).micros_since(captured).saturating_sub(length));
     audio.meter.observe(&Counted {
         sequence: packet.sequence,
@@ -133,4 +137,5 @@ fn count_sound(packet: &ArrivedPacket, around: usize, samples: Option<usize>, au
         way,
         arrival: packet.at,
     });
+    way
 }

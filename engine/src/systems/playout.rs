@@ -18,7 +18,7 @@ use crate::media::stretch::Stretch;
 use crate::world::connection::{Connection, LinkEstimate, Tracks};
 use crate::world::outgoing::Voice;
 use crate::world::shared::{Now, Recording, Sound};
-use crate::world::stats::Stats;
+use crate::world::stats::{Stats, StreamStats};
 use crate::world::stream::{AudioStream, Decoder, Frames, Heard, Ledger, VideoJitterBuffer};
 use crate::world::tape::note::{Deficit, KeyframeWanted, Made, Plays};
 use crate::world::tape::{NOBODY, Tape};
@@ -28,16 +28,19 @@ pub fn feed_decoders(
     now: Res<Now>,
     tape: Res<Tape>,
     mut connections: Query<(&mut Connection, &LinkEstimate, &Tracks)>,
-    mut streams: Query<(&mut VideoJitterBuffer, &mut Decoder)>,
+    mut streams: Query<(&mut VideoJitterBuffer, &mut Decoder, &mut StreamStats)>,
 ) {
     for (mut connection, link, tracks) in &mut connections {
-        let Ok((mut jitter, mut decoder)) = streams.get_mut(tracks.video_in) else { continue };
+        let Ok((mut jitter, mut decoder, mut stats)) = streams.get_mut(tracks.video_in) else { continue };
         jitter.0.set_wait(retransmission_wait(link.round_trip));
         while let Some(unit) = jitter.0.poll_unit(now.0) {
             // A refused unit is counted by the decoder, which then wants a keyframe.
             tape.give(|| {
                 let _ = decoder.0.submit(unit, now.0);
             });
+        }
+        if let Some(wait) = jitter.0.take_answered() {
+            stats.keyframe_wait.push(wait.as_secs_f64() * 1e3);
         }
         if tape.take(tracks.video_in, || decoder.0.wants_keyframe().then_some(KeyframeWanted)).is_some() {
             jitter.0.require_keyframe(now.0);

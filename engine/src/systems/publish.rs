@@ -10,13 +10,16 @@ use crate::world::connection::{LinkEstimate, Path};
 use crate::world::outgoing::{LocalView, Source, Voice};
 use crate::world::shared::{AppEnd, LOCAL_TILE, Now, Showing};
 use crate::world::stats::{Recent, Stats};
-use crate::world::stream::{AudioStream, Frames, PeerMute, StreamOf};
+use crate::world::stream::{AudioStream, Frames, PeerMute, StreamOf, VideoJitterBuffer};
 
 /// Without a new frame: what is shown of time and of the path.
 const IDLE: Duration = Duration::from_millis(50);
 /// Levels of sound that move are shown so often, and this much is a movement.
 const LEVELS: Duration = Duration::from_millis(20);
 const MOVED: f32 = 0.02;
+
+/// After this time a picture that is held up is called old.
+const STANDS_STILL: Duration = Duration::from_secs(1);
 
 /// Descriptions on their way: one in the slot, one taken from it, one shown, one being written.
 const SNAPSHOTS: usize = 4;
@@ -47,7 +50,7 @@ pub fn publish_view(
     stats: Res<Stats>,
     mut last: Local<Published>,
     connections: Query<(&LinkEstimate, &Path)>,
-    videos: Query<(&Frames, &PeerMute, &StreamOf)>,
+    videos: Query<(&Frames, &PeerMute, &StreamOf, &VideoJitterBuffer)>,
     audios: Query<(&AudioStream, &StreamOf)>,
     locals: Query<(&LocalView, &Source)>,
     voices: Query<&Voice>,
@@ -74,11 +77,13 @@ pub fn publish_view(
         (*number, *in_call_since) = (last.number, showing.in_call_since);
         tiles.resize_with(videos.iter().count() + locals.iter().count(), TileView::default);
         let mut places = tiles.iter_mut();
-        for ((frames, mute, of), tile) in videos.iter().zip(&mut places) {
+        for ((frames, mute, of, jitter), tile) in videos.iter().zip(&mut places) {
             let audio = audios.iter().find(|(_, other)| other.0 == of.0);
             let (quality, muted) = connections
                 .get(of.0)
                 .map_or((Quality::Unknown, mute.audio), |(link, path)| (quality(link, path, now.0), mute.audio));
+            let is_silent = connections.get(of.0).is_ok_and(|(_, path)| is_silent(path, now.0));
+            let is_held_up = mute.narrow || is_silent || jitter.0.is_blocked();
             *tile = TileView {
                 id: frames.tile,
                 name: rewritten(&mut tile.name, &showing.peer),
@@ -89,6 +94,8 @@ pub fn publish_view(
                 quality,
                 muted,
                 camera_off: mute.video,
+                stands_still: is_held_up && is_old(frames, now.0),
+                too_narrow: mute.narrow,
                 level: audio.map_or(0.0, |(stream, _)| loudness(stream.loudness.level())),
                 volume: audio.map_or(100, |(stream, _)| stream.seat.volume_percent()),
                 hushed: audio.is_some_and(|(stream, _)| stream.seat.is_hushed()),
@@ -105,6 +112,8 @@ pub fn publish_view(
                 quality: Quality::Unknown,
                 muted: showing.controls.muted,
                 camera_off: source.0.is_none(),
+                stands_still: false,
+                too_narrow: false,
                 level: voices.iter().next().map_or(0.0, |voice| loudness(voice.loudness.level())),
                 volume: 100,
                 hushed: false,
@@ -138,8 +147,18 @@ fn loudness(minus_dbov: u8) -> f32 {
     (1.0 - f32::from(minus_dbov) / 60.0).clamp(0.0, 1.0)
 }
 
+fn is_silent(path: &Path, now: Instant) -> bool {
+    path.heard.is_none_or(|at| now.saturating_duration_since(at) > STANDS_STILL)
+}
+
+/// What is shown was published a while ago.
+fn is_old(frames: &Frames, now: Instant) -> bool {
+    let published = frames.shown.as_ref().and_then(|frame| frame.stamps.published);
+    published.is_some_and(|at| now.saturating_duration_since(at) > STANDS_STILL)
+}
+
 fn quality(link: &LinkEstimate, path: &Path, now: Instant) -> Quality {
-    let silent = path.heard.is_none_or(|at| now.saturating_duration_since(at) > Duration::from_secs(1));
+    let silent = is_silent(path, now);
     let loss = link.loss_out.unwrap_or(0.0);
     let round_trip = link.round_trip.unwrap_or_default();
     match () {
@@ -154,7 +173,7 @@ fn write_latency(
     view: &mut LatencyView,
     stats: &Stats,
     connections: &Query<(&LinkEstimate, &Path)>,
-    videos: &Query<(&Frames, &PeerMute, &StreamOf)>,
+    videos: &Query<(&Frames, &PeerMute, &StreamOf, &VideoJitterBuffer)>,
 ) {
     let recent = &stats.recent;
     let link = connections.iter().next().map(|(link, _)| link);

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use bevy_ecs::system::{Query, Res};
 
-use crate::base::time::{Duration, Instant, WallTime};
-use crate::media::encoded::EncodedUnit;
+use crate::base::id::UnitNumber;
+use crate::base::time::{Instant, WallTime};
 use crate::net::transport::{OutgoingPacket, Track, Transport};
 use crate::proto::red;
-use crate::proto::rtp_h264::{Packets, packetise};
+use crate::proto::rtp_h264::packetise;
 use crate::proto::unit_ext::UnitExt;
 use crate::world::connection::{Connection, Path, Tracks};
 use crate::world::outgoing::{TargetRate, VideoQueue, VideoSent, Voice, VoiceFrame};
@@ -17,9 +17,6 @@ use crate::world::shared::Now;
 /// 1200 bytes of UDP payload (RFC 8085 §3.2 by way of WebRTC's habit) less RTP header, extensions, the RTX header
 /// and the authentication tag.
 const PAYLOAD: usize = 1200 - 12 - 40 - 2 - 16;
-
-/// As large a burst as a path is trusted with before it has shown a queue: an IDR of a 720p picture at start.
-const BURST: Duration = Duration::from_millis(100);
 
 pub fn send_sound(
     now: Res<Now>,
@@ -72,30 +69,45 @@ fn copy<'a>(sent: &'a VecDeque<VoiceFrame>, frame: &VoiceFrame, distance: usize)
     is_plain.then_some((before, earlier.data.as_slice()))
 }
 
+/// Packets of pictures leave one by one as the bucket fills, so that sound never waits behind a whole picture.
 pub fn send_pictures(
     now: Res<Now>,
     mut connections: Query<(&mut Connection, &Tracks)>,
-    mut outgoings: Query<(&mut VideoQueue, &TargetRate, &mut VideoSent)>,
+    mut outgoings: Query<(&mut VideoQueue, &mut TargetRate, &mut VideoSent)>,
 ) {
     for (mut connection, tracks) in &mut connections {
-        let Ok((mut queue, rate, mut sent)) = outgoings.get_mut(tracks.video_out) else { continue };
-        let queue = &mut *queue;
-        while let Some(unit) = queue.units.release(rate.0.pace(), BURST, now.0) {
-            // Nothing was encoded before there was a path.
-            send_unit(&unit, queue.epoch, now.0, &mut queue.packets, &mut connection.transport, &mut sent);
+        let Ok((mut queue, mut rate, mut sent)) = outgoings.get_mut(tracks.video_out) else { continue };
+        let (pace, burst) = (rate.0.pace(now.0), rate.0.burst());
+        if rate.0.take_forget(now.0) {
+            connection.transport.forget_sent();
+        }
+        // Nothing was encoded before there was a path.
+        while queue.units.may_leave(pace, burst, now.0) {
+            let Some((bytes, begins)) = send_packet(&mut queue, now.0, &mut connection.transport) else { break };
+            sent.packets += 1;
+            sent.bytes += bytes as u64;
+            let on_wire = bytes + connection.transport.around_sound() as usize;
+            let is_last = queue.sending.is_none();
+            sent.sent += u64::from(is_last);
+            rate.0.on_sent(on_wire, begins, now.0);
+            queue.units.left(on_wire, is_last);
         }
     }
 }
 
-fn send_unit(
-    unit: &EncodedUnit,
-    epoch: Instant,
-    now: Instant,
-    packets: &mut Packets,
-    transport: &mut Transport,
-    sent: &mut VideoSent,
-) {
-    packetise(&unit.data, PAYLOAD, packets);
+/// Sends the next packet there is; how long its payload was, and the number of its unit where it is the first of it.
+fn send_packet(queue: &mut VideoQueue, now: Instant, transport: &mut Transport) -> Option<(usize, Option<UnitNumber>)> {
+    if queue.sending.is_none() {
+        let unit = queue.units.take(now)?;
+        packetise(&unit.data, PAYLOAD, &mut queue.packets);
+        (queue.sending, queue.next) = (Some(unit), 0);
+    }
+    let (Some(unit), Some(payload)) = (&queue.sending, queue.packets.payload(queue.next)) else {
+        // A unit of nothing that can be sent.
+        queue.sending = None;
+        return Some((0, None));
+    };
+    let first = queue.next == 0;
     let extension = UnitExt {
         number: unit.number,
         temporal_id: unit.temporal_id,
@@ -105,25 +117,24 @@ fn send_unit(
         queue: now.saturating_duration_since(unit.encoded),
     };
     // RFC 6184 §8.2.1: a 90 kHz clock.
-    let micros = unit.captured.saturating_duration_since(epoch).as_micros();
-    let timestamp = (micros * 9 / 100) as u32;
-    for (index, payload) in packets.iter().enumerate() {
-        let first = index == 0;
-        sent.packets += 1;
-        sent.bytes += payload.bytes.len() as u64;
-        let packet = OutgoingPacket {
-            track: Track::Video,
-            timestamp,
-            marker: payload.marker,
-            redundant: false,
-            payload: payload.bytes,
-            captured: unit.captured,
-            capture_time: first.then(|| WallTime::of(unit.captured)),
-            unit: first.then_some(extension),
-            level: None,
-            voice: false,
-        };
-        transport.write(&packet, now);
+    let micros = unit.captured.saturating_duration_since(queue.epoch).as_micros();
+    let packet = OutgoingPacket {
+        track: Track::Video,
+        timestamp: (micros * 9 / 100) as u32,
+        marker: payload.marker,
+        redundant: false,
+        payload: payload.bytes,
+        captured: unit.captured,
+        capture_time: first.then(|| WallTime::of(unit.captured)),
+        unit: first.then_some(extension),
+        level: None,
+        voice: false,
+    };
+    transport.write(&packet, now);
+    let (sent, last) = ((payload.bytes.len(), first.then_some(unit.number)), payload.marker);
+    queue.next += 1;
+    if last {
+        queue.sending = None;
     }
-    sent.sent += 1;
+    Some(sent)
 }

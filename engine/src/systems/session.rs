@@ -2,17 +2,18 @@
 
 use bevy_ecs::system::{Query, Res};
 
-use crate::media::rate::{DelayReport, RateControl};
+use crate::base::rate::Bitrate;
+use crate::media::rate::DelayReport;
 use crate::media::sound::report::SoundReport;
 use crate::net::transport::TransportEvent;
 use crate::world::connection::{Exchange, LinkEstimate, Path, Tracks};
-use crate::world::outgoing::{Encoder, Source, TargetRate, VideoQueue, VideoSent, Voice};
+use crate::world::outgoing::{Encoder, Source, TargetRate, VideoQueue, Voice};
 use crate::world::shared::Now;
 
 pub fn note_transport_events(
     now: Res<Now>,
     mut connections: Query<(&mut Exchange, &mut Path, &mut LinkEstimate, &Tracks)>,
-    mut outgoings: Query<(&mut Encoder, &mut TargetRate, &VideoSent, &mut VideoQueue)>,
+    mut outgoings: Query<(&mut Encoder, &mut TargetRate, &mut VideoQueue)>,
     sources: Query<&Source>,
     mut voices: Query<&mut Voice>,
 ) {
@@ -43,20 +44,31 @@ pub fn note_transport_events(
                     path.remote = remote.or(path.remote);
                 }
                 TransportEvent::Feedback(bytes) => {
-                    let video = outgoings.get_mut(tracks.video_out);
-                    if let (Some(report), Ok((_, mut rate, sent, _))) = (DelayReport::parse(&bytes), video) {
-                        rate.0.on_report(&report, sent.sent > 0, now.0);
-                    }
-                    let Some(report) = SoundReport::parse(&bytes) else { continue };
+                    let Ok((encoder, mut rate, mut queue)) = outgoings.get_mut(tracks.video_out) else { continue };
+                    let Ok(mut voice) = voices.get_mut(tracks.audio_out) else { continue };
                     // While pictures could give way, they do.
                     let has_pictures = sources.get(tracks.video_out).is_ok_and(|source| source.0.is_some());
-                    let target =
-                        outgoings.get(tracks.video_out).map_or(RateControl::LEAST, |(_, rate, ..)| rate.0.target());
-                    let shared = has_pictures && target > RateControl::LEAST;
-                    if let Ok(mut voice) = voices.get_mut(tracks.audio_out) {
-                        voice.control.set_round_trip(link.round_trip);
-                        voice.control.on_report(&report, shared, now.0);
+                    rate.0.set_most_sound(voice.control.most());
+                    if let Some(report) = DelayReport::parse(&bytes) {
+                        let sound = voice.microphone.as_ref().map_or(Bitrate::default(), |_| voice.control.on_wire());
+                        let was_too_narrow = rate.0.is_too_narrow();
+                        rate.0.set_path(sound, link.round_trip);
+                        rate.0.on_report(&report, now.0);
+                        if rate.0.is_too_narrow() && !was_too_narrow {
+                            voice.control.begin_anew(rate.0.total(), now.0);
+                        }
+                        if rate.0.take_anew() {
+                            queue.units.clear();
+                            encoder.0.request_keyframe();
+                        }
                     }
+                    if let Some(report) = SoundReport::parse(&bytes) {
+                        voice.control.set_round_trip(link.round_trip);
+                        voice.control.on_report(&report, has_pictures && !rate.0.is_too_narrow(), now.0);
+                        rate.0.on_sound(voice.control.proven(now.0), now.0);
+                    }
+                    let most = voice.control.most();
+                    voice.control.allow(if has_pictures { rate.0.sound_may_take() } else { most });
                 }
                 TransportEvent::Closed(text) => path.closed = Some(text),
             }

@@ -12,8 +12,9 @@ use crate::base::time::{Duration, Instant};
 use crate::codec::opus::OpusEncoders;
 use crate::codec::video_encoder::VideoEncoder;
 use crate::device::Microphone;
+use crate::media::encoded::EncodedUnit;
 use crate::media::level::Loudness;
-use crate::media::rate::{RateControl, UnitQueue};
+use crate::media::rate::{PicturePlan, RateControl, UnitQueue};
 use crate::media::report::ProcessingReport;
 use crate::media::sound::control::SoundControl;
 use crate::media::sound::framer::Framer;
@@ -39,7 +40,14 @@ pub struct TargetRate(pub RateControl);
 #[derive(Component)]
 pub struct VideoQueue {
     pub units: UnitQueue,
+    /// The unit whose packets are leaving, they, and which of them is next.
+    pub sending: Option<EncodedUnit>,
     pub packets: Packets,
+    pub next: usize,
+    /// How pictures are encoded now.
+    pub plan: Option<PicturePlan>,
+    /// When they became smaller.
+    pub shrunk: Option<Instant>,
     /// 90 kHz timestamps count from here.
     pub epoch: Instant,
     /// There is a path. The stream begins with the newest picture of before, as a keyframe.

@@ -20,6 +20,8 @@ pub struct StreamStats {
     pub ledger_total: Samples,
     /// |Σ stages − marker| per unit.
     pub ledger_error: Samples,
+    /// From asking for a keyframe until it was there, milliseconds.
+    pub keyframe_wait: Samples,
     /// The peer's clock minus ours, to compare a marker's time with ours.
     pub clock_offset_ms: f64,
     pub size: Option<(u32, u32)>,

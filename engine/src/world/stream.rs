@@ -132,4 +132,6 @@ pub struct Heard {
 pub struct PeerMute {
     pub audio: bool,
     pub video: bool,
+    /// The path carries no pictures to us beside sound.
+    pub narrow: bool,
 }

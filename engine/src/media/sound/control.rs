@@ -12,6 +12,8 @@ pub struct SoundControl {
     most: Bitrate,
     bounds: Bounds,
     budget: Bitrate,
+    /// What pictures leave to sound.
+    allowed: Bitrate,
     round_trip: Option<Duration>,
     /// Packets that came, packets that did not, and bursts: halved every two seconds.
     received: f32,
@@ -21,6 +23,8 @@ pub struct SoundControl {
     evidence: f32,
     /// What came through when the path was full.
     ceiling: Option<Bitrate>,
+    /// It was full since the budget was all that there can be.
+    was_full: bool,
     /// When the other side reported last, or the first packet was sent.
     told: Option<Instant>,
     cut: Option<Instant>,
@@ -52,13 +56,17 @@ const SILENT: Duration = Duration::from_millis(800);
 const FIRST_PATIENCE: Duration = Duration::from_secs(4);
 /// Where nothing speaks against more.
 const QUICK: Duration = Duration::from_millis(500);
-const LONGEST_PATIENCE: Duration = Duration::from_secs(60);
+/// On a path that was full before.
+const AGAIN: Duration = Duration::from_millis(1500);
+const LONGEST_PATIENCE: Duration = Duration::from_secs(30);
 /// The longest frames with the least that Opus takes need 17 kbit/s.
 const LEAST: Bitrate = Bitrate::from_kbps(17);
 /// A queue within this time after a raise is the raise's doing.
 const BLAME: Duration = Duration::from_secs(5);
 /// Of what could be sent, in percent.
-const USED: u64 = 75;
+const USED: u64 = 65;
+/// And the plan has to need so much of the budget, in percent, before more is tried.
+const NEEDED: u64 = 60;
 const FORGET: Duration = Duration::from_secs(2);
 /// Shorter frames only when they could have been sent for so long.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -87,12 +95,14 @@ impl SoundControl {
             most,
             bounds,
             budget: most,
+            allowed: most,
             round_trip: None,
             received: 0.0,
             lost: 0.0,
             bursts: 0.0,
             evidence: 0.0,
             ceiling: None,
+            was_full: false,
             told: None,
             cut: None,
             raised: None,
@@ -113,11 +123,42 @@ impl SoundControl {
         let all = self.received + self.lost;
         let loss = if all > 0.0 { self.lost / all } else { 0.0 };
         let burst = if self.bursts > 0.0 { (self.lost / self.bursts).max(1.0) } else { 1.0 };
-        SoundPath { budget: self.budget, loss, burst, round_trip: self.round_trip }
+        SoundPath { budget: self.budget.min(self.allowed), loss, burst, round_trip: self.round_trip }
     }
 
     pub const fn set_round_trip(&mut self, round_trip: Option<Duration>) {
         self.round_trip = round_trip;
+    }
+
+    /// What pictures leave to sound.
+    pub fn allow(&mut self, allowed: Bitrate) {
+        self.allowed = allowed.max(LEAST.min(self.most));
+        if self.plan.on_wire(&self.bounds) > self.allowed {
+            self.plan = SoundPlan::new(&self.path(), &self.bounds);
+        }
+    }
+
+    /// The path was found to carry no more than `carried`, pictures with it: sound begins there to find out for itself.
+    pub fn begin_anew(&mut self, carried: Bitrate, now: Instant) {
+        self.budget = carried.clamp(LEAST.min(self.most), self.most);
+        (self.ceiling, self.cut, self.allowed, self.starting) = (Some(carried), Some(now), self.most, None);
+        (self.clear_since, self.raised, self.evidence, self.was_full) = (None, None, 0.0, true);
+        self.plan = SoundPlan::new(&self.path(), &self.bounds);
+    }
+
+    /// What was seen to get through without a queue for two seconds; zero while something is tried.
+    pub fn proven(&self, now: Instant) -> Bitrate {
+        let is_long = |at: Option<Instant>| at.is_some_and(|at| now.saturating_duration_since(at) >= SETTLE);
+        let is_tried = self.raised.is_some() && !is_long(self.raised);
+        let on_wire = self.plan.on_wire(&self.bounds);
+        let is_proven =
+            self.starting.is_none() && is_long(self.clear_since) && !is_tried && on_wire >= self.budget.percent(NEEDED);
+        if is_proven { self.budget } else { Bitrate::default() }
+    }
+
+    /// What it takes on the wire now.
+    pub fn on_wire(&self) -> Bitrate {
+        self.plan.on_wire(&self.bounds)
     }
 
     /// Whether the other side reads copies of earlier frames.
@@ -145,8 +186,13 @@ impl SoundControl {
     pub fn set_music(&mut self, music: bool, most: Bitrate) {
         // What was not held back by the path is not held back now.
         self.budget = if self.budget >= self.most { most } else { self.budget.min(most) };
-        (self.most, self.bounds.music) = (most, music);
+        (self.most, self.bounds.music, self.allowed) = (most, music, most);
         self.plan = SoundPlan::new(&self.path(), &self.bounds);
+    }
+
+    /// The most on the wire.
+    pub const fn most(&self) -> Bitrate {
+        self.most
     }
 
     pub const fn bounds(&self) -> Bounds {
@@ -240,6 +286,7 @@ impl SoundControl {
             let share = (85 - (report.queue.as_millis() / 25).min(35)) as u64;
             let wanted = arrives.percent(share).min(self.budget.percent(share));
             self.ceiling = Some(arrives.min(self.budget));
+            self.was_full = true;
             let believed = if report.lost > report.received { 10 } else { 30 };
             self.budget = wanted.max(self.budget.percent(believed)).max(LEAST.min(self.most));
             // What a full queue dropped is no reason for copies.
@@ -253,6 +300,7 @@ impl SoundControl {
         }
         let clear = now.saturating_duration_since(*self.clear_since.get_or_insert(now));
         if self.budget >= self.most {
+            self.was_full = false;
             return;
         }
         // Up to what came through a full path it may go at once, beyond that only after a while.
@@ -260,11 +308,14 @@ impl SoundControl {
         let (raised, patience) = match safe {
             Some(safe) if self.budget < safe => (self.budget.percent(160).min(safe), QUICK),
             Some(_) => (self.budget.percent(125), self.patience),
+            None if self.was_full => (self.budget.percent(130), AGAIN),
             None => (self.budget.percent(160), QUICK),
         };
         // A pause in what is said shows nothing of how much the path would carry.
-        let is_used = arrives >= self.plan.on_wire(&self.bounds).percent(USED);
-        if clear >= patience && (is_used || safe.is_none()) {
+        let on_wire = self.plan.on_wire(&self.bounds);
+        let is_needed = on_wire >= self.budget.percent(NEEDED);
+        let is_used = arrives >= on_wire.percent(USED);
+        if clear >= patience && is_needed && (is_used || safe.is_none()) {
             if safe.is_some_and(|safe| self.budget > safe) {
                 // There was more room than that: the path is another one now.
                 (self.ceiling, self.patience) = (None, FIRST_PATIENCE);
@@ -417,6 +468,17 @@ mod tests {
         assert!(control.plan().copies.count() >= 2);
         feed(&mut control, 0, 0, 100);
         assert_eq!(control.plan().copies.count(), 1);
+    }
+
+    #[test]
+    fn sound_takes_no_more_than_pictures_leave_and_begins_anew_with_what_was_carried() {
+        let (mut control, start) = (SoundControl::new(MOST, BOUNDS), now());
+        control.allow(Bitrate::from_kbps(90));
+        assert!(control.on_wire() <= Bitrate::from_kbps(90));
+        control.begin_anew(Bitrate::from_kbps(60), start);
+        assert!(control.on_wire() <= Bitrate::from_kbps(60) && control.path().budget == Bitrate::from_kbps(60));
+        // What has just begun is proven by nothing.
+        assert_eq!(control.proven(start), Bitrate::default());
     }
 
     #[test]

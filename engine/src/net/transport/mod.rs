@@ -218,6 +218,11 @@ impl Transport {
         each!(self, inner => inner.reset_estimate(rate));
     }
 
+    /// Pictures' packets sent so far are not sent again, whoever asks: the path is full of what came before.
+    pub fn forget_sent(&mut self) {
+        each!(self, inner => inner.forget_sent());
+    }
+
     /// Says goodbye to the other side; `run_timeouts` brings it out.
     pub fn close(&mut self) {
         each!(self, inner => inner.close());

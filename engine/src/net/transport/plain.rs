@@ -19,6 +19,9 @@ use crate::base::time::{Duration, Instant, WallTime};
 use crate::net::datagram::{Class, Outbox, Received};
 use crate::proto::unit_ext::UnitExt;
 
+/// Bytes on the wire around a payload: IPv4 20, UDP 8, our own 18.
+pub const AROUND: u64 = 46;
+
 const PACKET: u8 = 1;
 const KEYFRAME: u8 = 2;
 const FEEDBACK: u8 = 3;
@@ -43,6 +46,7 @@ pub struct Plain {
     alive_at: Instant,
     sent: Sent,
     missing: Missing,
+    around: u64,
 }
 
 /// Follows a sequence number and a timestamp past their wrap.
@@ -73,6 +77,7 @@ impl Plain {
             alive_at: now + IDLE,
             sent: Sent::default(),
             missing: Missing::default(),
+            around: AROUND,
         }
     }
 
@@ -193,9 +198,13 @@ impl Plain {
         !self.outbox.is_empty()
     }
 
-    /// IPv4 20, UDP 8, our own 18.
+    /// The same figure as another transport's, whose place this one takes.
+    pub const fn set_around(&mut self, bytes: u64) {
+        self.around = bytes;
+    }
+
     pub const fn around_sound(&self) -> u64 {
-        46
+        self.around
     }
 
     pub fn request_keyframe(&mut self) {
@@ -209,6 +218,10 @@ impl Plain {
     pub fn set_desired(&mut self, _: Bitrate) {}
 
     pub fn reset_estimate(&mut self, _: Bitrate) {}
+
+    pub fn forget_sent(&mut self) {
+        self.sent.forget();
+    }
 
     pub fn close(&mut self) {
         self.send(CLOSE, &[]);

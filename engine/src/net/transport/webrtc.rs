@@ -275,6 +275,15 @@ impl Webrtc {
         self.rtc.bwe().reset(StrBitrate::bps(rate.as_bps()));
     }
 
+    pub fn forget_sent(&mut self) {
+        foreign::call(|| {
+            if let Some(stream) = self.rtc.direct_api().stream_tx(&self.video.ssrc.0.into()) {
+                // It begins with an empty cache.
+                stream.set_rtx_cache(RTX_PACKETS, RTX_AGE, Some(RTX_SHARE));
+            }
+        });
+    }
+
     pub fn close(&mut self) {
         let _ = self.rtc.close();
         self.written = true;

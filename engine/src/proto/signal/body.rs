@@ -90,6 +90,8 @@ pub struct Nonce(#[serde(with = "hex")] pub [u8; 16]);
 pub struct Mute {
     pub audio: bool,
     pub video: bool,
+    /// The camera is on, but the path carries no pictures beside sound.
+    pub narrow: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -141,7 +143,7 @@ mod tests {
         assert_eq!(read(r#"{"type":"ringing","volume":11}"#), Body::Ringing);
         assert_eq!(
             read(r#"{"type":"mute","audio":true,"smell":true}"#),
-            Body::Mute(Mute { audio: true, video: false })
+            Body::Mute(Mute { audio: true, video: false, narrow: false })
         );
         assert_eq!(read(r#"{"type":"bye","why":"bored"}"#), Body::Bye { why: ByeReason::Other });
     }

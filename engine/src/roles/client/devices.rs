@@ -114,9 +114,11 @@ pub fn camera_off(world: &mut World, call: Option<Entity>, off: bool) {
     tell_mute(world, call);
 }
 
-fn tell_mute(world: &mut World, call: Entity) {
+/// Tells the other side what is not sent, and why.
+pub fn tell_mute(world: &mut World, call: Entity) {
+    let narrow = media::is_too_narrow(world, call);
     let controls = &world.resource::<Showing>().controls;
-    let mute = Mute { audio: controls.muted, video: controls.camera_off };
+    let mute = Mute { audio: controls.muted, video: controls.camera_off, narrow: narrow && !controls.camera_off };
     if let Some(mut state) = world.get_mut::<CallState>(call) {
         state.mute = mute;
     }

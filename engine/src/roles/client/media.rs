@@ -195,11 +195,15 @@ pub fn spawn(
         .spawn((
             Source(None),
             Encoder(encoder),
-            TargetRate(RateControl::new(settings.most)),
+            TargetRate(RateControl::new(settings.most, settings.audio_most)),
             VideoQueue {
                 units: UnitQueue::with_least(settings.plant.queue),
                 packets: Packets::default(),
                 epoch: now,
+                sending: None,
+                next: 0,
+                plan: None,
+                shrunk: None,
                 open: false,
                 first: None,
             },
@@ -252,6 +256,12 @@ pub fn add_candidates(world: &mut World, call: Entity, candidates: &[Candidate])
     }
 }
 
+/// The path to the other side carries no pictures beside sound.
+pub fn is_too_narrow(world: &World, call: Entity) -> bool {
+    let rate = tracks_of(world, call).and_then(|tracks| world.get::<TargetRate>(tracks.video_out));
+    rate.is_some_and(|rate| rate.0.is_too_narrow())
+}
+
 pub fn peer_muted(world: &mut World, call: Entity, mute: Mute) {
     let Some(tracks) = tracks_of(world, call) else { return };
     mute_streams(world, &tracks, mute);
@@ -261,10 +271,10 @@ pub fn peer_muted(world: &mut World, call: Entity, mute: Mute) {
 /// What the other side says about its microphone and camera, for its streams.
 pub fn mute_streams(world: &mut World, tracks: &Tracks, mute: Mute) {
     if let Some(mut peer) = world.get_mut::<PeerMute>(tracks.video_in) {
-        *peer = PeerMute { audio: mute.audio, video: mute.video };
+        *peer = PeerMute { audio: mute.audio, video: mute.video, narrow: mute.narrow };
     }
     if let Some(mut ledger) = world.get_mut::<Ledger>(tracks.video_in)
-        && mute.video
+        && (mute.video || mute.narrow)
     {
         ledger.freezes.pause();
     }

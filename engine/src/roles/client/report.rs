@@ -126,6 +126,7 @@ fn video(world: &World, tracks: &Tracks, ended: Option<Instant>, seconds: f64) -
         captured_to_decoded_ms: summary(|stream| &stream.captured_to_decoded),
         // By the marker where the source paints one, else by the ledger.
         glass_to_glass_ms: summary(|stream| &stream.glass_to_glass).or_else(|| summary(|stream| &stream.ledger_total)),
+        keyframe_wait_ms: summary(|stream| &stream.keyframe_wait),
         ledger_error_ms: stream.and_then(|stream| stream.ledger_error.spread()),
         stages_ms: stages,
     }

@@ -5,7 +5,7 @@ use bevy_ecs::query::{QueryState, With};
 use bevy_ecs::system::Local;
 use bevy_ecs::world::World;
 
-use super::calls;
+use super::{calls, devices, media};
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::proto::signal::action::Phase;
 use crate::proto::signal::event::Event;
@@ -31,6 +31,7 @@ pub fn watch_calls(world: &mut World, calls: &mut QueryState<Entity, With<CallSt
             calls::feed(world, entity, Event::Timeout);
         }
         watch_media(world, entity, now);
+        watch_width(world, entity);
         compare_clocks(world, entity, now);
     }
 }
@@ -55,6 +56,15 @@ fn watch_media(world: &mut World, entity: Entity, now: Instant) {
         _ => return,
     };
     calls::feed(world, entity, event);
+}
+
+/// Tells the other side when the path has become too narrow for pictures, and when it is not any more.
+fn watch_width(world: &mut World, entity: Entity) {
+    let Some(state) = world.get::<CallState>(entity) else { return };
+    let (told, in_call) = (state.mute, state.machine.phase() == Phase::InCall);
+    if in_call && !told.video && media::is_too_narrow(world, entity) != told.narrow {
+        devices::tell_mute(world, entity);
+    }
 }
 
 fn compare_clocks(world: &mut World, entity: Entity, now: Instant) {

@@ -34,6 +34,8 @@ pub struct Head {
     pub music_most: u64,
     /// Bits per second.
     pub most: u64,
+    /// Bytes on the wire around a packet's payload.
+    pub around: u64,
     pub policy: Policy,
 }
 

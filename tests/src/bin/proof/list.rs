@@ -3,7 +3,7 @@
 use visavis_tests::Outcome;
 
 use crate::table::Table;
-use crate::{contract, devices, endurance, jitter, lab, media, opus, probe, replay, rival, sound, voice};
+use crate::{contract, devices, endurance, jitter, lab, media, opus, probe, rate, replay, rival, sound, voice};
 
 /// A long measurement.
 pub struct Proof {
@@ -19,7 +19,7 @@ const fn proof(name: &'static str, run: fn(&mut Table) -> Outcome<()>, title: &'
     Proof { name, title, is, run }
 }
 
-pub const PROOFS: [Proof; 24] = [
+pub const PROOFS: [Proof; 28] = [
     proof(
         "call",
         media::call,
@@ -86,6 +86,30 @@ pub const PROOFS: [Proof; 24] = [
         devices::devices,
         "Devices that come and go, and JACK",
         "Devices are unplugged and changed during a call through PulseAudio; mouth to ear through a JACK server.",
+    ),
+    proof(
+        "steps",
+        rate::steps,
+        "A path that narrows and widens",
+        "2 → 0.6 → 2 and 4 → 0.4 → 4 Mbit/s, 20 s each, in virtual time: how soon pictures follow, and what waits meanwhile.",
+    ),
+    proof(
+        "thin",
+        rate::thin,
+        "Paths that are too narrow for pictures",
+        "500 to 25 kbit/s in virtual time: sound goes first, pictures go off by themselves and come back by themselves.",
+    ),
+    proof(
+        "repair",
+        rate::losses,
+        "What losses leave of the pictures",
+        "A minute each with 2, 5 and 10 % lost, and thirty packets lost in a row, in virtual time.",
+    ),
+    proof(
+        "rfc8867",
+        rate::rfc8867,
+        "Rate control beside another one",
+        "The cases 5.1 to 5.8 of RFC 8867 in virtual time: ours against str0m's estimator alone, over the same transport.",
     ),
     proof(
         "jitter",

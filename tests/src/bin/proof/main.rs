@@ -11,6 +11,7 @@ mod media;
 mod opus;
 mod page;
 mod probe;
+mod rate;
 mod replay;
 mod rival;
 mod sound;

@@ -28,6 +28,10 @@ impl Sent {
         self.0.push_back((sequence, storage));
     }
 
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+
     /// The datagrams that a request names, as far as they are still kept.
     pub(super) fn asked(&self, request: &[u8]) -> impl Iterator<Item = &[u8]> {
         let named = request.as_chunks::<2>().0.iter().take(MOST).map(|bytes| u16::from_be_bytes(*bytes));

@@ -1,0 +1,166 @@
+use super::*;
+use crate::base::time::now;
+use crate::media::rate::DelayMeter;
+
+const SOUND: Bitrate = Bitrate::from_kbps(100);
+
+/// A path of one narrow place, 20 ms each way, with pictures of what the control asks for and sound beside them.
+struct Path {
+    control: RateControl,
+    meter: DelayMeter,
+    start: Instant,
+    millis: u64,
+    /// What the narrow place carries, and bits that wait in front of it.
+    capacity: f64,
+    waiting: f64,
+    /// How far the delay wanders, milliseconds.
+    wanders: u64,
+    number: u16,
+    reports: VecDeque<(u64, DelayReport)>,
+    /// The queue in milliseconds, each millisecond.
+    queues: Vec<f64>,
+    carried: f64,
+}
+
+impl Path {
+    fn new(capacity: f64, most: u64) -> Self {
+        Self {
+            control: RateControl::new(Bitrate::from_kbps(most), SOUND),
+            meter: DelayMeter::default(),
+            start: now(),
+            millis: 0,
+            capacity,
+            waiting: 0.0,
+            wanders: 0,
+            number: 0,
+            reports: VecDeque::new(),
+            queues: Vec::new(),
+            carried: 0.0,
+        }
+    }
+
+    fn at(&self, millis: u64) -> Instant {
+        self.start + Duration::from_millis(millis)
+    }
+
+    /// Between points that chance set each 100 ms, on straight lines.
+    fn wander(&self, millis: u64) -> f64 {
+        let height = |knot: u64| (knot.wrapping_mul(2_654_435_761) >> 7) % 1000;
+        let (knot, share) = (millis / 100, (millis % 100) as f64 / 100.0);
+        let height = height(knot) as f64 * (1.0 - share) + height(knot + 1) as f64 * share;
+        height / 1000.0 * 2.0 * self.wanders as f64
+    }
+
+    fn run(&mut self, seconds: u64) {
+        for _ in 0..seconds * 1000 {
+            self.millis += 1;
+            let now = self.at(self.millis);
+            while let Some((_, report)) = self.reports.pop_front_if(|(at, _)| *at <= self.millis) {
+                self.control.set_path(SOUND, Some(Duration::from_millis(40)));
+                self.control.on_report(&report, now);
+            }
+            let sound = if self.millis.is_multiple_of(10) { SOUND.as_bps() as usize / 800 } else { 0 };
+            let picture = match self.millis.is_multiple_of(33) {
+                true => self.control.target(now).bytes_in(Duration::from_millis(33)) as usize,
+                false => 0,
+            };
+            let queue = self.waiting / self.capacity * 1e3;
+            let way = ((queue + self.wander(self.millis)) * 1e3) as i64;
+            let arrives = self.at(self.millis + 20 + queue as u64);
+            if sound > 0 {
+                self.meter.count(sound);
+                self.meter.observe_sound(way, arrives);
+            }
+            if picture > 0 {
+                let number = UnitNumber(self.number);
+                self.number = self.number.wrapping_add(1);
+                self.control.on_sent(picture, Some(number), now);
+                self.meter.count(picture);
+                self.meter.count_picture(number.0.into(), Some(number.0), arrives);
+                self.meter.observe_picture(way, arrives);
+            }
+            if let Some(report) = self.meter.report(arrives) {
+                self.reports.push_back((self.millis + 40 + queue as u64, report));
+            }
+            let comes = (sound + picture) as f64 * 8.0;
+            let goes = (self.waiting + comes).min(self.capacity / 1e3);
+            self.waiting = (self.waiting + comes - goes).min(self.capacity);
+            self.carried += goes;
+            self.queues.push(self.waiting / self.capacity * 1e3);
+        }
+    }
+
+    /// Share of the capacity that is used in the next `seconds`.
+    fn used(&mut self, seconds: u64) -> f64 {
+        self.carried = 0.0;
+        self.run(seconds);
+        self.carried / (self.capacity * seconds as f64)
+    }
+}
+
+#[test]
+fn a_path_is_filled_without_a_queue_and_a_drop_and_a_rise_are_followed() {
+    let mut path = Path::new(2e6, 6000);
+    path.run(10);
+    assert!(path.used(10) > 0.85);
+    path.capacity = 6e5;
+    path.waiting = path.waiting.min(path.capacity);
+    let drop = path.queues.len();
+    path.run(2);
+    path.run(8);
+    let late = &path.queues[drop + 2000..];
+    assert!(late.iter().all(|queue| *queue < 150.0), "{:?}", late.iter().copied().fold(0.0, f64::max));
+    assert!(path.used(10) > 0.85);
+    path.capacity = 2e6;
+    path.run(9);
+    assert!(path.used(1) > 0.7);
+    let mut queues = path.queues.clone();
+    queues.sort_unstable_by(f64::total_cmp);
+    assert!(queues[queues.len() * 95 / 100] < 250.0, "{}", queues[queues.len() * 95 / 100]);
+}
+
+#[test]
+fn a_delay_that_wanders_is_not_taken_for_a_queue() {
+    for wanders in [5, 40, 100] {
+        let mut path = Path::new(1e9, 2500);
+        path.wanders = wanders;
+        path.run(30);
+        let target = path.control.target(path.at(path.millis));
+        assert!(target > Bitrate::from_kbps(1800), "±{wanders} ms: {target}");
+    }
+}
+
+#[test]
+fn pictures_go_off_where_there_is_room_for_sound_alone_and_are_tried_again_when_sound_gets_more() {
+    let mut path = Path::new(1.3e5, 2500);
+    path.run(5);
+    assert!(path.control.is_too_narrow());
+    let at = path.at(path.millis);
+    assert_eq!(path.control.target(at), Bitrate::default());
+    path.control.on_sound(Bitrate::from_kbps(120), at);
+    assert!(path.control.is_too_narrow());
+    path.control.on_sound(Bitrate::from_kbps(300), at + Duration::from_secs(20));
+    assert!(!path.control.is_too_narrow());
+}
+
+#[test]
+fn where_nothing_is_reported_only_a_small_picture_is_sent_now_and_then() {
+    let start = now();
+    let mut control = RateControl::new(Bitrate::from_kbps(2500), SOUND);
+    let at = |millis| start + Duration::from_millis(millis);
+    assert!(control.target(at(0)) > Bitrate::from_kbps(500));
+    control.on_sent(1000, Some(UnitNumber(0)), at(0));
+    assert!(control.target(at(200)) > Bitrate::from_kbps(500));
+    assert!(control.take_forget(at(390)), "what was sent is not to be sent again");
+    assert!(!control.take_forget(at(391)));
+    assert_eq!(control.target(at(391)), Bitrate::default());
+    assert!(control.target(at(450)) > Bitrate::default() && control.target(at(450)) <= Bitrate::from_kbps(100));
+}
+
+#[test]
+fn the_most_holds() {
+    let mut path = Path::new(1e8, 700);
+    path.run(10);
+    let target = path.control.target(path.at(path.millis));
+    assert!(target <= Bitrate::from_kbps(700) && target >= Bitrate::from_kbps(600), "{target}");
+}
