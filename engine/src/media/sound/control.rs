@@ -5,6 +5,7 @@ use crate::base::time::{Duration, Instant};
 
 use super::plan::{Bounds, SoundPath, SoundPlan};
 use super::report::SoundReport;
+use super::start::{LeastTrip, Starting, Step, is_another};
 
 /// Follows one outgoing stream of sound.
 #[derive(Clone, Debug)]
@@ -35,6 +36,9 @@ pub struct SoundControl {
     plan: SoundPlan,
     /// While nothing is known of the path.
     starting: Option<Starting>,
+    /// What the path takes at least, and what it took when its limit was met.
+    least: LeastTrip,
+    limited: Option<Duration>,
     /// Since when a shorter frame could be sent.
     better_since: Option<Instant>,
 }
@@ -75,18 +79,6 @@ const SETTLE: Duration = Duration::from_secs(2);
 const START: Bitrate = Bitrate::from_kbps(24);
 /// While it is not known.
 const USUAL_TRIP: Duration = Duration::from_millis(50);
-/// So often it may seem full before it is believed to be.
-const SETBACKS: u8 = 2;
-
-/// How the beginning goes.
-#[derive(Clone, Copy, Debug, Default)]
-struct Starting {
-    /// The last report told of a queue that grows: one alone is a delay that wanders.
-    is_doubted: bool,
-    /// How often there were two.
-    setbacks: u8,
-}
-
 impl SoundControl {
     /// At most `most` on the wire.
     pub fn new(most: Bitrate, bounds: Bounds) -> Self {
@@ -110,6 +102,8 @@ impl SoundControl {
             patience: FIRST_PATIENCE,
             plan: SoundPlan::new(&path, &bounds),
             starting: None,
+            least: LeastTrip::default(),
+            limited: None,
             better_since: None,
         }
     }
@@ -222,6 +216,7 @@ impl SoundControl {
         self.received = self.received * keep + f32::from(report.received);
         self.lost = self.lost * keep + f32::from(report.lost);
         self.bursts = self.bursts * keep + f32::from(report.bursts);
+        self.follow_path(now);
         let is_starting = self.starting.is_some();
         if is_starting {
             self.start(report, now);
@@ -243,32 +238,42 @@ impl SoundControl {
         self.plan = SoundPlan::new(&self.path(), &bounds);
     }
 
-    /// Doubles what is sent until the path seems full, or all is sent that there is.
     fn start(&mut self, report: &SoundReport, now: Instant) {
         let Some(starting) = &mut self.starting else { return };
         // What the last step did is seen after so long.
         let shown = report.span + self.round_trip.unwrap_or(USUAL_TRIP);
         let is_shown = self.raised.is_none_or(|at| now.saturating_duration_since(at) >= shown);
-        let advance = report.advanced as f32 / 48_000.0 / report.span.as_secs_f32().max(1e-3);
-        let grows = advance < 0.8 || (report.queue > CLEAR && advance < 0.95);
-        if grows && std::mem::replace(&mut starting.is_doubted, true) {
-            starting.setbacks += 1;
-            starting.is_doubted = false;
-            if starting.setbacks == SETBACKS {
-                self.starting = None;
-                self.ceiling = Some(arrival_rate(report).min(self.budget));
-            }
-            // Less than what was carried before, so that what waits is gone soon.
-            self.budget = self.budget.percent(40).max(LEAST.min(self.most));
-            self.raised = Some(now);
-        } else if !grows && is_shown {
-            starting.is_doubted = false;
-            // What waits after a setback goes first.
-            if starting.setbacks == 0 || report.queue <= CLEAR {
+        let step = starting.step(report, CLEAR, is_shown);
+        match step {
+            Step::Hold => return,
+            Step::More => {
                 self.budget = self.budget.percent(200).min(self.most);
                 self.starting = self.starting.filter(|_| self.budget < self.most);
-                self.raised = Some(now);
             }
+            Step::Less | Step::Full => {
+                if step == Step::Full {
+                    self.starting = None;
+                    self.limit(arrival_rate(report));
+                }
+                self.budget = self.budget.percent(40).max(LEAST.min(self.most));
+            }
+        }
+        self.raised = Some(now);
+    }
+
+    /// The path was full with so much.
+    fn limit(&mut self, arrives: Bitrate) {
+        self.ceiling = Some(arrives.min(self.budget));
+        self.limited = self.least.get();
+    }
+
+    /// A limit holds for the path that it was met on.
+    fn follow_path(&mut self, now: Instant) {
+        let Some(trip) = self.round_trip else { return };
+        self.least.observe(trip, now);
+        if self.ceiling.is_some() && self.limited.is_some_and(|before| is_another(before, trip)) {
+            (self.ceiling, self.patience, self.was_full) = (None, FIRST_PATIENCE, false);
+            self.starting = Some(Starting::default());
         }
     }
 
@@ -285,7 +290,7 @@ impl SoundControl {
             // What waits is to be gone within two seconds or so. One report is not believed everything, unless most is lost.
             let share = (85 - (report.queue.as_millis() / 25).min(35)) as u64;
             let wanted = arrives.percent(share).min(self.budget.percent(share));
-            self.ceiling = Some(arrives.min(self.budget));
+            self.limit(arrives);
             self.was_full = true;
             let believed = if report.lost > report.received { 10 } else { 30 };
             self.budget = wanted.max(self.budget.percent(believed)).max(LEAST.min(self.most));
@@ -348,153 +353,4 @@ fn arrival_rate(report: &SoundReport) -> Bitrate {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::time::now;
-    use crate::media::frame_length::FrameLength;
-    use crate::media::sound::plan::AROUND;
-
-    const BOUNDS: Bounds =
-        Bounds { forced: None, most: Bitrate::from_kbps(64), copies: true, music: false, around: AROUND };
-    const MOST: Bitrate = Bitrate::from_kbps(300);
-
-    /// A path that carries `kbps` with a queue of a second in front: what the receiver reports of what the plan sends.
-    struct Narrow {
-        control: SoundControl,
-        queue: f64,
-        at: Instant,
-        /// Highest queue, in seconds, in each second.
-        highest: Vec<f64>,
-    }
-
-    impl Narrow {
-        fn new() -> Self {
-            Self { control: SoundControl::new(MOST, BOUNDS), queue: 0.0, at: now(), highest: Vec::new() }
-        }
-
-        fn run(&mut self, kbps: f64, seconds: usize) {
-            let span = Duration::from_millis(200);
-            for _ in 0..seconds {
-                let mut highest = 0f64;
-                for _ in 0..5 {
-                    let wire = self.control.plan().on_wire(&BOUNDS).as_bps() as f64 / 1e3;
-                    let before = self.queue;
-                    self.queue = (self.queue + 0.2 * (wire - kbps) / kbps).clamp(0.0, 1.0);
-                    let carried = wire.min(kbps) + if before > self.queue { kbps - wire.min(kbps) } else { 0.0 };
-                    let report = SoundReport {
-                        queue: Duration::from_secs_f64(before.min(self.queue)),
-                        span,
-                        bytes: (carried * 25.0) as u32,
-                        advanced: (9600.0 * (0.2 - (self.queue - before)) / 0.2) as u32,
-                        received: 40,
-                        ..SoundReport::default()
-                    };
-                    self.at += span;
-                    self.control.on_report(&report, false, self.at);
-                    highest = highest.max(self.queue);
-                }
-                self.highest.push(highest);
-            }
-        }
-    }
-
-    #[test]
-    fn a_narrow_path_gets_long_frames_and_no_queue() {
-        let mut narrow = Narrow::new();
-        narrow.run(25.0, 30);
-        assert_eq!(narrow.control.plan().length, FrameLength::Ms60);
-        let late = &narrow.highest[12..];
-        assert!(late.iter().filter(|queue| **queue > 0.2).count() <= 5, "{:?}", narrow.highest);
-        // And short ones again when there is room.
-        narrow.run(1000.0, 60);
-        assert_eq!(narrow.control.plan().length, FrameLength::Ms5, "{:?}", narrow.control);
-        assert_eq!(narrow.control.path().budget, MOST);
-    }
-
-    #[test]
-    fn a_call_begins_thin_and_has_all_that_the_path_carries_within_two_seconds() {
-        for (kbps, most) in [(25.0, 0.4), (60.0, 0.5), (1000.0, 0.001)] {
-            let mut narrow = Narrow::new();
-            narrow.control = SoundControl::new(MOST, Bounds { copies: false, ..BOUNDS });
-            narrow.control.set_copies(true);
-            assert_eq!(narrow.control.plan().length, FrameLength::Ms60);
-            narrow.run(kbps, 2);
-            assert!(kbps < 500.0 || narrow.control.plan().length == FrameLength::Ms5, "{:?}", narrow.control);
-            narrow.run(kbps, 9);
-            assert!(narrow.highest.iter().all(|queue| *queue < most), "{kbps}: {:?}", narrow.highest);
-        }
-    }
-
-    #[test]
-    fn a_wide_path_is_left_alone_and_so_is_one_that_stalls() {
-        let mut wide = Narrow::new();
-        wide.run(400.0, 10);
-        assert_eq!(wide.control.plan().length, FrameLength::Ms5);
-        let stalled = SoundReport {
-            queue: Duration::from_millis(300),
-            span: Duration::from_millis(400),
-            bytes: 14_000,
-            advanced: 19_200,
-            received: 80,
-            ..SoundReport::default()
-        };
-        let at = wide.at + Duration::from_millis(400);
-        wide.control.on_report(&stalled, false, at);
-        assert_eq!(wide.control.path().budget, MOST);
-    }
-
-    #[test]
-    fn losses_are_remembered_for_some_seconds_and_make_copies() {
-        let (mut control, start) = (SoundControl::new(MOST, BOUNDS), now());
-        let report = |lost: u16, bursts: u16| SoundReport {
-            span: Duration::from_millis(200),
-            bytes: 7000,
-            advanced: 9600,
-            received: 40 - lost,
-            lost,
-            bursts,
-            ..SoundReport::default()
-        };
-        let mut at = start;
-        let mut feed = |control: &mut SoundControl, lost, bursts, times| {
-            for _ in 0..times {
-                at += Duration::from_millis(200);
-                control.on_report(&report(lost, bursts), false, at);
-            }
-        };
-        feed(&mut control, 8, 7, 10);
-        let path = control.path();
-        assert!((path.loss - 0.2).abs() < 0.01 && (path.burst - 8.0 / 7.0).abs() < 0.01, "{path:?}");
-        assert!(control.plan().copies.count() >= 2);
-        feed(&mut control, 0, 0, 100);
-        assert_eq!(control.plan().copies.count(), 1);
-    }
-
-    #[test]
-    fn sound_takes_no_more_than_pictures_leave_and_begins_anew_with_what_was_carried() {
-        let (mut control, start) = (SoundControl::new(MOST, BOUNDS), now());
-        control.allow(Bitrate::from_kbps(90));
-        assert!(control.on_wire() <= Bitrate::from_kbps(90));
-        control.begin_anew(Bitrate::from_kbps(60), start);
-        assert!(control.on_wire() <= Bitrate::from_kbps(60) && control.path().budget == Bitrate::from_kbps(60));
-        // What has just begun is proven by nothing.
-        assert_eq!(control.proven(start), Bitrate::default());
-    }
-
-    #[test]
-    fn pictures_give_way_first() {
-        let (mut control, start) = (SoundControl::new(MOST, BOUNDS), now());
-        let queued = SoundReport {
-            queue: Duration::from_millis(500),
-            span: Duration::from_millis(200),
-            bytes: 1000,
-            advanced: 4000,
-            received: 10,
-            ..SoundReport::default()
-        };
-        (1..20).for_each(|n| control.on_report(&queued, true, start + Duration::from_millis(200 * n)));
-        assert_eq!(control.path().budget, MOST);
-        (20..40).for_each(|n| control.on_report(&queued, false, start + Duration::from_millis(200 * n)));
-        assert!(control.path().budget < Bitrate::from_kbps(60));
-    }
-}
+mod tests;

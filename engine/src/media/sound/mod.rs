@@ -5,3 +5,4 @@ pub mod control;
 pub mod framer;
 pub mod plan;
 pub mod report;
+pub mod start;
