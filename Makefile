@@ -31,7 +31,7 @@ lint: ## form, lints of all targets with the benches, documentation, and the eng
 	cargo check --locked -p visavis-engine --no-default-features
 
 proof: ## the long measurements: every figure that the program promises, as a table
-	@scripts/setup.sh test
+	@scripts/setup.sh proof
 	cargo bench --workspace --locked --no-run
 	cargo check --locked -p visavis-engine --no-default-features
 	@scripts/proof.sh

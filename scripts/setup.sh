@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sees to it that what the program needs from the system is there: scripts/setup.sh build|demo|test|check
+# Sees to it that what the program needs from the system is there: scripts/setup.sh build|demo|test|proof|check
 # (check: the packages of test, only looked at and never installed). Silent when all is there; exit 1, with one list
 # of what to install, when something is missing and cannot be installed from here.
 set -euo pipefail
@@ -14,12 +14,16 @@ demo=(mesa-vulkan-drivers libvulkan1 libxkbcommon-x11-0 libxcursor1 libxi6 libxr
 # are compared with.
 test=(xvfb pulseaudio pulseaudio-utils jackd2 libasound2-plugins espeak-ng sox tcpdump chromium)
 
+# What the long measurements compare with besides.
+proof=(gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad)
+
 what=${1:-test}
 case $what in
     build) wanted=("${build[@]}") ;;
     demo) wanted=("${build[@]}" "${demo[@]}") ;;
     test | check) wanted=("${build[@]}" "${demo[@]}" "${test[@]}") ;;
-    *) echo "usage: scripts/setup.sh build|demo|test|check" >&2; exit 2 ;;
+    proof) wanted=("${build[@]}" "${demo[@]}" "${test[@]}" "${proof[@]}") ;;
+    *) echo "usage: scripts/setup.sh build|demo|test|proof|check" >&2; exit 2 ;;
 esac
 
 # A command from elsewhere than the package manager does as well. PipeWire stands in for PulseAudio: installing the

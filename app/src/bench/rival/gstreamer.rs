@@ -66,7 +66,7 @@ impl Gstreamer {
             Ok::<_, anyhow::Error>(asked.said())
         };
         // Parts of it are packages of their own.
-        for part in ["openh264enc", "openh264dec", "rtph264pay", "rtpjitterbuffer", "rawvideoparse"] {
+        for part in ["openh264enc", "h264parse", "rtph264pay", "rtpjitterbuffer", "rawvideoparse"] {
             if ask(part).is_err() {
                 return Ok(None);
             }
@@ -131,8 +131,8 @@ fn start(between: Between, folder: &Path) -> Result<(Vec<Guarded>, ChildStdin, C
     let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr())?.port();
     let receive = format!(
         "udpsrc address=127.0.0.1 port={port} buffer-size=2000000 \
-         caps=application/x-rtp,media=video,clock-rate=90000,encoding-name=H264,payload=96 ! \
-         rtpjitterbuffer latency=0 ! rtph264depay ! openh264dec ! {out}"
+         caps=application/x-rtp,media=(string)video,clock-rate=(int)90000,encoding-name=(string)H264,payload=(int)96 ! \
+         rtpjitterbuffer latency=0 ! rtph264depay ! h264parse ! openh264dec ! {out}"
     );
     let send = format!(
         "{raw} ! {ENCODER} ! rtph264pay config-interval=-1 mtu=1200 aggregate-mode=zero-latency pt=96 ! \

@@ -131,7 +131,7 @@ impl JitterBuffer {
     /// to its own length later. Where packets come at any time, what comes last of all seldom meets the earliest pull.
     fn above(&self, now: Instant, held: usize, timestamp: u64) -> Option<i64> {
         let pull = self.pull as i64;
-        let apart = pull - (self.estimate.target() - JITTERY).clamp(0, pull) / 2;
+        let apart = pull - (self.estimate.target() - JITTERY).clamp(0, pull) * 2 / 5;
         Some(self.excess(now, held, timestamp)?.saturating_sub(apart))
     }
 

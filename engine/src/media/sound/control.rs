@@ -209,6 +209,8 @@ impl SoundControl {
         if is_silent && self.cut.is_none_or(|at| now.saturating_duration_since(at) >= CUT_EVERY) {
             self.budget = self.budget.percent(30).max(LEAST.min(self.most));
             (self.cut, self.clear_since) = (Some(now), None);
+            // When it is heard of again, nothing is known of it: it may be another one.
+            self.starting = Some(Starting::default());
             self.plan = SoundPlan::new(&self.path(), &self.bounds);
         }
     }

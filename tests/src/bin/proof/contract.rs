@@ -144,17 +144,20 @@ pub fn contract(table: &mut Table) -> Outcome<()> {
         }),
     ];
     for (name, disturbance) in disturb {
-        let mut call = Call::new(home, 3, Skew::default(), |_| {})?;
-        call.run(Duration::from_secs(20));
-        let baseline = quantile(call.run(Duration::from_secs(10)), 0.5);
-        disturbance(&mut call)?;
-        call.lab.change_paths(home);
-        let after = call.run(Duration::from_secs(20));
-        let back = after
-            .iter()
-            .rposition(|delay| *delay > baseline + 20.0)
-            .map_or(0.0, |at| (at + 1) as f64 * EVERY.as_secs_f64());
-        table.at_most(&format!("after {name}: back at {baseline:.1} + 20 ms in"), Some(back), 5.0, "s");
+        let mut back = Vec::new();
+        for seed in SEEDS {
+            let mut call = Call::new(home, seed, Skew::default(), |_| {})?;
+            call.run(Duration::from_secs(20));
+            let baseline = quantile(call.run(Duration::from_secs(10)), 0.5);
+            disturbance(&mut call)?;
+            call.lab.change_paths(home);
+            let after = call.run(Duration::from_secs(20));
+            let last = after.iter().rposition(|delay| *delay > baseline + 20.0);
+            back.push(last.map_or(0.0, |at| (at + 1) as f64 * EVERY.as_secs_f64()));
+        }
+        println!("      {back:.2?}");
+        let worst = back.into_iter().reduce(f64::max);
+        table.at_most(&format!("after {name}: back at baseline + 20 ms in, the worst call"), worst, 5.0, "s");
     }
     Ok(())
 }

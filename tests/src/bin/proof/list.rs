@@ -19,7 +19,7 @@ const fn proof(name: &'static str, run: fn(&mut Table) -> Outcome<()>, title: &'
     Proof { name, title, is, run }
 }
 
-pub const PROOFS: [Proof; 27] = [
+pub const PROOFS: [Proof; 28] = [
     proof(
         "call",
         media::call,
@@ -128,6 +128,12 @@ pub const PROOFS: [Proof; 27] = [
         rival::against_chromium,
         "Beside Chromium",
         "Calls of both programs in turns on this machine, measured by the same markers and chirps.",
+    ),
+    proof(
+        "gstreamer",
+        rival::against_gstreamer,
+        "Beside GStreamer",
+        "Pictures through its pipelines with the same encoder, in turns with our own calls.",
     ),
     proof("probe", probe::known, "Whether the probe can be trusted", "What it makes of delays that are known."),
     proof(

@@ -14,6 +14,18 @@ const SOUND: &str = "--video none --repeat 3 --for 20";
 /// Over paths with jitter and losses what counts is the jitter buffer: ours against Chromium's NetEQ.
 const PATHS: [&str; 2] = ["home", "delay=50,jitter=25,loss=2"];
 
+/// The same encoder, the same card, in turns.
+pub fn against_gstreamer(table: &mut Table) -> Outcome<()> {
+    let compared = run("gstreamer", "--repeat 5 --for 6")?;
+    let Value::Object(_) = &compared["picture"] else { return Err("GStreamer is not here".into()) };
+    part(table, "picture", &compared["picture"], 500.0)?;
+    let figure = |row: usize, name: &str| compared["picture"]["rows"][row]["delay_ms"][name].as_f64();
+    let ratio = figure(0, "p50").zip(figure(1, "p50")).map(|(ours, theirs)| ours / theirs);
+    table.at_most("picture: p50 of ours over GStreamer's", ratio, 1.0, "");
+    table.goal("the same", ratio, "≤ 0.85", "");
+    Ok(())
+}
+
 pub fn against_chromium(table: &mut Table) -> Outcome<()> {
     let picture = compare(PICTURE)?;
     part(table, "picture", &picture["picture"], 500.0)?;
@@ -56,8 +68,12 @@ fn part(table: &mut Table, medium: &str, part: &Value, least: f64) -> Outcome<()
 }
 
 fn compare(args: &str) -> Outcome<Value> {
+    run("chromium", args)
+}
+
+fn run(rival: &str, args: &str) -> Outcome<Value> {
     let mut command = Command::new(program()?);
-    command.args(["bench", "--rival", "chromium", "--json"]).args(args.split_whitespace());
+    command.args(["bench", "--rival", rival, "--json"]).args(args.split_whitespace());
     let output = command.output().map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() || output.stdout.is_empty() {
