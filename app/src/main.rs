@@ -140,7 +140,7 @@ fn check_input(config: &Config, target: Option<&str>) -> Result<()> {
     match &config.camera {
         Some(SourceSpec::File(path)) => drop(FileSource::open(path).map_err(malformed)?),
         Some(SourceSpec::Camera(number)) => camera::find(*number).map_err(malformed)?,
-        Some(SourceSpec::Screen { monitor, .. }) => drop(Screen::open(*monitor).map_err(malformed)?),
+        Some(SourceSpec::Screen { part, .. }) => drop(Screen::open(part).map_err(malformed)?),
         Some(SourceSpec::TestCard { .. }) | None => {}
     }
     if let MicrophoneSpec::Wav(_) = &config.microphone {

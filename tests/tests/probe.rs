@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use engine::base::time::now;
-use engine::source::screen::Screen;
+use engine::source::screen::{Part, Screen};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use visavis_app::pulse::Pulse;
@@ -178,9 +178,9 @@ fn a_screen_is_captured_as_the_display_shows_it_with_shared_memory_and_without()
         let Ok(display) = Display::start_with(641, 361, &[more, &["-retro"]].concat()) else {
             return skip(NAME, "no Xvfb");
         };
-        let mut screen = Screen::open_on(Some(display.name()), None).expect("opens");
+        let mut screen = Screen::open_on(Some(display.name()), &Part::Monitor(None)).expect("opens");
         assert_eq!((screen.shares_memory(), screen.size()), (shares, (640, 360)));
-        let captured = screen.capture(now()).expect("captured");
+        let captured = screen.capture(now()).expect("captured").expect("the first");
         let shot = display.shot().expect("a shot");
         let picture = &captured.picture;
         let darkest = picture.y.iter().copied().min();
@@ -193,8 +193,8 @@ fn a_screen_is_captured_as_the_display_shows_it_with_shared_memory_and_without()
         let grey = mean(&mut shot.rgba.as_chunks::<4>().0.iter().map(|pixel| pixel[1]));
         let luma = mean(&mut picture.y.iter().copied());
         assert!((luma - 16.0 - grey * 219.0 / 255.0).abs() < 2.0, "{luma} {grey}");
-        let error = Screen::open_on(Some(display.name()), Some(7)).expect_err("one monitor");
+        let error = Screen::open_on(Some(display.name()), &Part::Monitor(Some(7))).expect_err("one monitor");
         assert_eq!(error.text, "no screen 7; there are: screen (all), screen:0");
-        assert!(Screen::open_on(Some(display.name()), Some(0)).is_ok());
+        assert!(Screen::open_on(Some(display.name()), &Part::Monitor(Some(0))).is_ok());
     }
 }

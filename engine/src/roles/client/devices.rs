@@ -24,6 +24,8 @@ use crate::world::shared::{EngineWake, Now, Settings, Showing};
 pub struct Opening {
     camera: Option<(Entity, PipeReceiver<Result<VideoSource>>)>,
     note: String,
+    /// The note is of a source that does not answer.
+    stalls: bool,
 }
 
 /// What there is to choose from, for the window's menus. Sound devices are listed when they have been looked at.
@@ -177,12 +179,31 @@ pub fn close<T: Send + 'static>(world: &World, device: Option<T>) -> bool {
     is_there
 }
 
-/// A camera that was lost is said and closed; the call goes on.
+/// A source that was lost is said and closed; one that is in trouble or does not answer is said. The call goes on.
 pub fn watch_camera(world: &mut World, sources: &mut QueryState<&mut Source>) {
-    let mut failed = None;
+    let at = world.resource::<Now>().0;
+    let (mut failed, mut changed, mut stalled) = (None, None, None);
     for mut source in sources.iter_mut(world) {
-        let failure = source.0.as_ref().and_then(VideoSource::failure).map(|error| error.text.to_string());
+        let Some(running) = &source.0 else { continue };
+        changed = running.trouble().or(changed);
+        if running.is_stalled(at) {
+            stalled = Some(format!("{} gives no pictures at present.", running.name()));
+        }
+        let failure = running.failure().map(|error| error.text.to_string());
         failed = failure.map(|text| (text, source.0.take())).or(failed);
+    }
+    let stalls = world.resource::<Opening>().stalls;
+    if stalls != stalled.is_some() {
+        world.resource_mut::<Opening>().stalls = !stalls;
+        match stalled {
+            Some(text) => note(world, text),
+            None => quiet(world),
+        }
+    }
+    match changed {
+        Some(Some(trouble)) => note(world, format!("{trouble}. It is used again when it is back.")),
+        Some(None) => quiet(world),
+        None => {}
     }
     if let Some((text, source)) = failed {
         close(world, source);
@@ -213,6 +234,12 @@ fn open_camera(world: &mut World, call: Entity) {
 pub fn note(world: &mut World, text: String) {
     calls::tell(world, Notice::Error(text.clone()));
     world.resource_mut::<Opening>().note = text;
+    show_notes(world);
+}
+
+/// What was said is over.
+fn quiet(world: &mut World) {
+    world.resource_mut::<Opening>().note.clear();
     show_notes(world);
 }
 

@@ -198,6 +198,7 @@ pub fn spawn(
                 epoch: now,
                 open: false,
                 first: None,
+                still: Default::default(),
             },
             LocalView::default(),
             VideoSent::default(),
