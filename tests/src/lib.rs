@@ -6,6 +6,7 @@ pub mod delay;
 pub mod display;
 pub mod malformed;
 pub mod mirror;
+pub mod mutated;
 pub mod party;
 pub mod ports;
 pub mod probe;
