@@ -17,6 +17,7 @@ pub mod rate;
 pub mod report;
 pub mod scale;
 pub mod sound;
+pub mod still;
 pub mod stretch;
 pub mod summary;
 pub mod switches;

@@ -10,6 +10,7 @@ use crate::media::frame_length::FrameLength;
 use crate::media::level::level;
 use crate::media::rate::Brake;
 use crate::media::sound::framer::Step;
+use crate::media::video::{CapturedPicture, Content};
 use crate::world::outgoing::{Encoder, LocalView, Source, TargetRate, VideoQueue, VideoSent, Voice, VoiceFrame};
 use crate::world::shared::Now;
 use crate::world::tape::Tape;
@@ -42,7 +43,11 @@ pub fn take_pictures(
             queue.first = new.or(queue.first.take());
             continue;
         }
-        let Some(captured) = new.or(queue.first.take()) else { continue };
+        let (is_new, content) = (new.is_some() || queue.first.is_some(), source.content());
+        let is_due = queue.still.due(content == Content::Text).is_some_and(|due| due <= now.0);
+        let last = view.picture.as_ref().filter(|_| is_due);
+        let last = last.map(|picture| CapturedPicture { picture: picture.clone(), captured: now.0 });
+        let Some(captured) = new.or(queue.first.take()).or(last) else { continue };
         let largest = rate.0.target().bytes_in(Duration::from_millis(100)) as usize;
         let brake = queue.units.brake(rate.0.target(), largest, now.0);
         if brake == Brake::Cut {
@@ -53,15 +58,25 @@ pub fn take_pictures(
             continue;
         }
         let current = encoder.0.size();
-        let size = rate.0.size((captured.picture.width, captured.picture.height), current);
+        let whole = (captured.picture.width, captured.picture.height);
+        // Text with fewer pixels cannot be read: there are fewer pictures instead.
+        let size = if content == Content::Text { even(whole) } else { rate.0.size(whole, current) };
         if size != current {
             encoder.0.set_size(size.0, size.1);
         }
+        encoder.0.set_content(content);
         encoder.0.set_bitrate(rate.0.target());
         if tape.take(entity, || encoder.0.submit(captured, now.0).is_err().then_some(EncoderFull)).is_some() {
             sent.skipped += 1;
+        } else {
+            queue.still.on_submitted(is_new, now.0);
         }
     }
+}
+
+/// The size that a picture is coded in where it is not scaled.
+fn even((width, height): (u32, u32)) -> (u32, u32) {
+    ((width & !1).max(16), (height & !1).max(16))
 }
 
 /// Whole frames of the microphone's samples, processed, and encoded as the plan says.

@@ -15,8 +15,10 @@ use crate::world::tape::{NOBODY, Tape};
 pub fn take_units(now: Res<Now>, tape: Res<Tape>, mut outgoings: Query<(Entity, &mut Encoder, &mut VideoQueue)>) {
     for (entity, mut encoder, mut queue) in &mut outgoings {
         while let Some(unit) = tape.take(entity, || encoder.0.poll(now.0)) {
+            queue.still.on_unit(unit.data.len());
             if queue.units.push(unit) {
                 encoder.0.request_keyframe();
+                queue.still.ask();
             }
         }
     }

@@ -28,8 +28,9 @@ pub fn note_transport_events(
                 }
                 TransportEvent::Disconnected => {}
                 TransportEvent::KeyframeRequest => {
-                    if let Ok((encoder, ..)) = outgoings.get_mut(tracks.video_out) {
+                    if let Ok((encoder, .., mut queue)) = outgoings.get_mut(tracks.video_out) {
                         encoder.0.request_keyframe();
+                        queue.still.ask();
                     }
                 }
                 TransportEvent::Estimate(rate) => link.bitrate = Some(rate),

@@ -16,6 +16,7 @@ use crate::media::report::ProcessingReport;
 use crate::media::sound::control::SoundControl;
 use crate::media::sound::framer::Framer;
 use crate::media::sound::plan::{Copies, SoundPlan};
+use crate::media::still::Still;
 use crate::media::video::{CapturedPicture, Picture};
 use crate::proto::rtp_h264::Packets;
 use crate::source::VideoSource;
@@ -44,6 +45,8 @@ pub struct VideoQueue {
     pub open: bool,
     /// That picture, until then.
     pub first: Option<CapturedPicture>,
+    /// When its last picture is encoded again.
+    pub still: Still,
 }
 
 /// The local picture, for our own tile.
