@@ -74,6 +74,9 @@ pub struct Options {
     /// chirps and files off, and so must it be with a device that measures something
     #[arg(long, global = true, value_name = "WHAT", help_heading = "Media")]
     pub processing: Option<Switches>,
+    /// Send the microphone in stereo and as it is, in frames of 10 ms at most: for music
+    #[arg(long, global = true, conflicts_with = "processing", help_heading = "Media")]
+    pub music: bool,
     /// The sound system to use: pulseaudio, pipewire, jack, alsa (default: the quickest that answers)
     #[arg(long, global = true, value_name = "NAME", help_heading = "Media")]
     pub host: Option<Backend>,
@@ -174,7 +177,10 @@ impl Options {
             config.most = Bitrate::from_bps(bps);
         }
         config.audio_frame = self.frame.0;
-        config.audio_most = self.max_sound.map_or(config.audio_most, Bitrate::from_bps);
+        if let Some(bps) = self.max_sound {
+            (config.audio_most, config.music_most) = (Bitrate::from_bps(bps), Bitrate::from_bps(bps));
+        }
+        config.music = self.music;
         // The other side's chirps are found whoever plays them: it costs 1.8 % of a core only while asked for.
         config.find_chirps = config.microphone == MicrophoneSpec::Chirp;
         config.plain = self.plain;

@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use engine::base::stereo::Stereo;
 use engine::base::time::{Duration, now};
 use engine::media::jitter_audio::{AudioPacket, JitterBuffer};
 use engine::media::jitter_video::{PacketIn, VideoJitter};
@@ -35,8 +36,8 @@ fn sound(c: &mut Criterion) {
             black_box(jitter.next(at, 0, FRAME));
         });
     });
-    let (mut stretcher, mut out) = (Stretcher::default(), vec![0.0; FRAME + 1]);
-    let samples: Vec<f32> = (0..FRAME).map(|n| (n as f32 * 0.02).sin() * 0.2).collect();
+    let (mut stretcher, mut out) = (Stretcher::default(), vec![[0.0; 2]; FRAME + 1]);
+    let samples: Vec<Stereo> = (0..FRAME).map(|n| [(n as f32 * 0.02).sin() * 0.2; 2]).collect();
     group.bench_function("sound: resample 5 ms for a drift of 1000 ppm", |b| {
         b.iter(|| {
             stretcher.push(&samples, Stretch::None, 1000);

@@ -9,6 +9,7 @@ use bevy_platform::cell::SyncCell;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use engine::base::rate::Bitrate;
 use engine::base::slice::SharedSlice;
+use engine::base::stereo::Stereo;
 use engine::base::time::{Duration, Instant, now};
 use engine::codec::opus::{FrameLength, OpusEncoder};
 use engine::device::{Loudspeaker, SpeakerSpec};
@@ -27,12 +28,12 @@ fn mix(c: &mut Criterion) {
     let mut group = c.benchmark_group("mix");
     for count in [1usize, 8, 64] {
         // Quiet enough for eight, too loud for 64: there the limiter works as well.
-        let tone = |n: usize| (0..FRAME).map(|at| ((n + 1) * at) as f32 * 0.01).map(|x| x.sin() * 0.1).collect();
-        let voices: Vec<Vec<f32>> = (0..count).map(tone).collect();
-        let (mut sum, mut limiter) = (vec![0.0; FRAME], Limiter::default());
+        let tone = |n: usize| (0..FRAME).map(|at| ((n + 1) * at) as f32 * 0.01).map(|x| [x.sin() * 0.1; 2]).collect();
+        let voices: Vec<Vec<Stereo>> = (0..count).map(tone).collect();
+        let (mut sum, mut limiter) = (vec![[0.0; 2]; FRAME], Limiter::default());
         group.bench_function(BenchmarkId::new("mixed and limited, streams", count), |b| {
             b.iter(|| {
-                sum.fill(0.0);
+                sum.fill([0.0; 2]);
                 voices.iter().for_each(|voice| mix_into(&mut sum, black_box(voice), 1.0));
                 limiter.apply(&mut sum);
             });

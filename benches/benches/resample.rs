@@ -10,7 +10,7 @@ fn resample(c: &mut Criterion) {
     // The last one is handed through: what there is to save.
     for (from, to) in [(44_100, RATE), (RATE, 44_100), (16_000, RATE), (RATE, RATE)] {
         let mut converter = Converter::new(from, to).expect("rates above zero");
-        let sound: Vec<f32> = (0..from / 100).map(|n| (n as f32 * 0.05).sin() * 0.3).collect();
+        let sound: Vec<[f32; 2]> = (0..from / 100).map(|n| (n as f32 * 0.05).sin() * 0.3).map(|x| [x; 2]).collect();
         let mut out = Vec::new();
         group.bench_function(BenchmarkId::new("10 ms", format!("{from} to {to} Hz")), |b| {
             b.iter(|| {

@@ -275,6 +275,7 @@ fn record(config: &Config, wake: Wake, now: Instant) -> Result<Tape> {
         audio_frame: config.audio_frame.map(|length| length.duration().as_micros() as u32),
         audio_rate: config.audio_rate.as_bps(),
         audio_most: config.audio_most.as_bps(),
+        music_most: config.music_most.as_bps(),
         most: config.most.as_bps(),
         policy: config.policy,
     };

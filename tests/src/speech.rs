@@ -2,6 +2,7 @@
 
 use std::process::{Command, Stdio};
 
+use engine::base::stereo::{Stereo, both, middle};
 use engine::device::Converter;
 
 use crate::Outcome;
@@ -71,12 +72,12 @@ fn spoken(voice: &str, text: &str) -> Outcome<Vec<f32>> {
     let output = command.output().map_err(|error| format!("espeak-ng: {error}; scripts/setup.sh test installs it"))?;
     let data = output.stdout.windows(4).position(|name| name == b"data").ok_or("espeak-ng says nothing")?;
     let bytes = output.stdout.get(data + 8..).unwrap_or_default();
-    let samples: Vec<f32> =
-        bytes.as_chunks().0.iter().map(|bytes| f32::from(i16::from_le_bytes(*bytes)) / 32_768.0).collect();
+    let sample = |bytes: &[u8; 2]| f32::from(i16::from_le_bytes(*bytes)) / 32_768.0;
+    let samples: Vec<Stereo> = bytes.as_chunks().0.iter().map(sample).map(both).collect();
     let mut sound = Vec::new();
     // The rate of all its voices.
     Converter::new(22_050, 48_000).map_err(|error| error.text.to_string())?.convert(&samples, &mut sound);
-    Ok(sound)
+    Ok(sound.into_iter().map(middle).collect())
 }
 
 /// Mean square.

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::Receiver;
 use engine::base::error::{Error, Kind, Result};
 use engine::base::pipe::{PipeReceiver, pipe};
+use engine::base::stereo::{both, to_mono};
 use engine::base::time::{Duration, Instant, WallTime, now};
 use engine::device::{Backend, Loudspeaker, Microphone, MicrophoneSpec, SpeakerSpec};
 use engine::media::chirp::{ChirpFinder, ChirpSource, PERIOD_MICROS, VARIANTS};
@@ -50,7 +51,7 @@ pub struct Heard {
 /// `Refused` where it cannot be used.
 pub fn measure(plan: &Plan, stop: &Receiver<()>, progress: impl FnMut(&Heard)) -> Result<Heard> {
     let begun = now();
-    let microphone = Microphone::open_on(plan.host, &MicrophoneSpec::Named(plan.input.clone()), begun)?;
+    let microphone = Microphone::open_on(plan.host, &MicrophoneSpec::Named(plan.input.clone()), false, begun)?;
     let over = Arc::new(AtomicBool::new(false));
     let (player, played) = play_chirps(plan, over.clone())?;
     let heard = listen(plan, begun, microphone, &player, &played, stop, progress);
@@ -70,7 +71,7 @@ fn listen(
 ) -> Result<Heard> {
     let mut finder = ChirpFinder::new();
     let mut recent = VecDeque::with_capacity(RECENT);
-    let (mut sound, mut heard) = (Vec::new(), Heard::default());
+    let (mut sound, mut middle, mut heard) = (Vec::new(), Vec::new(), Heard::default());
     let (mut counted, mut until) = (0, begun);
     let steady = begun + UNSTEADY;
     let is_over = |heard: &Heard| heard.delays.len() >= plan.count || now() >= begun + plan.patience;
@@ -86,7 +87,8 @@ fn listen(
         if !sound.is_empty() {
             until = first + time_of(sound.len() as u64);
         }
-        finder.push(&sound, first, |found| {
+        to_mono(&sound, &mut middle);
+        finder.push(&middle, first, |found| {
             let is_it = |chirp: &&Played| chirp.variant == found.variant && chirp.at <= found.at + AHEAD;
             match recent.iter().find(is_it) {
                 Some(chirp) if chirp.at < steady => return,
@@ -186,17 +188,19 @@ fn play_chirps(plan: &Plan, over: Arc<AtomicBool>) -> Result<(Player, PipeReceiv
     // Two a second, and the other side looks every few milliseconds.
     let (tell, played) = pipe(64);
     let play = move || {
-        let mut speaker = Loudspeaker::open_on(host, &SpeakerSpec::Named(out.clone()), now())?;
+        let mut speaker = Loudspeaker::open_on(host, &SpeakerSpec::Named(out.clone()), false, now())?;
         let mut source = ChirpSource::new(WallTime::of(now()));
         let schedule = source.clone();
-        let (mut samples, mut pushed) = (Vec::new(), 0u64);
+        let (mut samples, mut sound, mut pushed) = (Vec::new(), Vec::new(), 0u64);
         let (mut variant, mut begins) = schedule.next_after(0);
         while !over.load(Ordering::Relaxed) {
             let wanted = speaker.deficit(now());
             samples.resize(wanted, 0.0);
             source.fill(&mut samples);
             if wanted > 0 {
-                let plays = speaker.push(&samples, now());
+                sound.clear();
+                sound.extend(samples.iter().copied().map(both));
+                let plays = speaker.push(&sound, now());
                 let end = pushed + wanted as u64;
                 while begins < end {
                     let at = plays + time_of(begins - pushed);

@@ -135,7 +135,7 @@ fn panel(
         ("Keep my voice at one level", own.gain, Switches { gain: !own.gain, ..own }),
     ];
     let others = if other.is_some() { HEADING + ROW + checks::VOLUME } else { 0.0 };
-    let content = lists + HEADING + ROW * switches.len() as f32 + checks::METER + checks::BUTTONS + others;
+    let content = lists + HEADING + ROW * (1 + switches.len()) as f32 + checks::METER + checks::BUTTONS + others;
     let bottom = screen.bottom() - theme::BOTTOM_BAR;
     let room = bottom - screen.top() - theme::GAP;
     let size = vec2(300.0_f32.min(screen.width() - 2.0 * theme::GAP), (content + 20.0).min(room));
@@ -179,9 +179,13 @@ fn panel(
                 }
             }
             heading(ui, "My sound");
-            for (name, on, switched) in switches {
-                if check_box(ui, name, on) {
-                    commands.push(Command::Processing(switched));
+            if check_box(ui, "Music: stereo, as it is", controls.music) {
+                commands.push(Command::Music(!controls.music));
+            }
+            // Of music nothing is taken away.
+            for (name, on, switched) in switches.iter().filter(|_| !controls.music) {
+                if check_box(ui, name, *on) {
+                    commands.push(Command::Processing(*switched));
                 }
             }
         });

@@ -8,5 +8,6 @@ pub mod pipe;
 pub mod pool;
 pub mod rate;
 pub mod slice;
+pub mod stereo;
 pub mod thread;
 pub mod time;

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
+use crate::base::stereo::{Stereo, both, middle};
+
 /// One callback: what it moved, and when it ran.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
@@ -29,7 +31,7 @@ pub(super) struct Shared {
 /// The engine's end of a microphone's ring.
 #[derive(Debug)]
 pub struct MicrophoneEnd {
-    pub(super) samples: Consumer<f32>,
+    pub(super) samples: Consumer<Stereo>,
     pub(super) marks: Consumer<Mark>,
     pub(super) shared: Arc<Shared>,
 }
@@ -37,7 +39,7 @@ pub struct MicrophoneEnd {
 /// The engine's end of a loudspeaker's ring.
 #[derive(Debug)]
 pub struct SpeakerEnd {
-    pub(super) samples: Producer<f32>,
+    pub(super) samples: Producer<Stereo>,
     pub(super) marks: Consumer<Mark>,
     pub(super) shared: Arc<Shared>,
 }
@@ -45,7 +47,7 @@ pub struct SpeakerEnd {
 /// The device's end of a microphone's ring.
 #[derive(Debug)]
 pub struct MicrophoneCallback {
-    samples: Producer<f32>,
+    samples: Producer<Stereo>,
     marks: Producer<Mark>,
     shared: Arc<Shared>,
     channels: usize,
@@ -55,7 +57,7 @@ pub struct MicrophoneCallback {
 /// The device's end of a loudspeaker's ring.
 #[derive(Debug)]
 pub struct SpeakerCallback {
-    samples: Consumer<f32>,
+    samples: Consumer<Stereo>,
     marks: Producer<Mark>,
     shared: Arc<Shared>,
     channels: usize,
@@ -67,7 +69,7 @@ pub struct SpeakerCallback {
 /// 256 callbacks of 2.5 ms are 640 ms: more than the sample rings hold.
 const MARKS: usize = 256;
 
-/// Both ends of a microphone's ring of `capacity` mono samples, for a device of `channels`.
+/// Both ends of a microphone's ring of `capacity` samples, for a device of `channels`.
 pub fn microphone_pair(capacity: usize, channels: u16) -> (MicrophoneCallback, MicrophoneEnd) {
     let (samples, taken) = RingBuffer::new(capacity);
     let (marks, read) = RingBuffer::new(MARKS);
@@ -79,7 +81,7 @@ pub fn microphone_pair(capacity: usize, channels: u16) -> (MicrophoneCallback, M
     )
 }
 
-/// Both ends of a loudspeaker's ring of `capacity` mono samples, for a device of `channels`.
+/// Both ends of a loudspeaker's ring of `capacity` samples, for a device of `channels`.
 pub fn speaker_pair(capacity: usize, channels: u16) -> (SpeakerCallback, SpeakerEnd) {
     let (given, samples) = RingBuffer::new(capacity);
     let (marks, read) = RingBuffer::new(MARKS);
@@ -98,14 +100,15 @@ impl MicrophoneCallback {
         let frames = data.len() / self.channels;
         let _ = self.marks.push(Mark { at, index: self.index, frames: frames as u32, latency });
         self.index += frames as u64;
-        if self.channels == 1 {
-            let (_, rest) = self.samples.push_partial_slice(data);
-            self.shared.refused.fetch_add(rest.len() as u64, Ordering::Relaxed);
-            return;
-        }
         let scale = 1.0 / self.channels as f32;
         for frame in data.chunks_exact(self.channels) {
-            if self.samples.push(frame.iter().sum::<f32>() * scale).is_err() {
+            let sample = match *frame {
+                [one] => both(one),
+                [left, right] => [left, right],
+                // Which of them hear a side nobody says.
+                _ => both(frame.iter().sum::<f32>() * scale),
+            };
+            if self.samples.push(sample).is_err() {
                 self.shared.refused.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -124,7 +127,16 @@ impl SpeakerCallback {
             self.shared.underruns.fetch_add(1, Ordering::Relaxed);
         }
         for frame in data.chunks_mut(self.channels) {
-            frame.fill(self.samples.pop().unwrap_or(0.0));
+            let sample = self.samples.pop().unwrap_or_default();
+            match frame {
+                [one] => *one = middle(sample),
+                // Left and right come first wherever there are more.
+                [left, right, rest @ ..] => {
+                    [*left, *right] = sample;
+                    rest.fill(0.0);
+                }
+                [] => {}
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::f32::consts::TAU;
 
 use super::RATE;
+use crate::base::stereo::Stereo;
 
 /// Two bell notes, a fourth apart, in 1.1 s.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,7 +15,7 @@ pub struct Tone {
 /// One's own voice, late.
 #[derive(Debug)]
 pub struct Echo {
-    waiting: VecDeque<f32>,
+    waiting: VecDeque<Stereo>,
 }
 
 /// A, and D above it.
@@ -26,7 +27,7 @@ const LOUD: f32 = 0.12;
 
 impl Tone {
     /// Adds its next samples (48 kHz) to `out`. False when it is over.
-    pub fn mix_into(&mut self, out: &mut [f32]) -> bool {
+    pub fn mix_into(&mut self, out: &mut [Stereo]) -> bool {
         for sample in &mut *out {
             let time = self.at as f32 / RATE as f32;
             let note = |(begins, pitch): (f32, f32)| {
@@ -40,7 +41,8 @@ impl Tone {
                 let phase = TAU * pitch * time;
                 LOUD * envelope * (phase.sin() + 0.3 * (2.0 * phase).sin())
             };
-            *sample += NOTES.into_iter().map(note).sum::<f32>();
+            let tone = NOTES.into_iter().map(note).sum::<f32>();
+            *sample = sample.map(|side| side + tone);
             self.at += 1;
         }
         (self.at as f32) < LENGTH * RATE as f32
@@ -55,14 +57,14 @@ const MOST: usize = DELAY + RATE as usize / 2;
 impl Default for Echo {
     fn default() -> Self {
         let mut waiting = VecDeque::with_capacity(MOST);
-        waiting.resize(DELAY, 0.0);
+        waiting.resize(DELAY, [0.0; 2]);
         Self { waiting }
     }
 }
 
 impl Echo {
     /// Takes what the microphone heard (48 kHz). What is more than half a second too much pushes the oldest out.
-    pub fn push(&mut self, samples: &[f32]) {
+    pub fn push(&mut self, samples: &[Stereo]) {
         let samples = &samples[samples.len().saturating_sub(MOST)..];
         let excess = (self.waiting.len() + samples.len()).saturating_sub(MOST);
         self.waiting.drain(..excess.min(self.waiting.len()));
@@ -70,10 +72,10 @@ impl Echo {
     }
 
     /// Adds what was heard two seconds ago to `out`.
-    pub fn mix_into(&mut self, out: &mut [f32]) {
+    pub fn mix_into(&mut self, out: &mut [Stereo]) {
         let count = out.len().min(self.waiting.len());
         for (sample, heard) in out.iter_mut().zip(self.waiting.drain(..count)) {
-            *sample += heard;
+            *sample = [sample[0] + heard[0], sample[1] + heard[1]];
         }
     }
 }
@@ -86,9 +88,9 @@ mod tests {
     fn the_tone_is_soft_begins_and_ends_in_silence_and_is_over() {
         let (mut tone, mut sound) = (Tone::default(), Vec::new());
         loop {
-            let mut piece = [0.0; 480];
+            let mut piece = [[0.0; 2]; 480];
             let goes_on = tone.mix_into(&mut piece);
-            sound.extend_from_slice(&piece);
+            sound.extend(piece.map(|sample| sample[0]));
             if !goes_on {
                 break;
             }
@@ -106,12 +108,12 @@ mod tests {
         let mut echo = Echo::default();
         let mut heard = Vec::new();
         for n in 0..300 {
-            let mut piece = [0.0; 480];
-            echo.push(&[if n == 10 { 0.5 } else { 0.0 }; 480]);
+            let mut piece = [[0.0; 2]; 480];
+            echo.push(&[[0.0, if n == 10 { 0.5 } else { 0.0 }]; 480]);
             echo.mix_into(&mut piece);
             heard.extend_from_slice(&piece);
         }
-        let first = heard.iter().position(|sample| *sample != 0.0);
+        let first = heard.iter().position(|sample| sample[1] != 0.0);
         assert_eq!(first, Some(10 * 480 + DELAY));
     }
 
@@ -119,13 +121,13 @@ mod tests {
     fn a_microphone_that_is_quicker_than_the_loudspeaker_makes_no_queue() {
         let mut echo = Echo::default();
         for _ in 0..1000 {
-            echo.push(&[0.1; 4800]);
+            echo.push(&[[0.1; 2]; 4800]);
         }
         assert_eq!(echo.waiting.len(), MOST);
-        echo.push(&vec![0.2; 3 * MOST]);
-        assert!(echo.waiting.len() == MOST && echo.waiting.iter().all(|sample| *sample == 0.2));
+        echo.push(&vec![[0.2; 2]; 3 * MOST]);
+        assert!(echo.waiting.len() == MOST && echo.waiting.iter().all(|sample| *sample == [0.2; 2]));
         let capacity = echo.waiting.capacity();
-        echo.mix_into(&mut vec![0.0; 2 * MOST]);
+        echo.mix_into(&mut vec![[0.0; 2]; 2 * MOST]);
         assert_eq!((echo.waiting.len(), echo.waiting.capacity()), (0, capacity));
     }
 }

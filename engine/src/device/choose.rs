@@ -38,10 +38,15 @@ pub(super) struct Opened<End> {
     pub(super) entry: DeviceEntry,
 }
 
-pub(super) fn open_microphone(name: Option<&str>, backend: Option<Backend>) -> Result<Opened<MicrophoneEnd>> {
+/// In stereo where `stereo` is wanted and there is any.
+pub(super) fn open_microphone(
+    name: Option<&str>,
+    backend: Option<Backend>,
+    stereo: bool,
+) -> Result<Opened<MicrophoneEnd>> {
     let (device, entry) = find(Side::Microphone, name, backend)?;
     let configs = device.supported_input_configs().map_err(|error| cannot(Side::Microphone, &error))?;
-    let (config, format) = choose(Side::Microphone, &entry.host, configs)?;
+    let (config, format) = choose(Side::Microphone, if stereo { 2 } else { 1 }, configs)?;
     let epoch = now();
     let mut refused = None;
     for buffer_size in BUFFERS {
@@ -66,7 +71,7 @@ pub(super) fn open_microphone(name: Option<&str>, backend: Option<Backend>) -> R
 pub(super) fn open_speaker(name: Option<&str>, backend: Option<Backend>) -> Result<Opened<SpeakerEnd>> {
     let (device, entry) = find(Side::Speaker, name, backend)?;
     let configs = device.supported_output_configs().map_err(|error| cannot(Side::Speaker, &error))?;
-    let (config, format) = choose(Side::Speaker, &entry.host, configs)?;
+    let (config, format) = choose(Side::Speaker, 2, configs)?;
     let epoch = now();
     let mut refused = None;
     for buffer_size in BUFFERS {
@@ -87,10 +92,10 @@ pub(super) fn open_speaker(name: Option<&str>, backend: Option<Backend>) -> Resu
     Err(refused.map_or_else(|| no_format(Side::Speaker), |error| cannot(Side::Speaker, &error)))
 }
 
-/// 48 kHz before all, then the fewest channels, then f32: no conversion is the cheapest conversion.
+/// 48 kHz before all, then as many channels as are wanted, then f32: no conversion is the cheapest conversion.
 fn choose(
     side: Side,
-    host: &str,
+    wanted: u16,
     configs: impl Iterator<Item = SupportedStreamConfigRange>,
 ) -> Result<(StreamConfig, SampleFormat)> {
     let rank = |format| match format {
@@ -101,8 +106,6 @@ fn choose(
         SampleFormat::U8 => Some(4),
         _ => None,
     };
-    // A JACK port is one channel, and what it is connected to is not mixed: both ears want one.
-    let wanted = if side == Side::Speaker && host.eq_ignore_ascii_case("jack") { 2 } else { 1 };
     configs
         .filter_map(|range| {
             let rate = RATE.clamp(range.min_sample_rate(), range.max_sample_rate());

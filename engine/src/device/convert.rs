@@ -4,15 +4,16 @@ use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Async, FixedAsync, Resampler, SincInterpolationParameters, SincInterpolationType, WindowFunction};
 
 use crate::base::error::{Error, Kind, Result};
+use crate::base::stereo::Stereo;
 
 /// 1.3 ms at 48 kHz: small against a callback, large against the cost of a call.
 const CHUNK: usize = 64;
 
-/// Converts mono from one rate to another, or hands it through where they are the same.
+/// Converts sound from one rate to another, or hands it through where they are the same.
 pub struct Converter {
     inner: Option<Box<Async<f32>>>,
-    waiting: Vec<f32>,
-    made: Vec<f32>,
+    waiting: Vec<Stereo>,
+    made: Vec<Stereo>,
 }
 
 impl Converter {
@@ -33,14 +34,14 @@ impl Converter {
             window: WindowFunction::BlackmanHarris2,
         };
         let ratio = f64::from(to) / f64::from(from);
-        let inner = Async::new_sinc(ratio, 1.01, &parameters, CHUNK, 1, FixedAsync::Input)
+        let inner = Async::new_sinc(ratio, 1.01, &parameters, CHUNK, 2, FixedAsync::Input)
             .map_err(|error| Error::new(Kind::Refused, format!("cannot convert {from} Hz to {to} Hz: {error}")))?;
-        let made = vec![0.0; inner.output_frames_max()];
+        let made = vec![[0.0; 2]; inner.output_frames_max()];
         Ok(Self { inner: Some(Box::new(inner)), waiting: Vec::with_capacity(16 * CHUNK), made })
     }
 
     /// Converts `samples` and appends what is ready to `out`.
-    pub fn convert(&mut self, samples: &[f32], out: &mut Vec<f32>) {
+    pub fn convert(&mut self, samples: &[Stereo], out: &mut Vec<Stereo>) {
         let Some(inner) = &mut self.inner else {
             out.extend_from_slice(samples);
             return;
@@ -50,9 +51,10 @@ impl Converter {
         while let Some(chunk) = self.waiting.get(start..start + CHUNK) {
             start += CHUNK;
             let frames = self.made.len();
-            let (Ok(input), Ok(mut output)) =
-                (InterleavedSlice::new(chunk, 1, CHUNK), InterleavedSlice::new_mut(&mut self.made, 1, frames))
-            else {
+            let (Ok(input), Ok(mut output)) = (
+                InterleavedSlice::new(chunk.as_flattened(), 2, CHUNK),
+                InterleavedSlice::new_mut(self.made.as_flattened_mut(), 2, frames),
+            ) else {
                 continue;
             };
             // Sizes are right by construction; were one not, a chunk of silence is better than no sound at all.

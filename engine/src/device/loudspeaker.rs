@@ -15,6 +15,7 @@ use super::predict::{CallbackClock, Lateness};
 use super::wav::Recorder;
 use super::{RATE, SpeakerSpec, samples_in, time_of};
 use crate::base::error::Result;
+use crate::base::stereo::Stereo;
 use crate::base::time::{self as clock, Instant};
 
 /// A device that misses its callback is looked at again so much later.
@@ -47,22 +48,23 @@ struct Device {
     filled: Option<(u64, u64)>,
     /// From callback to air as the host says, smoothed (ns).
     latency: f64,
-    made: Vec<f32>,
+    made: Vec<Stereo>,
     _stream: cpal::Stream,
 }
 
 impl Loudspeaker {
     /// Opens what `spec` names. Errors as [`super::Microphone::open`].
     pub fn open(spec: &SpeakerSpec, now: Instant) -> Result<Self> {
-        Self::open_on(None, spec, now)
+        Self::open_on(None, spec, false, now)
     }
 
-    /// As `open`, of one sound system only where it is said.
-    pub fn open_on(backend: Option<Backend>, spec: &SpeakerSpec, now: Instant) -> Result<Self> {
+    /// As `open`, of one sound system only where it is said. A file that `waits` loses nothing, and holds everybody up: for
+    /// virtual time, which is faster than a disk.
+    pub fn open_on(backend: Option<Backend>, spec: &SpeakerSpec, waits: bool, now: Instant) -> Result<Self> {
         let paced = |recorder| Output::Paced { start: now, pushed: 0, underruns: 0, recorder };
         let output = match spec {
             SpeakerSpec::None => paced(None),
-            SpeakerSpec::Wav(path) => paced(Some(Recorder::new(path.clone())?)),
+            SpeakerSpec::Wav(path) => paced(Some(Recorder::new(path.clone(), waits)?)),
             SpeakerSpec::Default => Output::Device(Box::new(Device::open(None, backend)?)),
             SpeakerSpec::Named(name) => Output::Device(Box::new(Device::open(Some(name), backend)?)),
         };
@@ -81,7 +83,7 @@ impl Loudspeaker {
                     *underruns += 1;
                     // A file keeps its time line: the gap is silence in it.
                     if let Some(recorder) = recorder {
-                        recorder.write(&vec![0.0; excess.min(u64::from(RATE)) as usize]);
+                        recorder.write(&vec![[0.0; 2]; excess.min(u64::from(RATE)) as usize]);
                     }
                     *pushed += excess;
                 }
@@ -103,7 +105,7 @@ impl Loudspeaker {
 
     /// Plays `samples` after what was pushed before; returns when the first of them will be heard. What finds no room
     /// in the ring (200 ms) is lost and counted.
-    pub fn push(&mut self, samples: &[f32], now: Instant) -> Instant {
+    pub fn push(&mut self, samples: &[Stereo], now: Instant) -> Instant {
         match &mut self.output {
             Output::Paced { start, pushed, recorder, .. } => {
                 let at = *start + time_of(*pushed, RATE);
@@ -219,7 +221,7 @@ impl Device {
         asked.saturating_sub(self.converter.waiting()).max(self.converter.missing())
     }
 
-    fn push(&mut self, samples: &[f32], now: Instant) -> Instant {
+    fn push(&mut self, samples: &[Stereo], now: Instant) -> Instant {
         let ahead = self.in_ring() as u64;
         let waiting = self.converter.waiting() as u64;
         self.made.clear();

@@ -12,6 +12,7 @@ use super::list::DeviceEntry;
 use super::predict::CallbackClock;
 use super::{MicrophoneSpec, RATE, samples_in, time_of, wav};
 use crate::base::error::Result;
+use crate::base::stereo::{Stereo, both};
 use crate::base::time::{Instant, WallTime};
 use crate::media::chirp::ChirpSource;
 
@@ -33,7 +34,7 @@ enum Feed {
 }
 
 enum Sound {
-    Wav(Vec<f32>, usize),
+    Wav(Vec<Stereo>, usize),
     Chirp(ChirpSource),
 }
 
@@ -55,7 +56,7 @@ struct Device {
     /// Frames refused by the full ring as of the last look: they came before whatever is in it now.
     refused: u64,
     newest: Option<Mark>,
-    raw: Vec<f32>,
+    raw: Vec<Stereo>,
     // Dropped last: its callbacks use what is above only through the rings.
     _stream: cpal::Stream,
 }
@@ -66,25 +67,25 @@ impl Microphone {
     /// Errors: `Gone` (no such device or file), `Malformed` (not a WAV file), `Reopen` and `Refused` (the device does
     /// not want): one line for the person.
     pub fn open(spec: &MicrophoneSpec, now: Instant) -> Result<Self> {
-        Self::open_on(None, spec, now)
+        Self::open_on(None, spec, false, now)
     }
 
-    /// As `open`, of one sound system only where it is said.
-    pub fn open_on(backend: Option<Backend>, spec: &MicrophoneSpec, now: Instant) -> Result<Self> {
+    /// As `open`, of one sound system only where it is said; in stereo where that is wanted and the device has it.
+    pub fn open_on(backend: Option<Backend>, spec: &MicrophoneSpec, stereo: bool, now: Instant) -> Result<Self> {
         let pace = Pace { start: now, given: 0 };
         let feed = match spec {
             MicrophoneSpec::None => Feed::None,
             MicrophoneSpec::Chirp => Feed::Paced { pace, sound: Sound::Chirp(ChirpSource::new(WallTime::of(now))) },
             MicrophoneSpec::Wav(path) => Feed::Paced { pace, sound: Sound::Wav(wav::read(path)?, 0) },
-            MicrophoneSpec::Default => Feed::Device(Box::new(Device::open(None, backend)?)),
-            MicrophoneSpec::Named(name) => Feed::Device(Box::new(Device::open(Some(name), backend)?)),
+            MicrophoneSpec::Default => Feed::Device(Box::new(Device::open(None, backend, stereo)?)),
+            MicrophoneSpec::Named(name) => Feed::Device(Box::new(Device::open(Some(name), backend, stereo)?)),
         };
         Ok(Self { feed, dropped: 0 })
     }
 
-    /// Appends what was captured up to `now` to `out` (48 kHz mono) and returns when the first appended sample was
+    /// Appends what was captured up to `now` to `out` (48 kHz) and returns when the first appended sample was
     /// captured (`now` where there was none). Sound older than 60 ms is dropped and counted.
-    pub fn take(&mut self, now: Instant, out: &mut Vec<f32>) -> Instant {
+    pub fn take(&mut self, now: Instant, out: &mut Vec<Stereo>) -> Instant {
         match &mut self.feed {
             Feed::None => now,
             Feed::Paced { pace, sound } => {
@@ -142,12 +143,16 @@ impl Microphone {
 }
 
 impl Sound {
-    fn append(&mut self, count: usize, out: &mut Vec<f32>) {
+    fn append(&mut self, count: usize, out: &mut Vec<Stereo>) {
         let start = out.len();
         match self {
             Self::Chirp(chirp) => {
-                out.resize(start + count, 0.0);
-                chirp.fill(&mut out[start..]);
+                let mut piece = [0.0; 480];
+                while out.len() < start + count {
+                    let part = (start + count - out.len()).min(piece.len());
+                    chirp.fill(&mut piece[..part]);
+                    out.extend(piece[..part].iter().copied().map(both));
+                }
             }
             Self::Wav(samples, at) => {
                 while out.len() < start + count {
@@ -160,7 +165,7 @@ impl Sound {
         }
     }
 
-    fn skip(&mut self, count: u64, scratch: &mut Vec<f32>) {
+    fn skip(&mut self, count: u64, scratch: &mut Vec<Stereo>) {
         match self {
             Self::Wav(samples, at) => *at = ((*at as u64 + count) % samples.len() as u64) as usize,
             Self::Chirp(_) => {
@@ -177,8 +182,8 @@ impl Sound {
 }
 
 impl Device {
-    fn open(name: Option<&str>, backend: Option<Backend>) -> Result<Self> {
-        let opened = open_microphone(name, backend)?;
+    fn open(name: Option<&str>, backend: Option<Backend>, stereo: bool) -> Result<Self> {
+        let opened = open_microphone(name, backend, stereo)?;
         Ok(Self {
             end: opened.end,
             converter: Converter::new(opened.rate, RATE)?,
@@ -194,7 +199,7 @@ impl Device {
         })
     }
 
-    fn take(&mut self, now: Instant, out: &mut Vec<f32>, dropped: &mut u64) -> Instant {
+    fn take(&mut self, now: Instant, out: &mut Vec<Stereo>, dropped: &mut u64) -> Instant {
         while let Ok(mark) = self.end.marks.pop() {
             self.clock.observe(mark.at, mark.index, mark.frames, self.rate);
             self.newest = Some(mark);
@@ -210,7 +215,7 @@ impl Device {
             self.taken += excess as u64;
         }
         self.raw.clear();
-        self.raw.resize(available.min(bound), 0.0);
+        self.raw.resize(available.min(bound), [0.0; 2]);
         let _ = self.end.samples.pop_entire_slice(&mut self.raw);
         // Counted from the front: a callback may have run between the marks and the samples.
         let index = self.taken + self.refused;

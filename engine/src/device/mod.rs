@@ -1,4 +1,4 @@
-//! Microphones and loudspeakers: devices through cpal, files, chirps, and nothing at all. 48 kHz mono inside.
+//! Microphones and loudspeakers: devices through cpal, files, chirps, and nothing at all. 48 kHz stereo inside.
 
 mod backend;
 mod callback;

@@ -9,6 +9,7 @@ use super::{
     CallbackClock, Lateness, Loudspeaker, Microphone, MicrophoneSpec, RATE, SpeakerSpec, microphone_pair, speaker_pair,
 };
 use crate::base::error::Kind;
+use crate::base::stereo::Stereo;
 use crate::base::time::now;
 
 /// Counts what this thread allocates and frees.
@@ -44,7 +45,7 @@ static WATCHING: Watching = Watching;
 fn the_callbacks_never_touch_the_allocator() {
     let (mut microphone, _microphone_end) = microphone_pair(9600, 2);
     let (mut speaker, mut speaker_end) = speaker_pair(9600, 2);
-    let (_, _) = speaker_end.samples.push_partial_slice(&[0.5; 500]);
+    let (_, _) = speaker_end.samples.push_partial_slice(&[[0.5; 2]; 500]);
     let (input, mut output) = ([0.25f32; 240], [0.0f32; 240]);
     let before = touched();
     // Past full and past empty: the ends of the rings are where mistakes live.
@@ -92,7 +93,7 @@ fn under_watch(plant: &str) -> ! {
     use std::sync::{Arc, Barrier, Mutex};
     let (mut microphone, _microphone_end) = microphone_pair(9600, 2);
     let (mut speaker, mut speaker_end) = speaker_pair(9600, 2);
-    let _ = speaker_end.samples.push_partial_slice(&[0.5; 500]);
+    let _ = speaker_end.samples.push_partial_slice(&[[0.5; 2]; 500]);
     let (input, mut output) = ([0.25f32; 240], [0.0f32; 240]);
     let (lock, held) = (Arc::new(Mutex::new(())), Arc::new(Barrier::new(2)));
     let (theirs, waits) = (lock.clone(), held.clone());
@@ -148,18 +149,34 @@ fn a_dry_ring_is_silence_and_one_underrun_a_callback_but_not_before_the_first_sa
     assert_eq!(out, [0.0; 8]);
     let underruns = |end: &super::callback::SpeakerEnd| end.shared.underruns.load(std::sync::atomic::Ordering::Relaxed);
     assert_eq!(underruns(&end), 0);
-    let _ = end.samples.push_partial_slice(&[0.1, 0.2]);
+    let _ = end.samples.push_partial_slice(&[[0.1, 0.3], [0.2, 0.4]]);
     callback.on_data(&mut out, 1, 0);
-    assert_eq!(out, [0.1, 0.1, 0.2, 0.2, 0.0, 0.0, 0.0, 0.0]);
+    assert_eq!(out, [0.1, 0.3, 0.2, 0.4, 0.0, 0.0, 0.0, 0.0]);
     assert_eq!(underruns(&end), 1);
 }
 
 #[test]
-fn stereo_is_mixed_and_what_finds_no_room_is_counted() {
+fn whatever_the_device_has_becomes_two_sides_and_back() {
+    for (channels, given, taken) in
+        [(1, &[0.5][..], [0.5, 0.5]), (2, &[0.0, 1.0], [0.0, 1.0]), (4, &[0.0, 1.0, 0.0, 1.0], [0.5, 0.5])]
+    {
+        let (mut callback, mut end) = microphone_pair(2, channels);
+        callback.on_data(given, 7, 0);
+        assert_eq!(end.samples.pop(), Ok(taken));
+    }
+    for (channels, heard) in [(1, &[0.5][..]), (2, &[0.2, 0.8]), (4, &[0.2, 0.8, 0.0, 0.0])] {
+        let (mut callback, mut end) = speaker_pair(2, channels);
+        let _ = end.samples.push_partial_slice(&[[0.2, 0.8]]);
+        let mut out = vec![9.0; usize::from(channels)];
+        callback.on_data(&mut out, 0, 0);
+        assert_eq!(out, heard);
+    }
+}
+
+#[test]
+fn what_finds_no_room_is_counted() {
     let (mut callback, mut end) = microphone_pair(2, 2);
     callback.on_data(&[0.0, 1.0, 0.5, 0.5, 1.0, 1.0], 7, 0);
-    assert_eq!(end.samples.pop(), Ok(0.5));
-    assert_eq!(end.samples.pop(), Ok(0.5));
     assert_eq!(end.shared.refused.load(std::sync::atomic::Ordering::Relaxed), 1);
     assert_eq!(end.marks.pop().map(|mark| (mark.at, mark.frames)), Ok((7, 3)));
 }
@@ -203,7 +220,7 @@ fn a_wav_file_is_played_in_time_again_and_again() {
     let start = now();
     {
         let mut speaker = Loudspeaker::open(&SpeakerSpec::Wav(path.clone()), start).unwrap();
-        let sound: Vec<f32> = (0..4800).map(|n| (n as f32 / 4800.0) - 0.5).collect();
+        let sound: Vec<Stereo> = (0..4800).map(|n| [(n as f32 / 4800.0) - 0.5, 0.25]).collect();
         assert_eq!(speaker.push(&sound, start), start);
         assert_eq!(speaker.deficit(start + Duration::from_millis(100)), 120);
         assert_eq!(speaker.refused(), 0);
@@ -216,7 +233,8 @@ fn a_wav_file_is_played_in_time_again_and_again() {
         assert_eq!(first, start + Duration::from_micros(2500) * (tick - 1));
         assert_eq!(out.len() - before, 120);
     }
-    assert!((out[0] + 0.5).abs() < 1e-3 && (out[4800] + 0.5).abs() < 1e-3 && (out[4799] - 0.5).abs() < 1e-3);
+    let is = |n: usize, left: f32| (out[n][0] - left).abs() < 1e-3 && (out[n][1] - 0.25).abs() < 1e-3;
+    assert!(is(0, -0.5) && is(4800, -0.5) && is(4799, 0.5));
     assert_eq!(microphone.dropped(), 0);
     out.clear();
     microphone.take(start + Duration::from_millis(700), &mut out);
@@ -224,7 +242,7 @@ fn a_wav_file_is_played_in_time_again_and_again() {
 }
 
 #[test]
-fn a_file_of_another_rate_and_more_channels_becomes_48_khz_mono() {
+fn a_file_of_another_rate_becomes_48_khz_and_keeps_its_sides() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cd.wav");
     let spec = hound::WavSpec {
@@ -237,13 +255,14 @@ fn a_file_of_another_rate_and_more_channels_becomes_48_khz_mono() {
     for n in 0..44_100 {
         let sample = ((n as f32 * 1000.0 * std::f32::consts::TAU / 44_100.0).sin() * 16_000.0) as i16;
         writer.write_sample(sample).unwrap();
-        writer.write_sample(sample).unwrap();
+        writer.write_sample(-sample).unwrap();
     }
     writer.finalize().unwrap();
     let sound = super::wav::read(&path).unwrap();
     assert!((47_800..=48_000).contains(&sound.len()), "{}", sound.len());
-    let crossings = sound[4_800..43_200].windows(2).filter(|pair| pair[0] < 0.0 && pair[1] >= 0.0).count();
+    let crossings = sound[4_800..43_200].windows(2).filter(|pair| pair[0][0] < 0.0 && pair[1][0] >= 0.0).count();
     assert!((799..=801).contains(&crossings), "{crossings}");
+    assert!(sound.iter().all(|[left, right]| (left + right).abs() < 1e-4));
 }
 
 #[test]
@@ -269,7 +288,7 @@ fn a_speaker_that_is_nowhere_asks_for_what_time_plays() {
     for tick in 0..400u32 {
         let at = start + Duration::from_micros(2500) * tick;
         let deficit = speaker.deficit(at);
-        let heard = speaker.push(&vec![0.0; deficit], at);
+        let heard = speaker.push(&vec![[0.0; 2]; deficit], at);
         assert!(heard >= at);
         pushed += deficit;
     }

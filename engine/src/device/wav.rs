@@ -11,16 +11,17 @@ use super::RATE;
 use super::convert::Converter;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::{PipeReceiver, PipeSender, pipe};
+use crate::base::stereo::{Stereo, both};
 
-/// Half an hour of 48 kHz stereo: 350 MB as f32 mono at most while reading.
+/// Half an hour of 48 kHz stereo: 700 MB as f32 at most while reading.
 const LONGEST: u32 = RATE * 60 * 30;
 /// Blocks of at least 2.5 ms between engine and writer: a disk that stalls for 0.6 s loses nothing.
 const BLOCKS: usize = 256;
 
-/// The whole file as 48 kHz mono.
+/// The whole file at 48 kHz; of more than two channels the middle on both sides.
 ///
 /// Errors: `Gone` where it cannot be opened, `Malformed` where it is no WAV file or holds no sound: tell the person.
-pub(super) fn read(path: &Path) -> Result<Vec<f32>> {
+pub(super) fn read(path: &Path) -> Result<Vec<Stereo>> {
     let shown = path.display();
     let file = File::open(path).map_err(|error| Error::new(Kind::Gone, format!("cannot open {shown}: {error}")))?;
     let malformed = |error: hound::Error| Error::new(Kind::Malformed, format!("{shown} is not a WAV file: {error}"));
@@ -38,49 +39,59 @@ pub(super) fn read(path: &Path) -> Result<Vec<f32>> {
         }
     }
     .map_err(malformed)?;
-    let mono: Vec<f32> =
-        samples.chunks_exact(channels).map(|frame| frame.iter().sum::<f32>() / channels as f32).collect();
-    let mut out = Vec::with_capacity(mono.len());
-    Converter::new(spec.sample_rate, RATE)?.convert(&mono, &mut out);
+    let two = |frame: &[f32]| match *frame {
+        [left, right] => [left, right],
+        _ => both(frame.iter().sum::<f32>() / channels as f32),
+    };
+    let samples: Vec<Stereo> = samples.chunks_exact(channels).map(two).collect();
+    let mut out = Vec::with_capacity(samples.len());
+    Converter::new(spec.sample_rate, RATE)?.convert(&samples, &mut out);
     if out.is_empty() {
         return Err(Error::new(Kind::Malformed, format!("{shown} holds no sound")));
     }
     Ok(out)
 }
 
-/// Writes 48 kHz mono, 16 bit, on the thread `wav`. The header is brought up to date each second, so that a killed
+/// Writes 48 kHz stereo, 16 bit, on the thread `wav`. The header is brought up to date each second, so that a killed
 /// process leaves a file that can be read; dropping ends the file.
 #[derive(Debug)]
 pub(super) struct Recorder {
-    blocks: Option<PipeSender<Vec<f32>>>,
-    spent: PipeReceiver<Vec<f32>>,
+    blocks: Option<PipeSender<Vec<Stereo>>>,
+    spent: PipeReceiver<Vec<Stereo>>,
     thread: Option<JoinHandle<()>>,
     lost: u64,
+    waits: bool,
 }
 
 impl Recorder {
+    /// One that `waits` for the disk, or one that loses what the disk is too slow for.
+    ///
     /// Errors: `Gone` where the file cannot be made.
-    pub(super) fn new(path: PathBuf) -> Result<Self> {
+    pub(super) fn new(path: PathBuf, waits: bool) -> Result<Self> {
         let cannot =
             |error: &dyn std::fmt::Display| Error::new(Kind::Gone, format!("cannot write {}: {error}", path.display()));
-        let spec = WavSpec { channels: 1, sample_rate: RATE, bits_per_sample: 16, sample_format: SampleFormat::Int };
+        let spec = WavSpec { channels: 2, sample_rate: RATE, bits_per_sample: 16, sample_format: SampleFormat::Int };
         let mut writer = WavWriter::create(&path, spec).map_err(|error| cannot(&error))?;
         writer.flush().map_err(|error| cannot(&error))?;
-        let (blocks, taken) = pipe::<Vec<f32>>(BLOCKS);
+        let (blocks, taken) = pipe::<Vec<Stereo>>(BLOCKS);
         let (given_back, spent) = pipe(BLOCKS);
         let thread = std::thread::Builder::new()
             .name("wav".into())
             .spawn(move || write(writer, &taken, &given_back))
             .map_err(|error| cannot(&error))?;
-        Ok(Self { blocks: Some(blocks), spent, thread: Some(thread), lost: 0 })
+        Ok(Self { blocks: Some(blocks), spent, thread: Some(thread), lost: 0, waits })
     }
 
-    /// Hands `samples` over. When the pipe is full they are counted and lost: the engine never waits for a disk.
-    pub(super) fn write(&mut self, samples: &[f32]) {
+    /// Hands `samples` over. When the pipe is full they are counted and lost: an engine in real time never waits for a disk.
+    pub(super) fn write(&mut self, samples: &[Stereo]) {
         let mut block = self.spent.try_recv().unwrap_or_default();
         block.clear();
         block.extend_from_slice(samples);
-        if self.blocks.as_ref().is_none_or(|blocks| blocks.try_send(block).is_err()) {
+        let is_taken = self.blocks.as_ref().is_some_and(|blocks| match self.waits {
+            true => blocks.send(block).is_ok(),
+            false => blocks.try_send(block).is_ok(),
+        });
+        if !is_taken {
             self.lost += samples.len() as u64;
         }
     }
@@ -105,10 +116,10 @@ impl Drop for Recorder {
     }
 }
 
-fn write(mut writer: WavWriter<BufWriter<File>>, blocks: &PipeReceiver<Vec<f32>>, spent: &PipeSender<Vec<f32>>) {
+fn write(mut writer: WavWriter<BufWriter<File>>, blocks: &PipeReceiver<Vec<Stereo>>, spent: &PipeSender<Vec<Stereo>>) {
     let mut unsaved = 0;
     while let Some(block) = blocks.recv() {
-        for sample in &block {
+        for sample in block.as_flattened() {
             if writer.write_sample((sample.clamp(-1.0, 1.0) * 32_767.0).round() as i16).is_err() {
                 return;
             }

@@ -180,3 +180,69 @@ fn a_camera_chosen_while_the_picture_is_off_stays_closed_and_one_that_fails_is_t
     let showing = lab.engine_mut(ada).world().resource::<crate::world::shared::Showing>().controls.clone();
     assert!(showing.camera_off && showing.device_note.contains("/nowhere/a.y4m"), "{showing:?}");
 }
+
+/// How much of each tone there is in one channel, from sample `from` on.
+fn tones(sound: &[f32], from: usize) -> [f32; 2] {
+    [440.0, 1_000.0].map(|hz| {
+        let phase = |n: usize| n as f32 * hz * std::f32::consts::TAU / 48_000.0;
+        let piece = sound[from..from + 24_000].iter().enumerate();
+        let (a, b) = piece.fold((0.0, 0.0), |(a, b), (n, x)| (a + x * phase(n).sin(), b + x * phase(n).cos()));
+        (a * a + b * b).sqrt() / 12_000.0
+    })
+}
+
+#[test]
+fn music_is_heard_on_its_two_sides_and_a_voice_on_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let (given, heard) = (folder.path().join("given.wav"), folder.path().join("heard.wav"));
+    let spec = hound::WavSpec {
+        channels: 2,
+        sample_rate: 48_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut writer = hound::WavWriter::create(&given, spec).unwrap();
+    for n in 0..48_000 {
+        for hz in [440.0, 1_000.0] {
+            let sample = (n as f32 * hz * std::f32::consts::TAU / 48_000.0).sin() * 0.3;
+            writer.write_sample((sample * 32_767.0) as i16).unwrap();
+        }
+    }
+    writer.finalize().unwrap();
+    let mut lab = Lab::new(folder.path(), Impairment::profile("lan").unwrap(), 3);
+    let ada =
+        lab.add("Ada", |config| (model(config), config.microphone = MicrophoneSpec::Wav(given.clone())).0).unwrap();
+    let ben = lab.add("Ben", |config| (model(config), config.speaker = SpeakerSpec::Wav(heard.clone())).0).unwrap();
+    lab.command(ada, Command::Call(lab.target(ben)));
+    lab.run_for(ms(2000));
+    lab.command(ada, Command::Music(true));
+    lab.run_for(ms(2000));
+    lab.command(ada, Command::Music(false));
+    lab.run_for(ms(2000));
+    lab.command(ada, Command::HangUp);
+    lab.run_for(ms(500));
+    let report = lab.report(ben).unwrap();
+    // A pull of 2.5 ms at the beginning or the end of it.
+    assert!(report.audio.concealed_ratio.is_some_and(|ratio| ratio < 0.001), "{:?}", report.audio);
+    drop(lab);
+    let samples: Vec<f32> = hound::WavReader::open(&heard)
+        .unwrap()
+        .into_samples::<i16>()
+        .map(|sample| f32::from(sample.unwrap()) / 32_768.0)
+        .collect();
+    let side = |side: usize| samples.iter().skip(side).step_by(2).copied().collect::<Vec<f32>>();
+    let (left, right) = (side(0), side(1));
+    for (from, music) in [(48_000, false), (144_000, true), (240_000, false)] {
+        let (left, right) = (tones(&left, from), tones(&right, from));
+        if music {
+            assert!(left[0] > 0.25 && left[1] < 0.03, "{left:?}");
+            assert!(right[1] > 0.25 && right[0] < 0.03, "{right:?}");
+        } else {
+            assert!(left == right && left.iter().all(|tone| (0.1..0.2).contains(tone)), "{left:?} {right:?}");
+        }
+    }
+    // Going from one to the other is no click: nothing steeper than the tones themselves, which are 0.04 a sample.
+    let steepest =
+        |sound: &[f32]| sound[24_000..280_000].windows(2).map(|two| (two[1] - two[0]).abs()).fold(0.0, f32::max);
+    assert!(steepest(&left) < 0.08 && steepest(&right) < 0.08, "{} {}", steepest(&left), steepest(&right));
+}

@@ -104,6 +104,8 @@ pub struct Controls {
     /// The chosen one; [`Controls::DEFAULT`] for the system's default.
     pub microphone: String,
     pub processing: Switches,
+    /// The microphone is sent in stereo and as it is.
+    pub music: bool,
     /// The one that is open, or would be.
     pub microphone_now: String,
     pub speakers: Vec<String>,

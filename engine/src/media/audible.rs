@@ -2,6 +2,7 @@
 //! fade. Loudness is what the senders say (RFC 6464), so that what is not heard need not be decoded.
 
 use super::mix::mix_ramp;
+use crate::base::stereo::Stereo;
 
 /// How many are heard at once: more voices than that nobody follows, and each costs a decoder's time.
 pub const MOST: usize = 5;
@@ -79,7 +80,7 @@ impl Seat {
     }
 
     /// Adds `samples` onto `sum`, as loud as they are to be, without a step.
-    pub fn mix_into(&mut self, sum: &mut [f32], samples: &[f32]) {
+    pub fn mix_into(&mut self, sum: &mut [Stereo], samples: &[Stereo]) {
         let most = samples.len() as f32 / FADE;
         let to = self.target().clamp(self.gain - most, self.gain + most);
         mix_ramp(sum, samples, self.gain, to);
@@ -158,17 +159,17 @@ mod tests {
         let mut seat = Seat::default();
         assert!(seat.is_silent());
         seat.set_heard(true);
-        let mut out = vec![0.0; 1920];
-        out.chunks_mut(240).for_each(|part| seat.mix_into(part, &[1.0; 240]));
-        let steps = out.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max);
-        assert!(out[1919] == 1.0 && steps < 0.002, "{steps}");
+        let mut out = vec![[0.0; 2]; 1920];
+        out.chunks_mut(240).for_each(|part| seat.mix_into(part, &[[1.0; 2]; 240]));
+        let steps = out.windows(2).map(|pair| (pair[1][0] - pair[0][0]).abs()).fold(0.0, f32::max);
+        assert!(out[1919] == [1.0; 2] && steps < 0.002, "{steps}");
         seat.set_hushed(true);
-        let mut sum = vec![0.0; 480];
-        (0..2).for_each(|_| seat.mix_into(&mut sum, &[1.0; 480]));
+        let mut sum = vec![[0.0; 2]; 480];
+        (0..2).for_each(|_| seat.mix_into(&mut sum, &[[1.0; 2]; 480]));
         assert!(seat.is_silent());
         seat.set_hushed(false);
         seat.set_volume(150);
-        (0..3).for_each(|_| seat.mix_into(&mut sum, &[1.0; 960]));
+        (0..3).for_each(|_| seat.mix_into(&mut sum, &[[1.0; 2]; 960]));
         assert_eq!(seat.gain, 1.5);
     }
 

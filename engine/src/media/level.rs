@@ -1,17 +1,27 @@
 //! Loudness of a block of samples as RFC 6464 carries it.
 
+use crate::base::stereo::Stereo;
+
 /// RFC 6464 §3: 0 (a full-scale square wave) to 127 (silence), in −dBov.
 pub const SILENCE: u8 = 127;
 
 /// The level of `samples` in −dBov.
 pub fn level(samples: &[f32]) -> u8 {
-    let power = power(samples);
+    level_of(power(samples))
+}
+
+fn level_of(power: f32) -> u8 {
     if power <= 0.0 { SILENCE } else { (-10.0 * power.log10()).round().clamp(0.0, f32::from(SILENCE)) as u8 }
 }
 
 /// Mean square of `samples`; 0 for none.
 pub fn power(samples: &[f32]) -> f32 {
     if samples.is_empty() { 0.0 } else { samples.iter().map(|x| x * x).sum::<f32>() / samples.len() as f32 }
+}
+
+/// Mean square of the samples of both sides; 0 for none.
+pub fn power_of_two(samples: &[Stereo]) -> f32 {
+    power(samples.as_flattened())
 }
 
 /// Whether a block is speech, for the voice bit of RFC 6464: above the slowly followed floor of the room.
@@ -29,9 +39,9 @@ impl Default for Loudness {
 
 impl Loudness {
     /// Takes one block; true where somebody speaks.
-    pub fn observe(&mut self, samples: &[f32]) -> bool {
-        let power = power(samples);
-        self.level = level(samples);
+    pub fn observe(&mut self, samples: &[Stereo]) -> bool {
+        let power = power_of_two(samples);
+        self.level = level_of(power);
         // Down at once, up by 1 dB in about 250 blocks: a vowel does not become the floor.
         self.floor = if power < self.floor { power.max(1e-9) } else { (self.floor * 1.001).max(1e-9) };
         // 9 dB above the floor and above −60 dBov.
@@ -60,7 +70,7 @@ mod tests {
     #[test]
     fn speech_is_what_rises_above_the_room() {
         let mut loudness = Loudness::default();
-        let (room, voice) = ([0.002f32; 240], [0.1f32; 240]);
+        let (room, voice) = ([[0.002f32; 2]; 240], [[0.1f32; 2]; 240]);
         for _ in 0..2000 {
             loudness.observe(&room);
         }

@@ -6,7 +6,8 @@
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Adjustable, FixedAsync, Resampler, Resizable, Slip};
 
-use super::level::power;
+use super::level::power_of_two;
+use crate::base::stereo::Stereo;
 
 /// What the jitter buffer wants done, and at most by how many samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,7 +39,7 @@ const BLOCK: usize = 240;
 #[derive(Debug)]
 pub struct Stretcher {
     /// The last 15 ms that were popped, then what waits.
-    samples: Vec<f32>,
+    samples: Vec<Stereo>,
     slip: Slip<f32>,
     played: usize,
     since_cut: usize,
@@ -48,7 +49,7 @@ pub struct Stretcher {
 
 impl Default for Stretcher {
     fn default() -> Self {
-        let slip = Slip::new(BLOCK, 1, FixedAsync::Input).expect("a block holds a cross-fade");
+        let slip = Slip::new(BLOCK, 2, FixedAsync::Input).expect("a block holds a cross-fade");
         Self { samples: Vec::with_capacity(16_384), slip, played: 0, since_cut: REST, removed: 0, added: 0 }
     }
 }
@@ -56,7 +57,7 @@ impl Default for Stretcher {
 impl Stretcher {
     /// Appends decoded samples, `ppm` in a million more of them, and, where it can be done well, shortens or lengthens
     /// what waits.
-    pub fn push(&mut self, samples: &[f32], stretch: Stretch, ppm: i32) {
+    pub fn push(&mut self, samples: &[Stereo], stretch: Stretch, ppm: i32) {
         if ppm == 0 {
             self.samples.extend_from_slice(samples);
         } else {
@@ -70,11 +71,11 @@ impl Stretcher {
     }
 
     /// Moves exactly `out.len()` samples out; what is missing is silence, and their number comes back.
-    pub fn pop(&mut self, out: &mut [f32]) -> usize {
+    pub fn pop(&mut self, out: &mut [Stereo]) -> usize {
         let count = out.len().min(self.len());
         let (filled, missing) = out.split_at_mut(count);
         filled.copy_from_slice(&self.samples[self.played..self.played + count]);
-        missing.fill(0.0);
+        missing.fill([0.0; 2]);
         self.played += count;
         self.since_cut = self.since_cut.saturating_add(count);
         if self.played > LONGEST {
@@ -87,7 +88,7 @@ impl Stretcher {
     /// Makes it hold so many samples, by silence at the end or by leaving out there: for a replay, which knows how many
     /// there were and not which.
     pub fn set_len(&mut self, len: usize) {
-        self.samples.resize(self.played + len, 0.0);
+        self.samples.resize(self.played + len, [0.0; 2]);
     }
 
     /// Samples that wait.
@@ -114,15 +115,15 @@ impl Stretcher {
     }
 
     /// Each block stands for itself, so one that is too short for it goes as it is, and nothing is delayed.
-    fn resample(&mut self, block: &[f32], ppm: i32) {
+    fn resample(&mut self, block: &[Stereo], ppm: i32) {
         let start = self.samples.len();
         let ready = block.len() >= SHORTEST
             && self.slip.set_chunk_size(block.len()).is_ok()
             && self.slip.set_resample_ratio(1.0 + f64::from(ppm) / 1e6, false).is_ok();
         let made = if ready { self.slip.output_frames_next() } else { 0 };
-        self.samples.resize(start + made, 0.0);
-        let done = InterleavedSlice::new(block, 1, block.len()).ok().and_then(|block| {
-            let mut out = InterleavedSlice::new_mut(&mut self.samples[start..], 1, made).ok()?;
+        self.samples.resize(start + made, [0.0; 2]);
+        let done = InterleavedSlice::new(block.as_flattened(), 2, block.len()).ok().and_then(|block| {
+            let mut out = InterleavedSlice::new_mut(self.samples[start..].as_flattened_mut(), 2, made).ok()?;
             (made > 0).then(|| self.slip.process_into_buffer(&block, &mut out, None))?.ok()
         });
         if done.is_none() {
@@ -137,7 +138,7 @@ impl Stretcher {
         if limit < SHORTEST {
             return;
         }
-        let quiet = power(waiting) < QUIET;
+        let quiet = power_of_two(waiting) < QUIET;
         if !quiet && most < LARGE && self.since_cut < REST {
             return;
         }
@@ -147,8 +148,7 @@ impl Stretcher {
         let start = self.played;
         for n in 0..SHORTEST {
             let fade = (n + 1) as f32 / (SHORTEST + 1) as f32;
-            self.samples[start + n + lag] =
-                self.samples[start + n] * (1.0 - fade) + self.samples[start + n + lag] * fade;
+            self.samples[start + n + lag] = crossed(self.samples[start + n], self.samples[start + n + lag], fade);
         }
         self.samples.drain(start..start + lag);
         self.since_cut = 0;
@@ -170,14 +170,14 @@ impl Stretcher {
                 best = Some((lag, score));
             }
         }
-        let quiet = power(head) < QUIET;
+        let quiet = power_of_two(head) < QUIET;
         let Some((lag, _)) = best.filter(|(_, score)| quiet || *score > ALIKE) else { return };
-        let mut inserted = [0.0f32; LONGEST];
+        let mut inserted = [[0.0f32; 2]; LONGEST];
         inserted[..lag].copy_from_slice(&self.samples[start - lag..start]);
         let played = self.samples[start..start + SHORTEST].iter();
         for (n, (sample, played)) in inserted.iter_mut().zip(played).enumerate() {
             let fade = (n + 1) as f32 / (SHORTEST + 1) as f32;
-            *sample = played * (1.0 - fade) + *sample * fade;
+            *sample = crossed(*played, *sample, fade);
         }
         self.samples.splice(start..start, inserted[..lag].iter().copied());
         self.since_cut = 0;
@@ -186,7 +186,7 @@ impl Stretcher {
 }
 
 /// The lag of 2.5 to 15 ms at which `samples` looks most like `head`; of equally good ones the longest, as it cuts more.
-fn best_lag(head: &[f32], samples: &[f32], limit: usize, any: bool) -> Option<usize> {
+fn best_lag(head: &[Stereo], samples: &[Stereo], limit: usize, any: bool) -> Option<usize> {
     let mut best: Option<(usize, f32)> = None;
     for lag in (SHORTEST..=limit).step_by(2) {
         let score = alike(head, &samples[lag..lag + SHORTEST]);
@@ -197,22 +197,32 @@ fn best_lag(head: &[f32], samples: &[f32], limit: usize, any: bool) -> Option<us
     best.filter(|(_, score)| any || *score > ALIKE).map(|(lag, _)| lag)
 }
 
+/// On the way from one sample to another.
+fn crossed(from: Stereo, to: Stereo, fade: f32) -> Stereo {
+    [0, 1].map(|side| from[side] * (1.0 - fade) + to[side] * fade)
+}
+
 /// Cosine of the angle between two blocks, less where their loudness differs.
-fn alike(a: &[f32], b: &[f32]) -> f32 {
-    let (mut product, mut left, mut right) = (0.0f32, 1e-12f32, 1e-12f32);
-    for (a, b) in a.iter().zip(b) {
+fn alike(a: &[Stereo], b: &[Stereo]) -> f32 {
+    let (mut product, mut one, mut other) = (0.0f32, 1e-12f32, 1e-12f32);
+    for (a, b) in a.as_flattened().iter().zip(b.as_flattened()) {
         product += a * b;
-        left += a * a;
-        right += b * b;
+        one += a * a;
+        other += b * b;
     }
-    product / left.max(right)
+    product / one.max(other)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn voice(from: usize, count: usize, hz: f32) -> Vec<f32> {
+    /// Softer on the right, and behind the left one by a part of its period.
+    fn voice(from: usize, count: usize, hz: f32) -> Vec<Stereo> {
+        one_side(from, count, hz).into_iter().zip(one_side(from + 60, count, hz)).map(|(l, r)| [l, r * 0.5]).collect()
+    }
+
+    fn one_side(from: usize, count: usize, hz: f32) -> Vec<f32> {
         (from..from + count)
             .map(|n| {
                 let t = n as f32 / 48_000.0;
@@ -222,16 +232,16 @@ mod tests {
     }
 
     /// Zero crossings of the fundamental would count harmonics: compare with the signal one period later instead.
-    fn periodicity(samples: &[f32], period: usize) -> f32 {
+    fn periodicity(samples: &[Stereo], period: usize) -> f32 {
         alike(&samples[..samples.len() - period], &samples[period..])
     }
 
-    fn run(stretch: Stretch) -> (Vec<f32>, Stretcher) {
+    fn run(stretch: Stretch) -> (Vec<Stereo>, Stretcher) {
         let mut stretcher = Stretcher::default();
         let mut out = Vec::new();
         for block in voice(0, 48_000, 120.0).chunks(960) {
             stretcher.push(block, stretch, 0);
-            let mut popped = vec![0.0; stretcher.len()];
+            let mut popped = vec![[0.0; 2]; stretcher.len()];
             assert_eq!(stretcher.pop(&mut popped), 0);
             out.extend(popped);
         }
@@ -257,7 +267,7 @@ mod tests {
     #[test]
     fn silence_is_cut_without_looking_for_a_pitch() {
         let mut stretcher = Stretcher::default();
-        stretcher.push(&[0.0; 960], Stretch::Shorten(500), 0);
+        stretcher.push(&[[0.0; 2]; 960], Stretch::Shorten(500), 0);
         assert_eq!(stretcher.len(), 460);
     }
 
@@ -268,7 +278,7 @@ mod tests {
             let sound = voice(0, 48_000 * 4, 120.0);
             for block in sound.chunks(block) {
                 stretcher.push(block, Stretch::None, ppm);
-                let mut popped = vec![0.0; stretcher.len()];
+                let mut popped = vec![[0.0; 2]; stretcher.len()];
                 stretcher.pop(&mut popped);
                 out.extend(popped);
             }
@@ -276,7 +286,10 @@ mod tests {
             let expected = if block < SHORTEST { 0 } else { 48_000 * 4 * i64::from(ppm) / 1_000_000 };
             let more = out.len() as i64 - sound.len() as i64;
             assert!((more - expected).abs() <= 1, "{ppm} ppm in {block}: {more}");
-            let steepest = |sound: &[f32]| sound.windows(2).map(|two| (two[1] - two[0]).abs()).fold(0.0, f32::max);
+            let steepest = |sound: &[Stereo]| {
+                let step = |two: &[Stereo]| (two[1][0] - two[0][0]).abs().max((two[1][1] - two[0][1]).abs());
+                sound.windows(2).map(step).fold(0.0, f32::max)
+            };
             assert!(steepest(&out) < steepest(&sound) * 1.02, "{} {}", steepest(&out), steepest(&sound));
             assert!(periodicity(&out, 400) > 0.999, "{}", periodicity(&out, 400));
         }
@@ -285,9 +298,9 @@ mod tests {
     #[test]
     fn what_is_missing_is_silence() {
         let mut stretcher = Stretcher::default();
-        stretcher.push(&[0.5; 10], Stretch::None, 0);
-        let mut out = [1.0; 16];
+        stretcher.push(&[[0.5, -0.5]; 10], Stretch::None, 0);
+        let mut out = [[1.0; 2]; 16];
         assert_eq!(stretcher.pop(&mut out), 6);
-        assert_eq!(out[9..11], [0.5, 0.0]);
+        assert_eq!(out[9..11], [[0.5, -0.5], [0.0; 2]]);
     }
 }

@@ -127,6 +127,7 @@ impl Replay {
         });
         config.audio_rate = Bitrate::from_bps(head.audio_rate);
         config.audio_most = Bitrate::from_bps(head.audio_most);
+        config.music_most = Bitrate::from_bps(head.music_most);
         config.policy = head.policy;
         config.plain = true;
         config.codec = VideoCodec::Plain;
@@ -259,10 +260,13 @@ fn open_devices(world: &mut World, tracks: &Tracks, situation: &Situation, now: 
     /// As small and slow as there is.
     const CARD: SourceSpec = SourceSpec::TestCard { width: 16, height: 16, frame_rate: 1.0 };
     let sends = !world.resource::<Following>().is_what_if;
+    let config = &world.resource::<Settings>().0;
+    let most = if situation.music { config.music_most } else { config.audio_most };
     if let Some(mut voice) = world.get_mut::<Voice>(tracks.audio_out) {
         let microphone = (situation.microphone && sends).then(|| Microphone::open(&MicrophoneSpec::None, now).ok());
         voice.microphone = microphone.flatten().map(SyncCell::new);
         voice.muted = situation.muted;
+        voice.set_music(situation.music, most);
         voice.control.set_copies(situation.peer_reads_copies);
     }
     if let Some(mut source) = world.get_mut::<Source>(tracks.video_out)

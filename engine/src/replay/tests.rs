@@ -219,7 +219,7 @@ proptest::proptest! {
     fn any_ticks_are_refused_or_replayed(body in proptest::prelude::prop::collection::vec(proptest::prelude::any::<u8>(), 1..400)) {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("any.rec");
-        let head = Head { program: String::new(), audio_frame: None, audio_rate: 64_000, audio_most: 300_000, most: 1_000_000, policy: Policy::default() };
+        let head = Head { program: String::new(), audio_frame: None, audio_rate: 64_000, audio_most: 300_000, music_most: 600_000, most: 1_000_000, policy: Policy::default() };
         let mut writer = RecordingWriter::create(&path, u64::MAX, Wake::none()).expect("a file");
         writer.put_in_time(Piece::Head, encode(&head, Vec::new()).expect("a head")).expect("written");
         writer.put_in_time(Piece::Ticks, body).expect("written");

@@ -7,7 +7,6 @@ use bevy_platform::cell::SyncCell;
 use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant};
 use crate::media::frame_length::FrameLength;
-use crate::media::level::level;
 use crate::media::rate::Brake;
 use crate::media::sound::framer::Step;
 use crate::media::video::{CapturedPicture, Content};
@@ -91,14 +90,14 @@ pub fn take_sound(now: Res<Now>, tape: Res<Tape>, mut voices: Query<(Entity, &mu
         let taken = tape.take(entity, || {
             raw.clear();
             let captured = microphone.take(now.0, raw);
-            let first = processor.process(raw, captured, samples);
+            let first = processor.take(raw, captured, samples);
             *figures = processor.figures();
             Some(Samples { count: samples.len() - waiting, first }).filter(|taken| taken.count > 0)
         });
         if let Some(Samples { count, first }) = taken {
-            samples.resize(waiting + count, 0.0);
+            samples.resize(waiting + count, [0.0; 2]);
             if voice.muted {
-                samples.iter_mut().skip(waiting).for_each(|sample| *sample = 0.0);
+                samples.iter_mut().skip(waiting).for_each(|sample| *sample = [0.0; 2]);
             }
             voice.skip_to(first, samples_time(waiting));
             voice.framer.add(count);
@@ -131,33 +130,27 @@ fn follow_plan(voice: &mut Voice, tape: &Tape) {
 
 fn encode(voice: &mut Voice, tape: &Tape, entity: Entity, step: Step, now: Instant) {
     let Some(frame) = voice.samples.get(step.from..step.from + step.length.samples()) else { return };
-    let encoder = voice.encoders.get().of(step.length.coding());
+    let (encoders, music) = (voice.encoders.get(), voice.music);
     let mut data = voice.spare.pop().unwrap_or_default();
     data.clear();
     let Some(timestamp) = step.timestamp else {
-        tape.give(|| {
-            if step.first {
-                let _ = encoder.reset();
-            }
-            let _ = encoder.encode(frame, &mut data);
-        });
+        tape.give(|| drop(encoders.hear(frame, music, step.first, &mut data)));
         voice.spare.push(data);
         return;
     };
     let is_loud = voice.loudness.observe(frame);
+    let level = -(voice.loudness.level() as i8);
     // The processing listens to the microphone, also while it is muted: that is nobody's business then.
     let (processor, is_heard) = (voice.processor.get(), !voice.muted);
     let captured = voice.first.unwrap_or(now) + samples_time(voice.framer.index(timestamp) as usize);
     let encode = || {
-        let encoded =
-            if step.first { encoder.encode_alone(frame, &mut data) } else { encoder.encode(frame, &mut data) };
+        let encoded = encoders.encode(frame, music, step.first, &mut data);
         let is_voice = is_heard && processor.is_voice().unwrap_or(is_loud);
         Some(Sound { bytes: encoded.map_or(0, |()| data.len()), voice: is_voice })
     };
     match tape.take(entity, encode).filter(|encoded| encoded.bytes > 0) {
         Some(Sound { bytes, voice: is_voice }) => {
             data.resize(bytes, 0);
-            let level = -(level(frame) as i8);
             let samples = step.length.samples() as u32;
             voice.frames.push(VoiceFrame { data, timestamp, samples, captured, level, voice: is_voice });
         }

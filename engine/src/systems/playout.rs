@@ -5,6 +5,7 @@ use bevy_ecs::entity::Entity;
 use bevy_ecs::system::{Query, Res, ResMut};
 use bevy_platform::cell::SyncCell;
 
+use crate::base::stereo::{Stereo, to_mono};
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::codec::opus::OpusDecoder;
 use crate::device::RATE;
@@ -80,13 +81,13 @@ pub fn fill_speaker(
     mut streams: Query<(Entity, &mut AudioStream)>,
     mut voices: Query<&mut Voice>,
 ) {
-    let Sound { speaker, mix, voice, limiter, chirps, check, .. } = &mut *sound;
+    let Sound { speaker, mix, voice, middle, limiter, chirps, check, .. } = &mut *sound;
     let Some(speaker) = speaker.as_mut().map(SyncCell::get) else { return };
     let deficit = tape.take(NOBODY, || Some(Deficit(speaker.deficit(now.0))).filter(|deficit| deficit.0 > 0));
     let Some(Deficit(wanted)) = deficit else { return };
     mix.clear();
-    mix.resize(wanted, 0.0);
-    voice.resize(wanted, 0.0);
+    mix.resize(wanted, [0.0; 2]);
+    voice.resize(wanted, [0.0; 2]);
     let change = hand_over(streams.iter().map(|(entity, stream)| (entity, &stream.seat)), audible::MOST);
     for (entity, mut stream) in &mut streams {
         let stream = &mut *stream;
@@ -101,8 +102,9 @@ pub fn fill_speaker(
     check.mix_into(mix);
     limiter.apply(mix);
     let plays = tape.take(NOBODY, || Some(Plays(speaker.push(mix, now.0)))).map_or(now.0, |plays| plays.0);
+    to_mono(mix, middle);
     // The microphone hears it as well.
-    tape.give(|| voices.iter_mut().for_each(|mut voice| voice.processor.get().play(mix, plays)));
+    tape.give(|| voices.iter_mut().for_each(|mut voice| voice.processor.get().play(middle, plays)));
     for (_, mut stream) in &mut streams {
         let Some(heard) = stream.heard.take() else { continue };
         note_delay(&heard, plays, now.0, &mut stats);
@@ -110,7 +112,7 @@ pub fn fill_speaker(
     }
     let Some(finder) = chirps else { return };
     let offset = connections.iter().find_map(|link| link.clock_offset).map_or(0, |(micros, _)| micros);
-    finder.push(mix, plays, |found| {
+    finder.push(middle, plays, |found| {
         let heard = WallTime::from_micros(WallTime::of(found.at).as_micros().saturating_add_signed(offset));
         let (_, delay) = chirp::delay_of(found.variant, heard);
         stats.mouth_to_ear.push(delay as f64 / 1e3);
@@ -138,7 +140,7 @@ pub fn make_samples(stream: &mut AudioStream, tape: &Tape, entity: Entity, now: 
         tape.give(|| {
             scratch.clear();
             match seat.is_silent() {
-                true => scratch.resize(decision.next.samples(), 0.0),
+                true => scratch.resize(decision.next.samples(), [0.0; 2]),
                 false => decode(&decision.next, decoder.get(), scratch),
             }
             stretcher.push(scratch, decision.stretch, decision.ppm);
@@ -155,13 +157,13 @@ pub fn make_samples(stream: &mut AudioStream, tape: &Tape, entity: Entity, now: 
 }
 
 /// Appends the samples of one step to `out`; what cannot be decoded is concealed.
-fn decode(next: &Next, decoder: &mut OpusDecoder, out: &mut Vec<f32>) {
+fn decode(next: &Next, decoder: &mut OpusDecoder, out: &mut Vec<Stereo>) {
     let (done, samples) = match next {
         Next::Decode(packet) => (decoder.decode(&packet.payload, out).is_ok(), packet.samples),
         Next::DecodeFec { from, samples } => (decoder.decode_fec(from, *samples, out).is_ok(), *samples),
         // The library's concealment goes over into the noise of the room, which is what a pause sounds like.
         Next::Conceal { samples } | Next::Noise { samples } => (false, *samples),
-        Next::Silence { samples } => return out.resize(*samples, 0.0),
+        Next::Silence { samples } => return out.resize(*samples, [0.0; 2]),
     };
     if !done {
         decoder.conceal(samples, out);

@@ -29,6 +29,7 @@ pub fn note_situation(
             camera: sources.get(tracks.video_out).is_ok_and(|source| source.0.is_some()),
             loudspeaker: sound.speaker.is_some(),
             muted: voice.is_some_and(|voice| voice.muted),
+            music: voice.is_some_and(|voice| voice.music),
             peer_muted: peer.audio,
             peer_camera_off: peer.video,
             peer_reads_copies: voice.is_some_and(|voice| voice.control.bounds().copies),

@@ -145,7 +145,7 @@ impl Gain {
         if (self.gain - wanted).abs() < 1e-4 {
             self.gain = wanted;
         }
-        self.limiter.apply(samples);
+        self.limiter.apply(samples.as_chunks_mut::<1>().0);
     }
 
     /// Takes in a whole frame, in the order of sonora's own `GainController2`.

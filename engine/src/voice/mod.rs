@@ -16,6 +16,7 @@ mod stage;
 
 use std::fmt;
 
+use crate::base::stereo::{Stereo, both, to_mono};
 use crate::base::time::{Duration, Instant};
 use crate::media::report::ProcessingReport;
 use crate::media::switches::Switches;
@@ -33,12 +34,20 @@ pub struct VoiceProcessor {
     /// While any of the others works too: it knows where there is speech.
     gain: Option<Box<Gain>>,
     figures: ProcessingReport,
+    heard: Vec<f32>,
+    made: Vec<f32>,
 }
 
 impl VoiceProcessor {
     pub fn new(switches: Switches) -> Self {
-        let mut processor =
-            Self { switches: Switches::OFF, cleaner: Stage::new(), gain: None, figures: ProcessingReport::default() };
+        let mut processor = Self {
+            switches: Switches::OFF,
+            cleaner: Stage::new(),
+            gain: None,
+            figures: ProcessingReport::default(),
+            heard: Vec::new(),
+            made: Vec::new(),
+        };
         processor.set(switches);
         processor
     }
@@ -62,6 +71,22 @@ impl VoiceProcessor {
 
     pub const fn switches(&self) -> Switches {
         self.switches
+    }
+
+    /// Takes what a microphone of two channels heard: as [`Self::process`] the middle of it, and both channels as they are
+    /// while there is nothing to do.
+    pub fn take(&mut self, samples: &[Stereo], first: Instant, out: &mut Vec<Stereo>) -> Instant {
+        if self.gain.is_none() && self.cleaner.is_idle() {
+            out.extend_from_slice(samples);
+            return first;
+        }
+        let (mut heard, mut made) = (std::mem::take(&mut self.heard), std::mem::take(&mut self.made));
+        to_mono(samples, &mut heard);
+        made.clear();
+        let first = self.process(&heard, first, &mut made);
+        out.extend(made.iter().copied().map(both));
+        (self.heard, self.made) = (heard, made);
+        first
     }
 
     /// `samples` begin to play at `plays`: what may be heard as an echo.

@@ -111,6 +111,11 @@ impl<W: Work> Stage<W> {
         if out.len() == before { first } else { begun.checked_sub(time_of(late)).unwrap_or(begun) }
     }
 
+    /// Samples pass at once and as they are.
+    pub const fn is_idle(&self) -> bool {
+        self.work.is_none() && self.waiting.is_empty()
+    }
+
     /// What works, while something does.
     pub const fn get_mut(&mut self) -> Option<&mut W> {
         self.work.as_mut()

@@ -38,6 +38,10 @@ pub struct Config {
     /// The most that the sound itself may take, and the most with all that goes along with it on the wire.
     pub audio_rate: Bitrate,
     pub audio_most: Bitrate,
+    /// The same for music.
+    pub music_most: Bitrate,
+    /// Stereo, unprocessed, in short frames.
+    pub music: bool,
     /// Look for chirps in what is played: measures mouth to ear.
     pub find_chirps: bool,
     /// Unencrypted media, for tests that look into it. Both sides must have it; never offered otherwise.
@@ -96,6 +100,8 @@ impl Config {
             audio_rate: Bitrate::from_kbps(64),
             // That, a copy of it, and what is around frames of 5 ms.
             audio_most: Bitrate::from_kbps(300),
+            music_most: Bitrate::from_kbps(600),
+            music: false,
             find_chirps: false,
             plain: false,
             record_video: None,
@@ -112,8 +118,16 @@ impl Config {
         }
     }
 
+    /// The most that sound may take on the wire.
+    pub const fn sound_most(&self) -> Bitrate {
+        if self.music { self.music_most } else { self.audio_most }
+    }
+
     /// What is to be done to the sound of the microphone that is chosen.
     pub fn switches(&self) -> Switches {
+        if self.music {
+            return Switches::OFF;
+        }
         let is_device = matches!(self.microphone, MicrophoneSpec::Default | MicrophoneSpec::Named(_));
         self.processing.unwrap_or(if is_device { Switches::ON } else { Switches::OFF })
     }

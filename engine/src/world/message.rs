@@ -20,6 +20,8 @@ pub enum Command {
     Camera(String),
     /// What is done to the microphone's sound.
     Processing(Switches),
+    /// Stereo as it is, in short frames, instead of one voice.
+    Music(bool),
     /// How loud the other side is played here, in percent of how it comes: 0 to 200.
     Volume(TileId, u8),
     /// The other side is not heard here, and is not told.

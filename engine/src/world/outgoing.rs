@@ -6,6 +6,8 @@ use std::sync::Arc;
 use bevy_ecs::component::Component;
 use bevy_platform::cell::SyncCell;
 
+use crate::base::rate::Bitrate;
+use crate::base::stereo::Stereo;
 use crate::base::time::{Duration, Instant};
 use crate::codec::opus::OpusEncoders;
 use crate::codec::video_encoder::VideoEncoder;
@@ -79,11 +81,13 @@ pub struct Voice {
     /// The plan that the encoders are set to.
     pub applied: Option<SoundPlan>,
     pub muted: bool,
+    /// Stereo, unprocessed, in short frames; the microphone is opened for that.
+    pub music: bool,
     pub loudness: Loudness,
     /// Samples as they were captured.
-    pub raw: Vec<f32>,
+    pub raw: Vec<Stereo>,
     /// Processed samples not yet in a frame.
-    pub samples: Vec<f32>,
+    pub samples: Vec<Stereo>,
     /// When the first of them was captured.
     pub first: Option<Instant>,
     /// Encoded frames not yet given to the transport.
@@ -99,6 +103,14 @@ pub struct Voice {
 
 impl Voice {
     pub const COPIED: usize = Copies::FARTHEST;
+
+    /// One voice, or music, from the next frame on; at most `most` on the wire.
+    pub fn set_music(&mut self, music: bool, most: Bitrate) {
+        if self.music != music {
+            self.control.set_music(music, most);
+            self.music = music;
+        }
+    }
 
     /// The newest samples begin at `first`, after `waiting` that were there already. Where they do not follow on the ones
     /// before, because another device was opened or the engine stood still, the timestamps have a gap as long as the one

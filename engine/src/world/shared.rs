@@ -11,6 +11,7 @@ use bevy_platform::cell::SyncCell;
 
 use crate::base::id::TileId;
 use crate::base::pipe::{Latest, PipeReceiver, PipeSender, Wake};
+use crate::base::stereo::Stereo;
 use crate::base::time::Instant;
 use crate::device::{Echo, Loudspeaker, Microphone, Tone};
 use crate::layout::snapshot::{Controls, Phase, Presented, ViewSnapshot};
@@ -81,8 +82,10 @@ pub struct EngineWake(pub Wake);
 #[derive(Resource, Default)]
 pub struct Sound {
     pub speaker: Option<SyncCell<Loudspeaker>>,
-    pub mix: Vec<f32>,
-    pub voice: Vec<f32>,
+    pub mix: Vec<Stereo>,
+    pub voice: Vec<Stereo>,
+    /// The middle of the mix.
+    pub middle: Vec<f32>,
     pub limiter: Limiter,
     pub chirps: Option<ChirpFinder>,
     /// Times the ring ran dry.
@@ -101,7 +104,7 @@ pub struct Check {
 
 impl Check {
     /// Adds the tone and the echo, where there are any.
-    pub fn mix_into(&mut self, mix: &mut [f32]) {
+    pub fn mix_into(&mut self, mix: &mut [Stereo]) {
         if self.tone.as_mut().is_some_and(|tone| !tone.mix_into(mix)) {
             self.tone = None;
         }

@@ -8,6 +8,7 @@ use bevy_platform::cell::SyncCell;
 
 use crate::base::error::Result;
 use crate::base::id::TileId;
+use crate::base::stereo::Stereo;
 use crate::base::time::Instant;
 use crate::codec::opus::OpusDecoder;
 use crate::codec::video_decoder::{DecodedFrame, VideoDecoder};
@@ -92,7 +93,7 @@ pub struct AudioStream {
     /// What is reported to the sender.
     pub meter: SoundMeter,
     /// Decoded samples of one packet.
-    pub scratch: Vec<f32>,
+    pub scratch: Vec<Stereo>,
     /// The packet decoded last in this tick.
     pub heard: Option<Heard>,
     /// When the first decoded sample plays.

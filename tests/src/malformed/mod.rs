@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use engine::base::error::Error;
 use engine::base::rate::Bitrate;
+use engine::base::stereo::Stereo;
 use engine::base::time::{Instant, WallTime, now};
 use engine::codec::opus::{FrameLength, OpusDecoder, OpusEncoder};
 use engine::media::policy::Policy;
@@ -135,7 +136,7 @@ struct Call<'a> {
     stream: AudioStream,
     link: LinkEstimate,
     tape: Tape,
-    out: Vec<f32>,
+    out: Vec<Stereo>,
     /// When something was heard since they were last cleared, and how long after its first sample was captured, ms.
     delays: Vec<(Duration, f64)>,
     /// Since this was last set to 0.
@@ -167,7 +168,7 @@ impl<'a> Call<'a> {
             stream,
             link: LinkEstimate::default(),
             tape: Tape::default(),
-            out: vec![0.0; PULLED],
+            out: vec![[0.0; 2]; PULLED],
             delays: Vec::new(),
             loudest: 0.0,
             before: 0,
@@ -218,7 +219,7 @@ impl<'a> Call<'a> {
         }
         self.look()?;
         match self.planted {
-            Some(Planted::NotANumber) => self.stream.stretcher.push(&[f32::NAN], Default::default(), 0),
+            Some(Planted::NotANumber) => self.stream.stretcher.push(&[[f32::NAN; 2]], Default::default(), 0),
             Some(Planted::StaysLate) => self.way += Duration::from_millis(30),
             Some(Planted::Kept) | None => {}
         }
@@ -343,10 +344,10 @@ impl<'a> Call<'a> {
         self.survived.most_samples = self.survived.most_samples.max(self.stream.stretcher.len());
         self.stream.stretcher.pop(&mut self.out);
         self.stream.loudness.observe(&self.out);
-        let not_finite = self.out.iter().filter(|sample| !sample.is_finite()).count();
+        let not_finite = self.out.as_flattened().iter().filter(|sample| !sample.is_finite()).count();
         self.survived.not_finite += not_finite as u64;
         self.survived.played += PULLED as u64;
-        self.loudest = self.out.iter().fold(self.loudest, |most, sample| most.max(sample.abs()));
+        self.loudest = self.out.as_flattened().iter().fold(self.loudest, |most, sample| most.max(sample.abs()));
         self.survived.loudest = self.survived.loudest.max(self.loudest);
         if let Some(heard) = self.stream.heard.take()
             && let Some(captured) = heard.captured
@@ -380,7 +381,7 @@ fn loudest(models: &[Model]) -> Outcome<f32> {
     for model in models.iter().chain(models) {
         samples.clear();
         decoder.decode(model, &mut samples).map_err(said)?;
-        loudest = samples.iter().fold(loudest, |most, sample| most.max(sample.abs()));
+        loudest = samples.as_flattened().iter().fold(loudest, |most, sample| most.max(sample.abs()));
     }
     Ok(loudest)
 }

@@ -8,8 +8,9 @@ use audiopus::{Channels, MutSignals, SampleRate};
 
 use super::{MAX_PACKET_SAMPLES, malformed, refused};
 use crate::base::error::{Error, Kind, Result};
+use crate::base::stereo::Stereo;
 
-/// Decodes to 48 kHz mono, whatever the packets hold (stereo is mixed down by the library).
+/// Decodes to 48 kHz stereo, whatever the packets hold (of mono both sides are the same).
 pub struct OpusDecoder {
     decoder: Decoder,
 }
@@ -17,25 +18,25 @@ pub struct OpusDecoder {
 impl OpusDecoder {
     /// Errors: `Refused` where the library has no memory.
     pub fn new() -> Result<Self> {
-        Ok(Self { decoder: Decoder::new(SampleRate::Hz48000, Channels::Mono).map_err(refused)? })
+        Ok(Self { decoder: Decoder::new(SampleRate::Hz48000, Channels::Stereo).map_err(refused)? })
     }
 
     /// Decodes `packet`, appends its samples to `out` and returns their number.
     ///
     /// Errors: `Malformed`: count the packet as lost and [`conceal`](Self::conceal) instead; `out` is as it was.
-    pub fn decode(&mut self, packet: &[u8], out: &mut Vec<f32>) -> Result<usize> {
+    pub fn decode(&mut self, packet: &[u8], out: &mut Vec<Stereo>) -> Result<usize> {
         let samples = packet_samples(packet).ok_or_else(not_a_packet)?;
         self.run(Some(packet), samples, false, out)
     }
 
     /// Appends `samples` samples that continue the sound where a packet is missing. The library works in steps of
     /// 2.5 ms; what does not fill a step at the end is decoded and cut.
-    pub fn conceal(&mut self, samples: usize, out: &mut Vec<f32>) {
+    pub fn conceal(&mut self, samples: usize, out: &mut Vec<Stereo>) {
         let end = out.len() + samples;
         while out.len() < end {
             let step = (end - out.len()).div_ceil(120).saturating_mul(120).min(MAX_PACKET_SAMPLES);
             if self.run(None, step, false, out).is_err() {
-                out.resize(end, 0.0);
+                out.resize(end, [0.0; 2]);
             }
         }
         out.truncate(end);
@@ -45,25 +46,25 @@ impl OpusDecoder {
     /// it carries none. Decode `packet` itself after.
     ///
     /// Errors: `Malformed`, as above.
-    pub fn decode_fec(&mut self, packet: &[u8], samples: usize, out: &mut Vec<f32>) -> Result<usize> {
+    pub fn decode_fec(&mut self, packet: &[u8], samples: usize, out: &mut Vec<Stereo>) -> Result<usize> {
         packet_samples(packet).ok_or_else(not_a_packet)?;
         let end = out.len() + samples;
         let step = samples.div_ceil(120).saturating_mul(120).min(MAX_PACKET_SAMPLES);
         self.run(Some(packet), step, true, out)?;
-        out.resize(end, 0.0);
+        out.resize(end, [0.0; 2]);
         Ok(samples)
     }
 
-    fn run(&mut self, packet: Option<&[u8]>, samples: usize, fec: bool, out: &mut Vec<f32>) -> Result<usize> {
+    fn run(&mut self, packet: Option<&[u8]>, samples: usize, fec: bool, out: &mut Vec<Stereo>) -> Result<usize> {
         let start = out.len();
-        out.resize(start + samples, 0.0);
+        out.resize(start + samples, [0.0; 2]);
         let packet = packet.map(Packet::try_from).transpose().map_err(malformed)?;
-        let decoded =
-            MutSignals::try_from(&mut out[start..]).and_then(|signals| self.decoder.decode_float(packet, signals, fec));
+        let decoded = MutSignals::try_from(out[start..].as_flattened_mut())
+            .and_then(|signals| self.decoder.decode_float(packet, signals, fec));
         match decoded {
             Ok(decoded) => {
                 out.truncate(start + decoded.min(samples));
-                out[start..].iter_mut().for_each(|sample| *sample = bounded(*sample));
+                out[start..].as_flattened_mut().iter_mut().for_each(|sample| *sample = bounded(*sample));
                 Ok(decoded.min(samples))
             }
             Err(error) => {

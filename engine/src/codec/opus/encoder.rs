@@ -8,12 +8,14 @@ use audiopus::{Application, Bitrate as OpusBitrate, Channels, SampleRate, Signal
 use super::{MAX_PACKET_BYTES, malformed, refused};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::rate::Bitrate;
+use crate::base::stereo::{Stereo, to_mono};
 use crate::media::frame_length::{Coding, FrameLength};
 
-/// Encodes 48 kHz mono.
+/// Encodes 48 kHz, mono or stereo.
 pub struct OpusEncoder {
     encoder: Encoder,
     coding: Coding,
+    channels: usize,
     look_ahead: usize,
 }
 
@@ -23,18 +25,27 @@ impl OpusEncoder {
     ///
     /// Errors: `Refused` where the library has no memory or takes the rate not.
     pub fn new(length: FrameLength, bitrate: Bitrate) -> Result<Self> {
-        Self::of(length.coding(), bitrate)
+        Self::of(length.coding(), false, bitrate)
     }
 
-    fn of(coding: Coding, bitrate: Bitrate) -> Result<Self> {
+    /// An encoder of stereo sound that is not speech, for frames of up to 10 ms.
+    ///
+    /// Errors: as [`Self::new`].
+    pub fn music(bitrate: Bitrate) -> Result<Self> {
+        Self::of(Coding::LowDelay, true, bitrate)
+    }
+
+    fn of(coding: Coding, stereo: bool, bitrate: Bitrate) -> Result<Self> {
         let application = match coding {
             Coding::LowDelay => Application::LowDelay,
             Coding::Speech => Application::Voip,
         };
-        let mut encoder = Encoder::new(SampleRate::Hz48000, Channels::Mono, application).map_err(refused)?;
-        encoder.set_signal(Signal::Voice).map_err(refused)?;
+        let (channels, signal) =
+            if stereo { (Channels::Stereo, Signal::Music) } else { (Channels::Mono, Signal::Voice) };
+        let mut encoder = Encoder::new(SampleRate::Hz48000, channels, application).map_err(refused)?;
+        encoder.set_signal(signal).map_err(refused)?;
         let look_ahead = encoder.lookahead().map_err(refused)? as usize;
-        let mut this = Self { encoder, coding, look_ahead };
+        let mut this = Self { encoder, coding, channels: if stereo { 2 } else { 1 }, look_ahead };
         this.set_bitrate(bitrate)?;
         Ok(this)
     }
@@ -67,12 +78,12 @@ impl OpusEncoder {
         self.encoder.reset_state().map_err(refused)
     }
 
-    /// Encodes exactly one frame of samples in −1…1; `out` is cleared and filled. Once `out` has its capacity nothing
+    /// Encodes exactly one frame of samples in −1…1, left and right in turn where it is stereo; `out` is cleared and filled. Once `out` has its capacity nothing
     /// is allocated.
     ///
     /// Errors: `Malformed` where `pcm` is not one frame; the encoder goes on with the next.
     pub fn encode(&mut self, pcm: &[f32], out: &mut Vec<u8>) -> Result<()> {
-        if FrameLength::of_samples(pcm.len()).is_none_or(|length| length.coding() != self.coding) {
+        if FrameLength::of_samples(pcm.len() / self.channels).is_none_or(|length| length.coding() != self.coding) {
             return Err(Error::new(Kind::Malformed, format!("a frame of {} samples does not belong here", pcm.len())));
         }
         out.clear();
@@ -108,19 +119,28 @@ impl OpusEncoder {
     }
 }
 
-/// An encoder for each coding, of which one is listened to.
+/// An encoder for each coding, and one for music, of which one is listened to.
 #[derive(Debug)]
 pub struct OpusEncoders {
     low_delay: OpusEncoder,
     speech: OpusEncoder,
+    music: OpusEncoder,
+    is_music: bool,
+    /// The last frame, and one as its encoder takes it.
+    last: Vec<Stereo>,
+    pcm: Vec<f32>,
 }
 
 impl OpusEncoders {
     /// Errors: as [`OpusEncoder::new`].
     pub fn new(bitrate: Bitrate) -> Result<Self> {
         Ok(Self {
-            low_delay: OpusEncoder::of(Coding::LowDelay, bitrate)?,
-            speech: OpusEncoder::of(Coding::Speech, bitrate)?,
+            low_delay: OpusEncoder::of(Coding::LowDelay, false, bitrate)?,
+            speech: OpusEncoder::of(Coding::Speech, false, bitrate)?,
+            music: OpusEncoder::music(bitrate)?,
+            is_music: false,
+            last: Vec::new(),
+            pcm: Vec::new(),
         })
     }
 
@@ -132,9 +152,56 @@ impl OpusEncoders {
         }
     }
 
-    /// Both from now on: the bitrate, and in-band FEC for a loss of so many percent.
+    /// Encodes a frame: in stereo, where it is `music` in frames of up to 10 ms, else the middle of it. `alone` as in
+    /// [`OpusEncoder::encode_alone`]; between a voice and music it is done unasked.
+    ///
+    /// Errors: as [`OpusEncoder::encode`].
+    pub fn encode(&mut self, frame: &[Stereo], music: bool, alone: bool, out: &mut Vec<u8>) -> Result<()> {
+        let is_short = coding_of(frame)? == Coding::LowDelay;
+        let changes = is_short && self.is_music != music;
+        if changes {
+            self.is_music = music;
+            // What the other one sent last: else the first frame would begin in silence.
+            let last = std::mem::take(&mut self.last);
+            let _ = self.hear(&last, music, true, out);
+            self.last = last;
+        }
+        self.last.clear();
+        self.last.extend_from_slice(frame);
+        let (encoder, pcm) = self.prepare(frame, music)?;
+        if alone || changes { encoder.encode_alone(pcm, out) } else { encoder.encode(pcm, out) }
+    }
+
+    /// A frame that is only heard, not sent: `first`, what was heard before is forgotten.
+    ///
+    /// Errors: as [`OpusEncoder::encode`].
+    pub fn hear(&mut self, frame: &[Stereo], music: bool, first: bool, out: &mut Vec<u8>) -> Result<()> {
+        let (encoder, pcm) = self.prepare(frame, music)?;
+        if first {
+            encoder.reset()?;
+        }
+        encoder.encode(pcm, out)
+    }
+
+    /// The encoder of a frame, and the frame as it takes it.
+    fn prepare(&mut self, frame: &[Stereo], music: bool) -> Result<(&mut OpusEncoder, &[f32])> {
+        let coding = coding_of(frame)?;
+        if music && coding == Coding::LowDelay {
+            self.pcm.clear();
+            self.pcm.extend_from_slice(frame.as_flattened());
+            return Ok((&mut self.music, &self.pcm));
+        }
+        to_mono(frame, &mut self.pcm);
+        let encoder = match coding {
+            Coding::LowDelay => &mut self.low_delay,
+            Coding::Speech => &mut self.speech,
+        };
+        Ok((encoder, &self.pcm))
+    }
+
+    /// All from now on: the bitrate, and in-band FEC for a loss of so many percent.
     pub fn set(&mut self, bitrate: Bitrate, fec: Option<u8>) -> Result<()> {
-        for encoder in [&mut self.low_delay, &mut self.speech] {
+        for encoder in [&mut self.low_delay, &mut self.speech, &mut self.music] {
             encoder.set_bitrate(bitrate)?;
             encoder.set_fec(fec.is_some(), fec.unwrap_or(0))?;
         }
@@ -144,8 +211,14 @@ impl OpusEncoders {
     /// As [`OpusEncoder::set_complexity`].
     pub fn set_complexity(&mut self, complexity: u8) -> Result<()> {
         self.low_delay.set_complexity(complexity)?;
-        self.speech.set_complexity(complexity)
+        self.speech.set_complexity(complexity)?;
+        self.music.set_complexity(complexity)
     }
+}
+
+fn coding_of(frame: &[Stereo]) -> Result<Coding> {
+    let length = FrameLength::of_samples(frame.len());
+    length.map(FrameLength::coding).ok_or_else(|| Error::new(Kind::Malformed, "a frame of no known length"))
 }
 
 impl fmt::Debug for OpusEncoder {

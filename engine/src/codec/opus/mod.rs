@@ -1,5 +1,5 @@
 //! Opus (RFC 6716) as RFC 7587 carries it: RTP clock 48 kHz whatever the packet's bandwidth, one Opus packet per
-//! RTP packet, 2.5 to 120 ms. The decoder takes every mode a peer may send; the encoder sends mono.
+//! RTP packet, 2.5 to 120 ms. The decoder takes every mode a peer may send; the encoder sends mono, or stereo of music.
 //!
 //! Delay: [`OpusEncoder::look_ahead`] samples lie between a sample's place in the input and its place in the
 //! decoder's output: 120 (2.5 ms) up to 10 ms frames, 312 (6.5 ms) above. The decoder adds none of its own.

@@ -4,6 +4,7 @@ use std::f32::consts::TAU;
 
 use super::{FrameLength, OpusDecoder, OpusEncoders};
 use crate::base::rate::Bitrate;
+use crate::base::stereo::middle;
 use crate::media::sound::framer::Framer;
 
 /// A voice of 140 Hz whose harmonics come and go, as vowels do.
@@ -67,7 +68,7 @@ fn heard(sound: &[f32], lengths: [FrameLength; 2], plant: Plant) -> (Vec<f32>, V
         }
         gone += framer.take_spare();
     }
-    (out, changes)
+    (out.into_iter().map(middle).collect(), changes)
 }
 
 /// How a stretch of the output differs from the original, which lies 120 samples before it whatever the coding.

@@ -6,6 +6,7 @@ use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
 use super::{FrameLength, MAX_PACKET_SAMPLES, OpusDecoder, OpusEncoder, packet_samples};
 use crate::base::rate::Bitrate;
+use crate::base::stereo::{Stereo, middle, to_mono};
 use crate::base::time::WallTime;
 use crate::media::chirp::{ChirpFinder, ChirpSource};
 
@@ -27,11 +28,36 @@ fn every_frame_length_comes_back_delayed_by_the_look_ahead() {
             assert_eq!(decoder.decode(&packet, &mut heard).unwrap(), length.samples());
         }
         assert_eq!(encoder.look_ahead(), if length <= FrameLength::Ms10 { 120 } else { 312 });
+        assert!(heard.iter().all(|[left, right]| left == right));
+        let heard: Vec<f32> = heard.into_iter().map(middle).collect();
         let shifted = &heard[12_000 + encoder.look_ahead()..];
         let original = &sent[12_000..12_000 + shifted.len()];
         let product: f32 = shifted.iter().zip(original).map(|(a, b)| a * b).sum();
         let power: f32 = original.iter().map(|a| a * a).sum();
         assert!(product / power > 0.9, "{length:?}: {}", product / power);
+    }
+}
+
+#[test]
+fn music_keeps_its_two_sides_apart() {
+    let mut encoder = OpusEncoder::music(Bitrate::from_kbps(160)).unwrap();
+    let mut decoder = OpusDecoder::new().unwrap();
+    let (mut packet, mut heard) = (Vec::new(), Vec::new());
+    let (left, right) = (tone(0, 24_000), tone(7_777, 24_000));
+    let side = |n: usize| [left[n], 0.3 * right[n / 2]];
+    let sent: Vec<Stereo> = (0..24_000).map(side).collect();
+    for frame in sent.chunks_exact(240) {
+        encoder.encode(frame.as_flattened(), &mut packet).unwrap();
+        assert_eq!(packet_samples(&packet), Some(240));
+        decoder.decode(&packet, &mut heard).unwrap();
+    }
+    assert!(encoder.encode(&[0.0; 240 * 2 * 4], &mut packet).is_err(), "20 ms are no frame of music");
+    for side in 0..2 {
+        let shifted = heard[12_120..].iter().map(|both| both[side]);
+        let (product, power) = shifted.zip(&sent[12_000..]).fold((0.0, 0.0), |(product, power), (heard, sent)| {
+            (product + heard * sent[side], power + sent[side] * sent[side])
+        });
+        assert!((0.9..1.1).contains(&(product / power)), "side {side}: {}", product / power);
     }
 }
 
@@ -89,7 +115,7 @@ fn fec_restores_a_lost_frame_better_than_concealment() {
                 _ => drop(decoder.decode(packet, &mut out).unwrap()),
             }
         }
-        out
+        out.into_iter().map(middle).collect::<Vec<f32>>()
     };
     let clean = play(None);
     let error = |out: &[f32]| clean.iter().zip(out).map(|(a, b)| (a - b) * (a - b)).sum::<f32>();
@@ -101,7 +127,7 @@ proptest! {
     #[test]
     fn garbage_never_panics_and_never_makes_more_than_its_duration(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let mut decoder = OpusDecoder::new().unwrap();
-        let mut out = vec![0.5];
+        let mut out = vec![[0.5; 2]];
         let samples = packet_samples(&bytes);
         if let Ok(decoded) = decoder.decode(&bytes, &mut out) {
             prop_assert_eq!(Some(decoded), samples);
@@ -130,13 +156,15 @@ fn two_hundred_chirps_survive_opus_at_five_milliseconds_within_a_tenth_of_a_mill
     let mut decoder = OpusDecoder::new().unwrap();
     let mut finder = ChirpFinder::new();
     let (mut frame, mut packet, mut heard, mut found) = ([0.0; 240], Vec::new(), Vec::new(), Vec::new());
+    let mut middles = Vec::new();
     let schedule = source.clone();
     for n in 0..20_120u32 {
         source.fill(&mut frame);
         encoder.encode(&frame, &mut packet).unwrap();
         heard.clear();
         decoder.decode(&packet, &mut heard).unwrap();
-        finder.push(&heard, start + Duration::from_millis(5) * n, |chirp| found.push(chirp));
+        to_mono(&heard, &mut middles);
+        finder.push(&middles, start + Duration::from_millis(5) * n, |chirp| found.push(chirp));
     }
     let mut sample = 0;
     for chirp in found.iter().take(200) {

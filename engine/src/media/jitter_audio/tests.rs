@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::{AudioPacket, JitterBuffer, Next};
+use crate::base::stereo::{Stereo, both};
 use crate::base::time::{Instant, now};
 use crate::media::stretch::Stretcher;
 
@@ -83,12 +84,12 @@ impl Call {
                 Next::DecodeFec { samples, .. } => voice(0, samples),
                 other => {
                     self.made_up.push((micros, other.samples()));
-                    vec![0.01; other.samples()]
+                    vec![[0.01; 2]; other.samples()]
                 }
             };
             self.stretcher.push(&samples, decision.stretch, decision.ppm);
         }
-        let mut out = vec![0.0; count];
+        let mut out = vec![[0.0; 2]; count];
         assert_eq!(self.stretcher.pop(&mut out), 0, "the device got less than it asked for");
         self.played += count;
     }
@@ -138,8 +139,8 @@ static BUZZ: LazyLock<Vec<f32>> = LazyLock::new(|| {
     (0..48_000).map(sample).collect()
 });
 
-fn voice(from: u64, count: usize) -> Vec<f32> {
-    (from..from + count as u64).map(|n| BUZZ[(n % 48_000) as usize]).collect()
+fn voice(from: u64, count: usize) -> Vec<Stereo> {
+    (from..from + count as u64).map(|n| both(BUZZ[(n % 48_000) as usize])).collect()
 }
 
 fn random(seed: &mut u32) -> u32 {

@@ -109,6 +109,14 @@ impl SoundControl {
         }
     }
 
+    /// Stereo in short frames, or one voice; from now on at most `most` on the wire.
+    pub fn set_music(&mut self, music: bool, most: Bitrate) {
+        // What was not held back by the path is not held back now.
+        self.budget = if self.budget >= self.most { most } else { self.budget.min(most) };
+        (self.most, self.bounds.music) = (most, music);
+        self.plan = SoundPlan::new(&self.path(), &self.bounds);
+    }
+
     pub const fn bounds(&self) -> Bounds {
         self.bounds
     }
@@ -221,7 +229,8 @@ mod tests {
     use crate::media::frame_length::FrameLength;
     use crate::media::sound::plan::AROUND;
 
-    const BOUNDS: Bounds = Bounds { forced: None, most: Bitrate::from_kbps(64), copies: true, around: AROUND };
+    const BOUNDS: Bounds =
+        Bounds { forced: None, most: Bitrate::from_kbps(64), copies: true, music: false, around: AROUND };
     const MOST: Bitrate = Bitrate::from_kbps(300);
 
     /// A path that carries `kbps` with a queue of a second in front: what the receiver reports of what the plan sends.

@@ -58,12 +58,23 @@ pub struct SoundPath {
 pub struct Bounds {
     /// This length and no other.
     pub forced: Option<FrameLength>,
-    /// The most that Opus is given.
+    /// The most that Opus is given for one voice.
     pub most: Bitrate,
     /// The other side reads RFC 2198.
     pub copies: bool,
+    /// Two channels of whatever sounds, in frames of 10 ms at most.
+    pub music: bool,
     /// What is around each frame on the wire, in bytes.
     pub around: u64,
+}
+
+impl Bounds {
+    /// Two channels, and more in each of them than there is in a voice.
+    const MUSIC: u64 = 3;
+
+    const fn most(&self) -> Bitrate {
+        if self.music { Bitrate::from_bps(self.most.as_bps().saturating_mul(Self::MUSIC)) } else { self.most }
+    }
 }
 
 /// How sound is sent.
@@ -93,7 +104,10 @@ impl SoundPlan {
             Some(time) if time > LONG => FrameLength::Ms10,
             _ => FrameLength::Ms5,
         };
-        let is_allowed = |length: &FrameLength| bounds.forced.map_or(*length >= least, |forced| *length == forced);
+        let is_allowed = |length: &FrameLength| match bounds.forced {
+            Some(forced) => *length == forced,
+            None => *length >= least && !(bounds.music && *length > FrameLength::Ms10),
+        };
         let lengths = || FrameLength::ALL.into_iter().filter(is_allowed);
         let most = if bounds.copies { usize::from(Copies::MOST) } else { 0 };
         for count in (0..=most).rev() {
@@ -101,7 +115,7 @@ impl SoundPlan {
                 let copies = copies(path, length, count);
                 // The same with fewer is tried in its turn.
                 let rate = opus_rate(path.budget, around(bounds, length, copies), copies);
-                if copies.count() == count && rate >= least_rate(length, count) {
+                if copies.count() == count && rate >= least_rate(length, count, bounds.music) {
                     return Self::with(path, bounds, length, copies);
                 }
             }
@@ -113,8 +127,8 @@ impl SoundPlan {
     fn with(path: &SoundPath, bounds: &Bounds, length: FrameLength, copies: Copies) -> Self {
         let rate = opus_rate(path.budget, around(bounds, length, copies), copies);
         // Who insists on a length that is too short for the path insists on what it needs.
-        let lowest = bounds.forced.map_or(LOWEST, |_| least_rate(length, 0));
-        let bitrate = rate.clamp(lowest, best_rate(length)).min(bounds.most);
+        let lowest = bounds.forced.map_or(LOWEST, |_| least_rate(length, 0, bounds.music));
+        let bitrate = rate.clamp(lowest, best_rate(length, bounds.music)).min(bounds.most());
         // Both would pay twice for the same.
         let fec = length.coding() == Coding::Speech && copies.count() == 0 && path.loss > RARE;
         let percent = (path.loss * 100.0).ceil().clamp(1.0, 50.0) as u8;
@@ -131,29 +145,37 @@ impl SoundPlan {
 /// Opus' lowest (RFC 6716 §2.1.1).
 const LOWEST: Bitrate = Bitrate::from_kbps(6);
 
-/// What a voice needs at least to be pleasant to listen to. Short frames code worse: less is shared between their samples.
-/// `copies` are worth nothing where nobody wants to hear what they are of.
-const fn least_rate(length: FrameLength, copies: usize) -> Bitrate {
-    Bitrate::from_kbps(match length {
-        FrameLength::Ms2_5 => 56,
-        FrameLength::Ms5 => 40,
-        FrameLength::Ms10 => 28,
-        FrameLength::Ms20 => 14,
-        FrameLength::Ms40 => 10,
-        FrameLength::Ms60 if copies > 0 => 8,
-        FrameLength::Ms60 => 6,
-    })
+/// What a voice needs at least to be pleasant to listen to, and music twice. Short frames code worse: less is shared between
+/// their samples. `copies` are worth nothing where nobody wants to hear what they are of.
+const fn least_rate(length: FrameLength, copies: usize, music: bool) -> Bitrate {
+    let times = if music { 2 } else { 1 };
+    Bitrate::from_kbps(
+        times
+            * match length {
+                FrameLength::Ms2_5 => 56,
+                FrameLength::Ms5 => 40,
+                FrameLength::Ms10 => 28,
+                FrameLength::Ms20 => 14,
+                FrameLength::Ms40 => 10,
+                FrameLength::Ms60 if copies > 0 => 8,
+                FrameLength::Ms60 => 6,
+            },
+    )
 }
 
-/// More than this is not heard in one voice.
-const fn best_rate(length: FrameLength) -> Bitrate {
-    Bitrate::from_kbps(match length {
-        FrameLength::Ms2_5 => 96,
-        FrameLength::Ms5 => 64,
-        FrameLength::Ms10 => 48,
-        FrameLength::Ms20 => 40,
-        FrameLength::Ms40 | FrameLength::Ms60 => 32,
-    })
+/// More than this is not heard in one voice, or in music.
+const fn best_rate(length: FrameLength, music: bool) -> Bitrate {
+    let times = if music { Bounds::MUSIC } else { 1 };
+    Bitrate::from_kbps(
+        times
+            * match length {
+                FrameLength::Ms2_5 => 96,
+                FrameLength::Ms5 => 64,
+                FrameLength::Ms10 => 48,
+                FrameLength::Ms20 => 40,
+                FrameLength::Ms40 | FrameLength::Ms60 => 32,
+            },
+    )
 }
 
 /// Bits per second around the frames.
@@ -206,7 +228,8 @@ fn left_lost(path: &SoundPath, copies: Copies) -> f32 {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { forced: None, most: Bitrate::from_kbps(64), copies: true, around: AROUND };
+    const BOUNDS: Bounds =
+        Bounds { forced: None, most: Bitrate::from_kbps(64), copies: true, music: false, around: AROUND };
 
     fn path(kbps: u64, loss: f32, burst: f32) -> SoundPath {
         SoundPath { budget: Bitrate::from_kbps(kbps), loss, burst, round_trip: None }
@@ -268,6 +291,18 @@ mod tests {
         assert_eq!((plan.length, plan.copies.count(), plan.fec), (FrameLength::Ms20, 0, Some(20)));
         let shortest = Bounds { forced: Some(FrameLength::Ms2_5), ..BOUNDS };
         assert_eq!(SoundPlan::new(&path(300, 0.0, 1.0), &shortest).bitrate_bps, 56_000);
+    }
+
+    #[test]
+    fn music_has_more_of_everything_and_never_frames_longer_than_ten_milliseconds() {
+        let music = Bounds { music: true, ..BOUNDS };
+        let plan = |kbps| SoundPlan::new(&path(kbps, 0.0, 1.0), &music);
+        assert_eq!((plan(600).length, plan(600).bitrate_bps), (FrameLength::Ms5, 192_000));
+        for kbps in (20..600).step_by(7) {
+            let plan = plan(kbps);
+            assert!(plan.length <= FrameLength::Ms10, "{kbps}: {plan:?}");
+            assert!(plan.on_wire(&music) <= Bitrate::from_kbps(kbps.max(71)), "{kbps}: {plan:?}");
+        }
     }
 
     #[test]

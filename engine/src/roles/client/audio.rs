@@ -5,7 +5,7 @@ use bevy_ecs::entity::Entity;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
 
-use super::side::{Sounding, Source};
+use super::side::{Opening, Sounding, Source};
 use super::{calls, devices, media};
 use crate::base::error::Result;
 use crate::base::pipe::PipeReceiver;
@@ -126,6 +126,13 @@ pub fn choose<T: Sounding>(world: &mut World, name: Option<String>) {
     follow::<T>(world);
 }
 
+/// What is open is opened anew, in another way.
+pub fn reopen<T: Sounding>(world: &mut World) {
+    T::put(world, None);
+    rest::<T>(world);
+    follow::<T>(world);
+}
+
 /// Both persons have agreed: what the settings name is opened in the next moment. What the panel has open is used on.
 pub fn start(world: &mut World, call: Entity) {
     world.resource_mut::<Audio>().call = Some(call);
@@ -187,9 +194,10 @@ fn follow<T: Sounding>(world: &mut World) {
         say::<T>(world, format!("The {} {name} was lost.", T::SIDE.word()), true);
     }
     let Some(spec) = wanted::<T>(world, now) else { return };
-    let backend = world.resource::<Settings>().0.backend;
+    let config = &world.resource::<Settings>().0;
+    let how = Opening { backend: config.backend, stereo: config.music, waits: config.work != Work::Threads };
     let name = format!("{} opener", T::SIDE.word());
-    let opening = devices::opening(world, &name, move |at| T::open(backend, &spec, at), now);
+    let opening = devices::opening(world, &name, move |at| T::open(how, &spec, at), now);
     T::line(&mut world.resource_mut::<Audio>()).opening = opening;
     take_opened::<T>(world, now);
 }

@@ -5,6 +5,7 @@ use bevy_platform::cell::SyncCell;
 
 use super::audio::Audio;
 use super::{calls, media};
+use crate::base::stereo::Stereo;
 use crate::base::time::{Duration, Instant};
 use crate::device::{Echo, Tone};
 use crate::media::level::level;
@@ -23,7 +24,7 @@ pub struct Panel {
     /// The loudest level since the last one that was shown, and when that was.
     loudest: f32,
     shown: Option<Instant>,
-    samples: Vec<f32>,
+    samples: Vec<Stereo>,
 }
 
 /// Long enough for some sentences; nobody forgets a microphone that is heard in the room.
@@ -97,7 +98,7 @@ fn hear(world: &mut World, now: Instant) -> f32 {
             echo.push(&samples);
         }
     }
-    let loud = share(level(&samples));
+    let loud = share(level(samples.as_flattened()));
     world.resource_mut::<Audio>().check.samples = samples;
     loud
 }

@@ -33,6 +33,7 @@ pub fn take_commands(world: &mut World) {
             Command::Volume(tile, percent) => with_seat(world, tile, |seat| seat.set_volume(percent)),
             Command::Hush(tile, hushed) => with_seat(world, tile, |seat| seat.set_hushed(hushed)),
             Command::Processing(switches) => devices::process(world, current, switches),
+            Command::Music(music) => devices::play_music(world, current, music),
             Command::CheckMicrophone(on) => check::open(world, on),
             Command::TestTone => check::play_tone(world),
             Command::EchoTest(on) => check::play_echo(world, on),

@@ -5,11 +5,13 @@ use bevy_ecs::query::QueryState;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
 
+use super::side::{self, Sounding};
 use super::{audio, calls, media};
 use crate::base::error::Result;
 use crate::base::pipe::{PipeReceiver, pipe};
 use crate::base::time::Instant;
 use crate::codec::worker::Work;
+use crate::device::Microphone;
 use crate::media::switches::Switches;
 use crate::proto::signal::body::Mute;
 use crate::proto::signal::event::Event;
@@ -31,11 +33,11 @@ pub struct Opening {
 /// What there is to choose from, for the window's menus. Sound devices are listed when they have been looked at.
 pub fn list(world: &mut World) {
     let config = &world.resource::<Settings>().0;
-    let (camera, switches) = (camera_name(config.camera.as_ref()), config.switches());
+    let (camera, switches, music) = (camera_name(config.camera.as_ref()), config.switches(), config.music);
     let controls = &mut world.resource_mut::<Showing>().controls;
     controls.cameras = VideoSource::list();
     controls.camera = camera;
-    controls.processing = switches;
+    (controls.processing, controls.music) = (switches, music);
 }
 
 /// Both persons have agreed: open what the settings name. What cannot be opened is said and the call goes on.
@@ -68,6 +70,25 @@ pub fn mute(world: &mut World, call: Option<Entity>, muted: bool) {
 pub fn process(world: &mut World, call: Option<Entity>, switches: Switches) {
     world.resource_mut::<Settings>().0.processing = Some(switches);
     switch(world, call);
+}
+
+/// Stereo as it is, or one voice.
+pub fn play_music(world: &mut World, call: Option<Entity>, music: bool) {
+    if std::mem::replace(&mut world.resource_mut::<Settings>().0.music, music) == music {
+        return;
+    }
+    calls::show(world, |showing| showing.controls.music = music);
+    switch(world, call);
+    let most = world.resource::<Settings>().0.sound_most();
+    if let Some(tracks) = call.and_then(|call| media::tracks_of(world, call))
+        && let Some(mut voice) = world.get_mut::<Voice>(tracks.audio_out)
+    {
+        voice.set_music(music, most);
+    }
+    // A file has its channels already, and would begin again.
+    if Microphone::source(&world.resource::<Settings>().0) == side::Source::Device {
+        audio::reopen::<Microphone>(world);
+    }
 }
 
 /// As the settings say.

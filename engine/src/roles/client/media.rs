@@ -164,9 +164,10 @@ pub fn spawn(
         encoders.set_complexity(0)?;
     }
     let around = transport.around_sound();
-    let bounds = Bounds { forced: settings.audio_frame, most: settings.audio_rate, copies: false, around };
+    let bounds =
+        Bounds { forced: settings.audio_frame, most: settings.audio_rate, copies: false, music: false, around };
     let control = SoundControl::new(settings.audio_most, bounds);
-    let voice = Voice {
+    let mut voice = Voice {
         microphone: None,
         processor: SyncCell::new(VoiceProcessor::new(settings.switches())),
         figures: Default::default(),
@@ -175,6 +176,7 @@ pub fn spawn(
         control,
         applied: None,
         muted: world.resource::<crate::world::shared::Showing>().controls.muted,
+        music: false,
         loudness: Default::default(),
         raw: Vec::new(),
         samples: Vec::new(),
@@ -186,6 +188,8 @@ pub fn spawn(
         packets: 0,
         bytes: 0,
     };
+    voice.set_music(settings.music, settings.sound_most());
+    voice.framer = Framer::new(voice.control.plan().length);
     let sound = AudioStream::new(&settings.policy)?;
     let video_out = world
         .spawn((

@@ -16,6 +16,16 @@ use crate::world::config::Config;
 use crate::world::outgoing::Voice;
 use crate::world::shared::{Now, Showing, Sound};
 
+/// How a device is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    pub backend: Option<Backend>,
+    /// A microphone of two channels.
+    pub stereo: bool,
+    /// A file waits for the disk.
+    pub waits: bool,
+}
+
 /// What a side is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -37,7 +47,7 @@ pub trait Sounding: Sized + Send + 'static {
     /// As the window shows it.
     fn shown_name(spec: &Self::Spec) -> String;
     fn spec_of(name: Option<String>) -> Self::Spec;
-    fn open(backend: Option<Backend>, spec: &Self::Spec, at: Instant) -> Result<Self>;
+    fn open(how: Opening, spec: &Self::Spec, at: Instant) -> Result<Self>;
     fn entry(&self) -> Option<&DeviceEntry>;
 
     fn line(audio: &mut Audio) -> &mut Line<Self>;
@@ -93,8 +103,8 @@ impl Sounding for Microphone {
         name.map_or(MicrophoneSpec::Default, MicrophoneSpec::Named)
     }
 
-    fn open(backend: Option<Backend>, spec: &MicrophoneSpec, at: Instant) -> Result<Self> {
-        Self::open_on(backend, spec, at)
+    fn open(how: Opening, spec: &MicrophoneSpec, at: Instant) -> Result<Self> {
+        Self::open_on(how.backend, spec, how.stereo, at)
     }
 
     fn entry(&self) -> Option<&DeviceEntry> {
@@ -190,8 +200,8 @@ impl Sounding for Loudspeaker {
         name.map_or(SpeakerSpec::Default, SpeakerSpec::Named)
     }
 
-    fn open(backend: Option<Backend>, spec: &SpeakerSpec, at: Instant) -> Result<Self> {
-        Self::open_on(backend, spec, at)
+    fn open(how: Opening, spec: &SpeakerSpec, at: Instant) -> Result<Self> {
+        Self::open_on(how.backend, spec, how.waits, at)
     }
 
     fn entry(&self) -> Option<&DeviceEntry> {

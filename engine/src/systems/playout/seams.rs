@@ -5,10 +5,11 @@ use std::f32::consts::TAU;
 
 use super::decode;
 use crate::base::rate::Bitrate;
+use crate::base::stereo::Stereo;
 use crate::base::time::now;
 use crate::codec::opus::{FrameLength, OpusDecoder, OpusEncoder};
 use crate::media::jitter_audio::{AudioPacket, Next};
-use crate::media::level::power;
+use crate::media::level::power_of_two;
 
 /// White noise of −55 dBFS.
 fn room(seed: &mut u32) -> f32 {
@@ -58,7 +59,7 @@ fn concealment_joins_what_is_before_it_and_behind_it_without_a_click() {
             assert_eq!(out.len(), packets.len() * frame);
             // A click is a bend: sound that goes on somewhere else within a sample.
             let sharpest = |from: usize, to: usize| {
-                out[from..to].windows(3).map(|w| (w[2] - 2.0 * w[1] + w[0]).abs()).fold(0.0, f32::max)
+                out[from..to].windows(3).map(|w| (w[2][0] - 2.0 * w[1][0] + w[0][0]).abs()).fold(0.0, f32::max)
             };
             let usual = sharpest(6_000, 11_000);
             for seam in [gap.start * frame, gap.end * frame] {
@@ -89,7 +90,7 @@ fn a_pause_sounds_like_the_room() {
             decode(&next, &mut decoder, &mut out);
         }
         assert!(noise > 48_000 * 2, "the encoder paused for {noise} samples");
-        let decibel = |sound: &[f32]| 10.0 * power(sound).log10();
+        let decibel = |sound: &[Stereo]| 10.0 * power_of_two(sound).log10();
         for second in 3..6 {
             let level = decibel(&out[second * 48_000..(second + 1) * 48_000]);
             assert!((level - -55.2).abs() < 4.0, "{length:?}: {level} dB in second {second}, the room has -55.2");

@@ -31,6 +31,7 @@ pub struct Head {
     /// The most for the sound itself and for all of it on the wire, bits per second.
     pub audio_rate: u64,
     pub audio_most: u64,
+    pub music_most: u64,
     /// Bits per second.
     pub most: u64,
     pub policy: Policy,
@@ -63,6 +64,8 @@ pub struct Situation {
     pub loudspeaker: bool,
     /// Our microphone is muted.
     pub muted: bool,
+    /// It is sent as music.
+    pub music: bool,
     pub peer_muted: bool,
     pub peer_camera_off: bool,
     /// The other side reads copies of earlier frames of sound.

@@ -119,10 +119,10 @@ fn a_pause_is_the_rooms_noise_and_what_follows_it_waits_for_its_time() {
                 }
                 _ => {}
             }
-            call.stretcher.push(&vec![0.0; decision.next.samples()], decision.stretch, decision.ppm);
+            call.stretcher.push(&vec![[0.0; 2]; decision.next.samples()], decision.stretch, decision.ppm);
             held = call.stretcher.len();
         }
-        call.stretcher.pop(&mut [0.0; 120]);
+        call.stretcher.pop(&mut [[0.0; 2]; 120]);
     }
     let counters = call.jitter.counters();
     assert!(noise > 48_000 * 14, "{noise}");

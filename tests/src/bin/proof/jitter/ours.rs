@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use engine::base::stereo::both;
 use engine::base::time::now;
 use engine::media::jitter_audio::{AudioPacket, JitterBuffer, Next};
 use engine::media::stretch::Stretcher;
@@ -22,7 +23,7 @@ pub fn play(trace: &Trace, safety: u8) -> Heard {
     arrivals.sort_unstable();
     let end = trace.packets.last().map_or(0, |packet| packet.at);
     let (mut arrivals, mut heard) = (arrivals.into_iter().peekable(), Heard::default());
-    let (mut made, mut out) = (Vec::new(), vec![0.0; (PULL * 48 / 1000) as usize]);
+    let (mut made, mut out) = (Vec::new(), vec![[0.0; 2]; (PULL * 48 / 1000) as usize]);
     // The device's grid lies beside the packets'.
     for at in (1_300..end).step_by(PULL as usize) {
         while let Some((arrival, n)) = arrivals.next_if(|(arrival, _)| *arrival <= at) {
@@ -48,12 +49,12 @@ pub fn play(trace: &Trace, safety: u8) -> Heard {
             made.clear();
             match &decision.next {
                 Next::Decode(packet) => {
-                    made.extend(voice::samples(packet.timestamp, packet.samples));
+                    made.extend(voice::samples(packet.timestamp, packet.samples).map(both));
                     let sent = trace.packets[(packet.sequence - 1000) as usize].at;
                     heard.delays.push((at, (at - sent) as f64 / 1e3 + held as f64 / 48.0));
                 }
                 other => {
-                    made.resize(other.samples(), 0.0);
+                    made.resize(other.samples(), [0.0; 2]);
                     if !heard.delays.is_empty() {
                         heard.missing += other.samples() as u64;
                     }
