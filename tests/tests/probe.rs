@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use engine::base::time::now;
+use engine::base::time::{WallTime, now};
+use engine::media::marker::Marker;
 use engine::source::screen::{Part, Screen};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -13,6 +14,7 @@ use visavis_tests::display::Display;
 use visavis_tests::party::{Party, Setup, program};
 use visavis_tests::probe::{known_copy, known_loop, probe, see};
 use visavis_tests::skip::skip;
+use visavis_tests::text::{Reader, page};
 
 /// The exit status and the lines on the standard error.
 fn ended(output: &Output) -> (Option<i32>, Vec<String>) {
@@ -137,12 +139,19 @@ fn a_call_carries_the_screen() {
     let callee = Party::listen(&callee).expect("listens");
     let caller = Setup::new("Ada", &format!("--for 3 --video screen {blind}")).with_env(&display.env());
     let caller = Party::call_to(&caller, &callee).expect("calls");
+    // A screen on which nothing changes gives no pictures.
+    let reader = Reader::open(&display, 640, 360).expect("shows itself");
+    for counter in 0..40 {
+        let above = Marker { counter, drawn: WallTime::of(now()) };
+        reader.show(&page(640, 360, counter as usize, above)).expect("shows a page");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let soon = Duration::from_secs(20);
     let sent = caller.finish(soon).expect("ends").ended().expect("went well").video;
     let received = callee.finish(soon).expect("ends").ended().expect("went well").video;
-    assert!(sent.frames_captured >= 60, "{sent:?}");
+    assert!((15..=90).contains(&sent.frames_captured), "{sent:?}");
     assert_eq!((received.width, received.height), (Some(640), Some(360)), "{received:?}");
-    assert!(received.frames_decoded >= 40, "{received:?}");
+    assert!(received.frames_decoded >= 10, "{received:?}");
 }
 
 #[test]

@@ -213,6 +213,3 @@ fn read(picture: &Picture) -> Option<Marker> {
 fn resident() -> Outcome<u64> {
     Ok(Holdings::of(std::process::id())?.resident)
 }
-
-#[cfg(test)]
-mod tests;

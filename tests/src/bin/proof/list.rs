@@ -3,7 +3,9 @@
 use visavis_tests::Outcome;
 
 use crate::table::Table;
-use crate::{contract, devices, endurance, jitter, lab, media, opus, probe, replay, rival, sound, voice};
+use crate::{
+    contract, devices, endurance, jitter, lab, media, opus, probe, replay, rival, screens, sound, video, voice,
+};
 
 /// A long measurement.
 pub struct Proof {
@@ -19,7 +21,7 @@ const fn proof(name: &'static str, run: fn(&mut Table) -> Outcome<()>, title: &'
     Proof { name, title, is, run }
 }
 
-pub const PROOFS: [Proof; 23] = [
+pub const PROOFS: [Proof; 27] = [
     proof(
         "call",
         media::call,
@@ -98,6 +100,30 @@ pub const PROOFS: [Proof; 23] = [
         opus::malformed,
         "Malformed sound",
         "A million spoilt Opus packets and redundant payloads through all that receives sound, in virtual time.",
+    ),
+    proof(
+        "screen-text",
+        screens::text,
+        "A screen with text",
+        "A page of small letters on a display of its own, sent as a screen: standing still, changing, scrolled.",
+    ),
+    proof(
+        "video-cost",
+        video::path,
+        "What is around the video codec",
+        "Processor time of our encoder and decoder with all that is around them, beside the bare calls of the library.",
+    ),
+    proof(
+        "many",
+        video::many,
+        "Fifty pictures at once",
+        "One picture of 720 lines and 49 small ones decoded side by side, beside the bare calls of the library.",
+    ),
+    proof(
+        "mutated",
+        video::mutated,
+        "Mutated pictures",
+        "A million spoilt H.264 units through the parser and the decoder, with whole ones in between.",
     ),
     proof(
         "rival",

@@ -13,8 +13,10 @@ mod page;
 mod probe;
 mod replay;
 mod rival;
+mod screens;
 mod sound;
 mod table;
+mod video;
 mod voice;
 
 use std::path::{Path, PathBuf};
