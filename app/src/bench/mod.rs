@@ -81,7 +81,7 @@ pub fn run(bench: &Bench, options: &Options, stop: &Receiver<()>) -> Result<bool
     let (seed, length, json) = (options.seed.unwrap_or(1), options.run_for, options.json);
     #[cfg(unix)]
     if let Some(rival::Rival::Chromium) = bench.rival {
-        let picture = options.video != Some(Camera::None);
+        let picture = options.video != [Camera::None];
         let sound = options.mic != Some(MicrophoneSpec::None);
         return rival::run(bench, rival::Settings { length, picture, sound, json }, stop);
     }

@@ -78,6 +78,12 @@ impl VideoEncoder {
         Ok(Self { worker, shared, submitted: 0, refused: 0 })
     }
 
+    /// The same, whose thread starts with the first picture.
+    pub fn asleep(config: EncoderConfig, wake: Wake) -> Self {
+        let (job, shared) = EncodeJob::new(config);
+        Self { worker: Worker::asleep("video-encoder", BOUND, job, wake), shared, submitted: 0, refused: 0 }
+    }
+
     /// The same without a thread: `submit` encodes, which takes `takes` of virtual time.
     pub fn inline(config: EncoderConfig, takes: Duration) -> Self {
         let (job, shared) = EncodeJob::new(config);

@@ -16,6 +16,7 @@ pub mod policy;
 pub mod rate;
 pub mod report;
 pub mod scale;
+pub mod simulcast;
 pub mod sound;
 pub mod still;
 pub mod stretch;

@@ -49,6 +49,11 @@ impl Still {
         self.spent = if bytes > NOTHING { 0 } else { self.spent.saturating_add(1) };
     }
 
+    /// Something has changed lately, or is becoming sharp.
+    pub fn is_busy(&self, now: Instant) -> bool {
+        self.changed.is_some_and(|changed| now < changed + REFINE_FOR)
+    }
+
     /// When the last picture is to be encoded again. `refine`: what is sent is to become sharp.
     pub fn due(&self, refine: bool) -> Option<Instant> {
         let (submitted, changed) = (self.submitted?, self.changed?);

@@ -30,6 +30,7 @@ pub struct VideoSource {
     size: (u32, u32),
     frame_rate: f32,
     region: Option<Region>,
+    content: Content,
 }
 
 #[derive(Debug)]
@@ -81,7 +82,7 @@ impl VideoSource {
             .spawn(move || run(feed, pace, &ours, &stopped, &wake))
             .map_err(|error| Error::new(Kind::Retry, format!("cannot start the thread video-source: {error}")))?;
         let running = Running::Thread { shared, stop: Some(stop), began, thread: Some(thread) };
-        Ok(Self { running, name, size, frame_rate, region })
+        Ok(Self { running, name, size, frame_rate, region, content: content_of(region) })
     }
 
     /// The same without a thread: [`Self::take`] captures what is due, and waits for a camera.
@@ -93,17 +94,26 @@ impl VideoSource {
         let (feed, frame_rate) = Feed::open(spec)?;
         let (size, region) = (feed.size(), feed.region());
         let running = Running::Inline { pace: pace_of(&feed, now, frame_rate), feed, captured: 0, failure: None };
-        Ok(Self { running, name, size, frame_rate, region })
+        Ok(Self { running, name, size, frame_rate, region, content: content_of(region) })
     }
 
     /// The names of the sources there are, as a person gives them.
     pub fn list() -> Vec<String> {
         let cameras = camera::list().into_iter().map(SourceSpec::Camera);
+        let specs = cameras.chain([SourceSpec::TEST_CARD]).map(|spec| spec.to_string());
+        let mut names: Vec<String> = specs.collect();
+        // Before the card.
+        let last = names.len() - 1;
+        names.splice(last..last, Self::screens());
+        names
+    }
+
+    /// Of them those that show what is on the screen.
+    pub fn screens() -> Vec<String> {
         let screen = SourceSpec::Screen { part: Part::Monitor(None), frame_rate: 0.0 };
         // A display that is named and does not answer is said when it is asked for.
         let has_screen = cfg!(target_os = "linux") && std::env::var_os("DISPLAY").is_some_and(|name| !name.is_empty());
-        let specs = cameras.chain(has_screen.then_some(screen)).chain([SourceSpec::TEST_CARD]);
-        specs.map(|spec| spec.to_string()).collect()
+        has_screen.then(|| screen.to_string()).into_iter().collect()
     }
 
     /// The newest picture that was not taken yet.
@@ -163,7 +173,12 @@ impl VideoSource {
 
     /// What its pictures are of.
     pub const fn content(&self) -> Content {
-        if self.region.is_some() { Content::Text } else { Content::Motion }
+        self.content
+    }
+
+    /// Stands for a source of another content, in a call that is replayed.
+    pub const fn set_content(&mut self, content: Content) {
+        self.content = content;
     }
 
     /// As a person asks for it.
@@ -195,6 +210,11 @@ impl Drop for VideoSource {
             let _ = thread.join();
         }
     }
+}
+
+/// Screens are read, the rest is watched.
+const fn content_of(region: Option<Region>) -> Content {
+    if region.is_some() { Content::Text } else { Content::Motion }
 }
 
 /// A source that keeps a pace of its own is always due.

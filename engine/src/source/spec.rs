@@ -29,6 +29,11 @@ pub enum SourceSpec {
 impl SourceSpec {
     /// The card that stands in for a camera: 720p30.
     pub const TEST_CARD: Self = Self::TestCard { width: 1280, height: 720, frame_rate: 30.0 };
+
+    /// Screens and windows, on which mostly nothing changes.
+    pub const fn is_screen(&self) -> bool {
+        matches!(self, Self::Screen { .. })
+    }
 }
 
 /// Pictures per second of a screen in a call.

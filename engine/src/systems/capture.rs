@@ -47,8 +47,9 @@ pub fn take_pictures(
         let last = view.picture.as_ref().filter(|_| is_due);
         let last = last.map(|picture| CapturedPicture { picture: picture.clone(), captured: now.0 });
         let Some(captured) = new.or(queue.first.take()).or(last) else { continue };
-        let largest = rate.0.target().bytes_in(Duration::from_millis(100)) as usize;
-        let brake = queue.units.brake(rate.0.target(), largest, now.0);
+        let target = rate.0.target().percent(queue.share);
+        let largest = target.bytes_in(Duration::from_millis(100)) as usize;
+        let brake = queue.units.brake(target, largest, now.0);
         if brake == Brake::Cut {
             rate.0.cut(now.0);
         }
@@ -64,7 +65,7 @@ pub fn take_pictures(
             encoder.0.set_size(size.0, size.1);
         }
         encoder.0.set_content(content);
-        encoder.0.set_bitrate(rate.0.target());
+        encoder.0.set_bitrate(target);
         if tape.take(entity, || encoder.0.submit(captured, now.0).is_err().then_some(EncoderFull)).is_some() {
             sent.skipped += 1;
         } else {

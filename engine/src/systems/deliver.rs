@@ -25,9 +25,10 @@ pub fn file_packets(
         let around = connection.transport.around_sound() as usize;
         for packet in exchange.0.packets.drain(..) {
             match packet.track {
-                Track::Video => {
+                Track::Video | Track::Further(_) => {
                     observe_delay(&packet, &mut link);
-                    let Ok((mut jitter, mut stats)) = videos.get_mut(tracks.video_in) else { continue };
+                    let Some(video) = tracks.video_in(packet.track) else { continue };
+                    let Ok((mut jitter, mut stats)) = videos.get_mut(video) else { continue };
                     stats.bytes += packet.payload.len() as u64;
                     jitter.0.push(PacketIn {
                         sequence: packet.sequence,

@@ -78,21 +78,25 @@ pub fn send_pictures(
     mut outgoings: Query<(&mut VideoQueue, &TargetRate, &mut VideoSent)>,
 ) {
     for (mut connection, tracks) in &mut connections {
-        let Ok((mut queue, rate, mut sent)) = outgoings.get_mut(tracks.video_out) else { continue };
-        let queue = &mut *queue;
-        while let Some(unit) = queue.units.release(rate.0.pace(), BURST, now.0) {
-            // Nothing was encoded before there was a path.
-            send_unit(&unit, queue.epoch, now.0, &mut queue.packets, &mut connection.transport, &mut sent);
+        for (track, video) in tracks.videos_out() {
+            let Ok((mut queue, rate, mut sent)) = outgoings.get_mut(video) else { continue };
+            let queue = &mut *queue;
+            let pace = rate.0.pace().percent(queue.share);
+            while let Some(unit) = queue.units.release(pace, BURST, now.0) {
+                // Nothing was encoded before there was a path.
+                let to = (&mut queue.packets, &mut connection.transport);
+                send_unit(&unit, track, queue.epoch, now.0, to, &mut sent);
+            }
         }
     }
 }
 
 fn send_unit(
     unit: &EncodedUnit,
+    track: Track,
     epoch: Instant,
     now: Instant,
-    packets: &mut Packets,
-    transport: &mut Transport,
+    (packets, transport): (&mut Packets, &mut Transport),
     sent: &mut VideoSent,
 ) {
     packetise(&unit.data, PAYLOAD, packets);
@@ -112,7 +116,7 @@ fn send_unit(
         sent.packets += 1;
         sent.bytes += payload.bytes.len() as u64;
         let packet = OutgoingPacket {
-            track: Track::Video,
+            track,
             timestamp,
             marker: payload.marker,
             redundant: false,

@@ -49,6 +49,8 @@ pub struct VideoQueue {
     pub first: Option<CapturedPicture>,
     /// When its last picture is encoded again.
     pub still: Still,
+    /// The part of what the path leaves for video that this source may take, in percent.
+    pub share: u64,
 }
 
 /// The local picture, for our own tile.
@@ -56,6 +58,8 @@ pub struct VideoQueue {
 pub struct LocalView {
     pub picture: Option<Arc<Picture>>,
     pub frame: u64,
+    /// A further source, which has no tile of its own here: a screen that shows itself in itself has no end.
+    pub hidden: bool,
 }
 
 /// Counters of the video that goes out.

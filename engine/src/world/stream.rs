@@ -132,4 +132,6 @@ pub struct Heard {
 pub struct PeerMute {
     pub audio: bool,
     pub video: bool,
+    /// Its pictures are of a screen: where nothing changes on it none come, and that is no freeze.
+    pub screen: bool,
 }

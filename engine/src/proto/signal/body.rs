@@ -90,6 +90,10 @@ pub struct Nonce(#[serde(with = "hex")] pub [u8; 16]);
 pub struct Mute {
     pub audio: bool,
     pub video: bool,
+    /// Which of the further sources of pictures are on, a bit each, and which of all sources are screens: bit 0 is the first
+    /// one, bit 1 the first further one.
+    pub further: u8,
+    pub screens: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -141,7 +145,7 @@ mod tests {
         assert_eq!(read(r#"{"type":"ringing","volume":11}"#), Body::Ringing);
         assert_eq!(
             read(r#"{"type":"mute","audio":true,"smell":true}"#),
-            Body::Mute(Mute { audio: true, video: false })
+            Body::Mute(Mute { audio: true, ..Mute::default() })
         );
         assert_eq!(read(r#"{"type":"bye","why":"bored"}"#), Body::Bye { why: ByeReason::Other });
     }

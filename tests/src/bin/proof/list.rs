@@ -21,7 +21,7 @@ const fn proof(name: &'static str, run: fn(&mut Table) -> Outcome<()>, title: &'
     Proof { name, title, is, run }
 }
 
-pub const PROOFS: [Proof; 27] = [
+pub const PROOFS: [Proof; 28] = [
     proof(
         "call",
         media::call,
@@ -118,6 +118,12 @@ pub const PROOFS: [Proof; 27] = [
         video::many,
         "Fifty pictures at once",
         "One picture of 720 lines and 49 small ones decoded side by side, beside the bare calls of the library.",
+    ),
+    proof(
+        "layers",
+        video::layers,
+        "Three sizes of one source",
+        "What encoding one source in three sizes costs beside the largest alone, and what is not encoded.",
     ),
     proof(
         "mutated",

@@ -10,6 +10,7 @@ use engine::base::pipe::Wake;
 use engine::base::rate::Bitrate;
 use engine::base::time::{Instant, now};
 use engine::codec::VideoCodec;
+use engine::codec::layers::LayeredEncoder;
 use engine::codec::video_decoder::VideoDecoder;
 use engine::codec::video_encoder::{EncoderConfig, VideoEncoder};
 use engine::media::encoded::{EncodedUnit, ReceivedUnit};
@@ -86,8 +87,14 @@ fn bare_path(count: usize) -> Outcome<()> {
     let mut encoder = Encoder::with_api_config(OpenH264API::from_source(), bare_config(2500)).map_err(failed)?;
     let mut decoder = Decoder::new().map_err(failed)?;
     let mut card = card((1280, 720));
+    // As many pictures as are on their way at once in a call: drawing into the one that was encoded a moment ago is cheaper.
+    let mut held = std::collections::VecDeque::new();
     paced(count, 30, |n, due| {
         let drawn = card.draw(due).picture;
+        held.push_back(drawn.clone());
+        if held.len() > 2 {
+            held.pop_front();
+        }
         let (width, height) = (drawn.width as usize, drawn.height as usize);
         let source = YUVSlices::new((&drawn.y, &drawn.u, &drawn.v), (width, height), (width, width / 2, width / 2));
         let stream = encoder.encode_at(&source, Timestamp::from_millis(n as u64 * 33)).map_err(failed)?;
@@ -204,6 +211,44 @@ fn our_many(large: &[EncodedUnit], small: &[EncodedUnit], count: usize) -> Outco
     }
     let made = frames(&decoders);
     if made == wanted { Ok(()) } else { Err(format!("{made} of {wanted} units were decoded")) }
+}
+
+/// Three sizes of one source, and the largest alone.
+pub fn layers(table: &mut Table) -> Outcome<()> {
+    const PICTURES: usize = 120;
+    let (mut top, mut all) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        top.push(processor(|| encode_layers(PICTURES, &[0]).map(drop))?);
+        all.push(processor(|| encode_layers(PICTURES, &[0, 1, 2]).map(drop))?);
+    }
+    let each = |values: &[f64]| Some(median(values) / PICTURES as f64 * 1e3);
+    table.goal("the largest alone, a picture", each(&top), "", "ms");
+    table.goal("all three", each(&all), "", "ms");
+    table.at_most("all three for one of the largest", Some(ratio(&all, &top) * 100.0), 160.0, "%");
+    let none = encode_layers(30, &[])?;
+    table.at_most("units of layers that nobody watches", Some(none as f64), 0.0, "");
+    let (one, many) = (encode_layers(30, &[1])?, encode_layers(30, &[1; 50])?);
+    table.at_most("units more with fifty watchers than with one", Some(many as f64 - one as f64), 0.0, "");
+    Ok(())
+}
+
+/// Encodes a test card for these watchers; how many units that made.
+fn encode_layers(count: usize, watchers: &[usize]) -> Outcome<usize> {
+    let rates = [2500, 700, 200].map(Bitrate::from_kbps);
+    let mut encoder = LayeredEncoder::spawn(30.0, rates, Wake::none()).map_err(said)?;
+    watchers.iter().for_each(|layer| encoder.watch(*layer));
+    let (mut card, mut units) = (card((1280, 720)), 0);
+    paced(count, 30, |_, due| {
+        while encoder.poll(now()).is_some() {
+            units += 1;
+        }
+        if encoder.submit(&card.draw(due), due) > 0 { Err("the encoder is behind".into()) } else { Ok(()) }
+    })?;
+    std::thread::sleep(Duration::from_millis(200));
+    while encoder.poll(now()).is_some() {
+        units += 1;
+    }
+    Ok(units)
 }
 
 /// A test card of that size, encoded.
