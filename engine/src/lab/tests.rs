@@ -288,3 +288,26 @@ fn several_sources_at_once_are_seen_side_by_side_and_come_and_go() {
         assert_eq!(lab.report(ben).map(|report| report.outcome.as_str()), Some("ended"));
     }
 }
+
+#[test]
+fn pictures_of_odd_sizes_and_of_one_pixel_are_seen() {
+    use crate::media::video::Picture;
+    use crate::source::file::y4m::Y4mWriter;
+
+    for (width, height) in [(1, 1), (35, 21), (1921 / 2, 3)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("odd.y4m");
+        let mut writer = Y4mWriter::create(&path, 30).expect("a file");
+        (0..3).for_each(|_| writer.write(&Picture::new(width, height)).expect("written"));
+        writer.finish().expect("flushed");
+        let mut lab = Lab::new(folder.path(), Impairment::profile("lan").expect("known"), 3);
+        let ada = lab.add("Ada", real).expect("an engine");
+        let ben = lab.add("Ben", real).expect("an engine");
+        let world = lab.engine_mut(ada).world_mut();
+        world.resource_mut::<crate::world::shared::Settings>().0.camera = Some(SourceSpec::File(path));
+        lab.command(ada, Command::Call(lab.target(ben)));
+        lab.run_for(ms(1000));
+        let [(seen_width, seen_height)] = seen(&mut lab, ben)[..] else { panic!("{width}×{height} is not seen") };
+        assert!(seen_width >= 16 && seen_height >= 16, "{width}×{height} is seen as {seen_width}×{seen_height}");
+    }
+}

@@ -13,6 +13,8 @@ pub struct Still {
     submitted: Option<Instant>,
     /// A keyframe is asked for.
     asked: bool,
+    /// There was no room for the newest picture.
+    owed: bool,
     /// Units in a row that brought next to nothing.
     spent: u32,
 }
@@ -21,8 +23,10 @@ pub struct Still {
 const RUNS: Duration = Duration::from_millis(60);
 /// At the rate of a screen, so that the encoder spreads what there is of bits as it is used to.
 const REFINE_EVERY: Duration = Duration::from_nanos(33_333_333);
-/// What is not sharp by then stays as it is until the next change.
-const REFINE_FOR: Duration = Duration::from_secs(2);
+/// What is not sharp by then stays as it is until the next change: a large page takes seconds at a low rate.
+const REFINE_FOR: Duration = Duration::from_secs(10);
+/// So long after a change more of them are to be expected.
+const BUSY: Duration = Duration::from_secs(2);
 /// A picture in which nothing was improved is a few bytes.
 const NOTHING: usize = 400;
 /// So many of them, and the picture is as sharp as it gets.
@@ -37,10 +41,19 @@ impl Still {
     /// A picture went to the encoder: a new one, or the last one again.
     pub const fn on_submitted(&mut self, is_new: bool, now: Instant) {
         self.submitted = Some(now);
-        self.asked = false;
-        if is_new {
+        if is_new || self.owed {
             self.changed = Some(now);
             self.spent = 0;
+        }
+        (self.asked, self.owed) = (false, false);
+    }
+
+    /// There was no room for the picture, a new one or the last one again: it is owed, but not at once.
+    pub const fn put_off(&mut self, is_new: bool, now: Instant) {
+        self.submitted = Some(now);
+        self.owed |= is_new;
+        if self.changed.is_none() {
+            self.changed = Some(now);
         }
     }
 
@@ -51,13 +64,13 @@ impl Still {
 
     /// Something has changed lately, or is becoming sharp.
     pub fn is_busy(&self, now: Instant) -> bool {
-        self.changed.is_some_and(|changed| now < changed + REFINE_FOR)
+        self.changed.is_some_and(|changed| now < changed + BUSY)
     }
 
     /// When the last picture is to be encoded again. `refine`: what is sent is to become sharp.
     pub fn due(&self, refine: bool) -> Option<Instant> {
         let (submitted, changed) = (self.submitted?, self.changed?);
-        let asked = self.asked.then(|| submitted + RUNS);
+        let asked = (self.asked || self.owed).then(|| submitted + RUNS);
         let again = submitted + REFINE_EVERY;
         let refines = refine && self.spent < MOST_SPENT && again <= changed + REFINE_FOR;
         // A source that runs has brought its next picture before this.
@@ -92,6 +105,20 @@ mod tests {
             still.due(false).is_some_and(|due| due < start + ms(5000)),
             "five seconds later it has been due for long"
         );
+        still.put_off(false, start + ms(5000));
+        assert_eq!(still.due(false), Some(start + ms(5000) + RUNS), "there was no room: it is still owed, later");
+    }
+
+    #[test]
+    fn the_last_change_is_sent_even_where_there_was_no_room_for_it() {
+        let (start, mut still) = (now(), Still::default());
+        still.put_off(true, start);
+        assert_eq!(still.due(false), Some(start + RUNS));
+        still.put_off(false, start + RUNS);
+        assert_eq!(still.due(false), Some(start + RUNS * 2));
+        still.on_submitted(false, start + RUNS * 2);
+        assert_eq!(still.due(false), None);
+        assert!(still.is_busy(start + RUNS * 2) && still.due(true).is_some(), "it counts as new");
     }
 
     #[test]

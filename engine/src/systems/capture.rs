@@ -54,7 +54,8 @@ pub fn take_pictures(
             rate.0.cut(now.0);
         }
         if brake != Brake::Off {
-            sent.skipped += 1;
+            sent.skipped += u64::from(is_new);
+            queue.still.put_off(is_new, now.0);
             continue;
         }
         let current = encoder.0.size();
@@ -67,7 +68,8 @@ pub fn take_pictures(
         encoder.0.set_content(content);
         encoder.0.set_bitrate(target);
         if tape.take(entity, || encoder.0.submit(captured, now.0).is_err().then_some(EncoderFull)).is_some() {
-            sent.skipped += 1;
+            sent.skipped += u64::from(is_new);
+            queue.still.put_off(is_new, now.0);
         } else {
             queue.still.on_submitted(is_new, now.0);
         }
