@@ -52,7 +52,8 @@ pub struct Bench {
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
     /// Compare with another program on this machine instead, in real time: its calls and ours in turns, by the same
-    /// markers and chirps; --video none and --mic none leave a medium out
+    /// markers and chirps; --video none and --mic none leave a medium out, --impair
+    /// puts the same path between both ends of either
     #[cfg(unix)]
     #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["profile", "media", "real", "csv", "plant"])]
     pub rival: Option<rival::Rival>,
@@ -80,10 +81,11 @@ const LENGTH: Duration = Duration::from_secs(20);
 pub fn run(bench: &Bench, options: &Options, stop: &Receiver<()>) -> Result<bool> {
     let (seed, length, json) = (options.seed.unwrap_or(1), options.run_for, options.json);
     #[cfg(unix)]
-    if let Some(rival::Rival::Chromium) = bench.rival {
+    if let Some(rival) = bench.rival {
         let picture = options.video != [Camera::None];
         let sound = options.mic != Some(MicrophoneSpec::None);
-        return rival::run(bench, rival::Settings { length, picture, sound, json }, stop);
+        let path = options.impair.map(|impairment| (impairment, seed));
+        return rival::run(rival, bench, rival::Settings { path, length, picture, sound, json }, stop);
     }
     match &bench.what {
         Some(What::List) => {

@@ -271,7 +271,8 @@ fn open_devices(world: &mut World, tracks: &Tracks, situation: &Situation, now: 
         voice.microphone = microphone.flatten().map(SyncCell::new);
         voice.muted = situation.muted;
         voice.set_music(situation.music, most);
-        voice.control.set_copies(situation.peer_reads_copies);
+        voice.control.set_around(situation.around_sound);
+        voice.set_copies(situation.peer_reads_copies);
     }
     for (number, (_, video)) in tracks.videos_out().enumerate() {
         let is_on = if number == 0 { situation.camera } else { situation.further >> (number - 1) & 1 == 1 };

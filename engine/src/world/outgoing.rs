@@ -108,6 +108,14 @@ pub struct Voice {
 impl Voice {
     pub const COPIED: usize = Copies::FARTHEST;
 
+    /// The other side reads copies of earlier frames, or does not. What nothing was sent of yet begins as is planned then.
+    pub fn set_copies(&mut self, copies: bool) {
+        self.control.set_copies(copies);
+        if self.packets == 0 && self.framer.is_new() {
+            self.framer = Framer::new(self.control.plan().length);
+        }
+    }
+
     /// One voice, or music, from the next frame on; at most `most` on the wire.
     pub fn set_music(&mut self, music: bool, most: Bitrate) {
         if self.music != music {

@@ -7,11 +7,13 @@ use anyhow::{Context, Result, bail};
 use crossbeam_channel::Receiver;
 use engine::base::time::{Duration, Instant, WallTime, now};
 use engine::media::marker;
+use engine::net::impair::Impairment;
 use serde::Deserialize;
 
 use super::door::Door;
 use super::page::{self, Medium};
 use super::process::{Guarded, pause};
+use super::relay::Relay;
 use crate::markers::Seen;
 
 /// The browser that was found.
@@ -165,8 +167,15 @@ impl Chromium {
     /// # Errors
     /// It does not start, the call does not come about or to an end, it dies, hangs or reads markers wrongly; `stop` was
     /// told.
-    pub fn watch(&self, tuning: Tuning, time: Duration, folder: &Path, stop: &Receiver<()>) -> Result<Watched> {
-        let mut call = self.call(Medium::Picture, tuning, &[], folder)?;
+    pub fn watch(
+        &self,
+        tuning: Tuning,
+        path: Option<(Impairment, u64)>,
+        time: Duration,
+        folder: &Path,
+        stop: &Receiver<()>,
+    ) -> Result<Watched> {
+        let mut call = self.call(Medium::Picture, tuning, path, &[], folder)?;
         let (mut watched, mut checked, mut first) = (Watched::default(), false, None::<Instant>);
         while !(watched.span() >= time && checked) {
             let patience = if watched.seen.is_empty() { START } else { SILENCE };
@@ -199,12 +208,13 @@ impl Chromium {
     /// As [`Chromium::watch`], and what `during` gives.
     pub fn carry_sound<T>(
         &self,
+        path: Option<(Impairment, u64)>,
         env: &[(String, String)],
         folder: &Path,
         stop: &Receiver<()>,
         during: impl FnOnce() -> Result<T>,
     ) -> Result<(T, Option<String>)> {
-        let mut call = self.call(Medium::Sound, Tuning::Fastest, env, folder)?;
+        let mut call = self.call(Medium::Sound, Tuning::Fastest, path, env, folder)?;
         let said = call.hear(START, stop)?;
         let result = during();
         // Were it gone, that is why nothing was heard.
@@ -214,11 +224,19 @@ impl Chromium {
         Ok((result?, said.codec))
     }
 
-    fn call(&self, medium: Medium, tuning: Tuning, env: &[(String, String)], folder: &Path) -> Result<Call> {
+    fn call(
+        &self,
+        medium: Medium,
+        tuning: Tuning,
+        path: Option<(Impairment, u64)>,
+        env: &[(String, String)],
+        folder: &Path,
+    ) -> Result<Call> {
+        let relay = path.map(|(impairment, seed)| Relay::start(impairment, seed)).transpose()?;
         let profile = tempfile::Builder::new().prefix("profile").rand_bytes(16).tempdir_in(folder)?;
         // Nobody can guess the folder's name, so it serves as the page's as well.
         let token = profile.path().file_name().context("a folder has a name")?.to_string_lossy().into_owned();
-        let door = Door::open(&token, page::resources(medium, &token)?)?;
+        let door = Door::open(&token, page::resources(medium, relay.as_ref().map(Relay::ports), &token)?)?;
         let mut command = Command::new(&self.program);
         command.args(FLAGS).arg(format!("--user-data-dir={}", profile.path().display()));
         match (medium, tuning) {
@@ -228,7 +246,7 @@ impl Chromium {
         }
         command.arg(door.url()?).envs(env.iter().map(|(key, value)| (key, value)));
         let browser = Guarded::start("Chromium", command, folder)?;
-        Ok(Call { browser, door, began: now(), _profile: profile })
+        Ok(Call { browser, door, began: now(), _relay: relay, _profile: profile })
     }
 }
 
@@ -237,6 +255,7 @@ struct Call {
     browser: Guarded,
     door: Door,
     began: Instant,
+    _relay: Option<Relay>,
     _profile: tempfile::TempDir,
 }
 

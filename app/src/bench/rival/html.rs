@@ -12,8 +12,9 @@ use super::results::{Comparison, Part, Row};
 /// A plot cannot be drawn.
 pub fn page(compared: &Comparison) -> Result<String> {
     let mut body = format!(
-        "<h1>Visavis and {}</h1><p>{} calls of each, of which {} s were measured, in turns on one machine.</p>",
+        "<h1>Visavis and {}{}</h1><p>{} calls of each, of which {} s were measured, in turns on one machine.</p>",
         escape(&compared.rival),
+        escape(&compared.over()),
         compared.rounds,
         compared.seconds
     );

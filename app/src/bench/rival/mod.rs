@@ -3,10 +3,12 @@
 
 mod chromium;
 mod door;
+mod gstreamer;
 mod html;
 mod own;
 mod page;
 mod process;
+mod relay;
 mod results;
 mod sound;
 mod table;
@@ -18,6 +20,8 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use crossbeam_channel::Receiver;
 
+use engine::net::impair::Impairment;
+
 use super::Bench;
 use chromium::{Chromium, Tuning};
 use results::{Comparison, Part, Round, Row, WARM};
@@ -28,6 +32,23 @@ use sound::Rig;
 pub enum Rival {
     /// WebRTC in a headless Chromium
     Chromium,
+    /// GStreamer's pipelines with the encoder that ours is as well; pictures only
+    Gstreamer,
+}
+
+impl Rival {
+    const fn missing(self) -> &'static str {
+        match self {
+            Self::Chromium => {
+                "Chromium is not here, so there is nothing to compare with: install it (Debian: apt-get install chromium), \
+                 or say where it is with --chromium PATH"
+            }
+            Self::Gstreamer => {
+                "GStreamer is not here, so there is nothing to compare with: install it (Debian: apt-get install \
+                 gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad)"
+            }
+        }
+    }
 }
 
 /// What is measured of each call unless told otherwise: three calls then have over 500 pictures.
@@ -38,6 +59,8 @@ const SPARE: Duration = Duration::from_millis(700);
 /// What is measured, and how it is told.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
+    /// Between the two ends of each call, and where its chances begin.
+    pub path: Option<(Impairment, u64)>,
     /// Measured in each call.
     pub length: Option<Duration>,
     pub picture: bool,
@@ -49,18 +72,21 @@ pub struct Settings {
 ///
 /// # Errors
 /// A call that does not come about or does not go on, on whichever side; a file that cannot be written; `stop`.
-pub fn run(bench: &Bench, settings: Settings, stop: &Receiver<()>) -> Result<bool> {
-    let Some(program) = chromium::find(bench.chromium.as_deref()) else {
-        eprintln!(
-            "Chromium is not here, so there is nothing to compare with: install it (Debian: apt-get install chromium), \
-             or say where it is with --chromium PATH"
-        );
-        return Ok(true);
-    };
+pub fn run(rival: Rival, bench: &Bench, settings: Settings, stop: &Receiver<()>) -> Result<bool> {
     for path in [&bench.out, &bench.html].into_iter().flatten() {
         std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let compared = compare(program, settings, bench.repeat, stop)?;
+    let compared = match rival {
+        Rival::Chromium => match chromium::find(bench.chromium.as_deref()) {
+            Some(program) => Some(compare(program, settings, bench.repeat, stop)?),
+            None => None,
+        },
+        Rival::Gstreamer => gstreamer::compare(settings, bench.repeat, stop)?,
+    };
+    let Some(compared) = compared else {
+        eprintln!("{}", rival.missing());
+        return Ok(true);
+    };
     let whole = serde_json::to_string(&compared)?;
     let write = |path: &Path, text: &str| {
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
@@ -95,6 +121,7 @@ const SOUND: [Candidate; 2] = [Candidate::Own, Candidate::Chromium(Tuning::Faste
 struct Run<'a> {
     chromium: Chromium,
     length: Duration,
+    path: Option<(Impairment, u64)>,
     folder: &'a Path,
     /// Say nothing on the standard output.
     quiet: bool,
@@ -106,7 +133,7 @@ fn compare(program: PathBuf, settings: Settings, rounds: u32, stop: &Receiver<()
     let folder = folder.path();
     let length = settings.length.unwrap_or(LENGTH);
     let chromium = Chromium::meet(program, folder, stop)?;
-    let run = Run { chromium, length, folder, quiet: settings.json, stop };
+    let run = Run { chromium, length, path: settings.path, folder, quiet: settings.json, stop };
     let rig = if settings.sound { Rig::open(length) } else { Err("it was not asked for".to_owned()) };
     let bare = rig.as_ref().ok().map(|rig| rig.bare(folder, stop)).transpose()?;
     let (mut pictures, mut sounds): ([Vec<Round>; PICTURE.len()], [Vec<Round>; SOUND.len()]) = Default::default();
@@ -135,6 +162,7 @@ fn compare(program: PathBuf, settings: Settings, rounds: u32, stop: &Receiver<()
         picture: settings.picture.then_some(picture),
         sound: rig.is_ok().then_some(sound),
         sound_left_out: rig.err(),
+        path: settings.path.map(|(impairment, _)| impairment.to_string()),
         ..Comparison::new(&run.chromium.version, length, rounds)
     })
 }
@@ -152,8 +180,10 @@ impl Candidate {
 impl Run<'_> {
     fn picture(&self, candidate: Candidate) -> Result<Round> {
         let watched = match candidate {
-            Candidate::Own => own::watch(WARM + self.length + SPARE, self.folder, self.stop)?,
-            Candidate::Chromium(tuning) => self.chromium.watch(tuning, WARM + self.length, self.folder, self.stop)?,
+            Candidate::Own => own::watch(WARM + self.length + SPARE, self.path, self.folder, self.stop)?,
+            Candidate::Chromium(tuning) => {
+                self.chromium.watch(tuning, self.path, WARM + self.length, self.folder, self.stop)?
+            }
         };
         let round = Round::of_pictures(watched, self.length);
         if round.delays.is_empty() {
@@ -168,8 +198,8 @@ impl Run<'_> {
 
     fn sound(&self, rig: &Rig, candidate: Candidate) -> Result<Round> {
         match candidate {
-            Candidate::Own => rig.own(self.folder, self.stop),
-            Candidate::Chromium(_) => rig.rival(&self.chromium, self.folder, self.stop),
+            Candidate::Own => rig.own(self.path, self.folder, self.stop),
+            Candidate::Chromium(_) => rig.rival(&self.chromium, self.path, self.folder, self.stop),
         }
     }
 

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use crossbeam_channel::Receiver;
 use engine::base::time::Duration;
 use engine::media::report::Report;
+use engine::net::impair::Impairment;
 use engine::proto::keys;
 
 use super::chromium::Watched;
@@ -23,10 +24,10 @@ const END: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// One of the two does not start or does not end well, or `stop` was told.
-pub fn watch(time: Duration, folder: &Path, stop: &Receiver<()>) -> Result<Watched> {
+pub fn watch(time: Duration, path: Option<(Impairment, u64)>, folder: &Path, stop: &Receiver<()>) -> Result<Watched> {
     let (markers, report) = (folder.join("markers"), folder.join("report"));
     let silent = ["--mic", "none", "--speaker", "none"];
-    let (mut callee, base) = listen(folder, &silent, &[], stop)?;
+    let (mut callee, base) = listen(folder, &silent, path, &[], stop)?;
     let name = caller_name()?;
     let mut caller = command(folder, &name, &[])?;
     caller.arg("call").arg(format!("127.0.0.1:{base}")).args(["--video", "none"]).args(silent);
@@ -48,12 +49,13 @@ pub fn watch(time: Duration, folder: &Path, stop: &Receiver<()>) -> Result<Watch
 /// One of the two does not start, `stop` was told, or what `during` gives.
 pub fn carry_sound<T>(
     [from, to]: [&str; 2],
+    path: Option<(Impairment, u64)>,
     env: &[(String, String)],
     folder: &Path,
     stop: &Receiver<()>,
     during: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
-    let (mut callee, base) = listen(folder, &["--video", "none", "--mic", "none", "--speaker", to], env, stop)?;
+    let (mut callee, base) = listen(folder, &["--video", "none", "--mic", "none", "--speaker", to], path, env, stop)?;
     let name = caller_name()?;
     let mut caller = command(folder, &name, env)?;
     caller.arg("call").arg(format!("127.0.0.1:{base}")).args([
@@ -98,10 +100,20 @@ fn caller_name() -> Result<String> {
 }
 
 /// One who waits for the call, and the base port where.
-fn listen(folder: &Path, args: &[&str], env: &[(String, String)], stop: &Receiver<()>) -> Result<(Guarded, u16)> {
+fn listen(
+    folder: &Path,
+    args: &[&str],
+    path: Option<(Impairment, u64)>,
+    env: &[(String, String)],
+    stop: &Receiver<()>,
+) -> Result<(Guarded, u16)> {
     let base = free_base()?;
     let mut callee = command(folder, "callee", env)?;
     callee.args(["listen", "--auto-answer", "--once", "--base-port", &base.to_string()]).args(args);
+    // Both ways at one end.
+    if let Some((impairment, seed)) = path {
+        callee.args(["--impair", &impairment.to_string(), "--seed", &seed.to_string()]);
+    }
     let mut callee = Guarded::start("the callee", callee, folder)?;
     callee.wait_for("listening on port", START, stop)?;
     Ok((callee, base))

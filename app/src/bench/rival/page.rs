@@ -37,6 +37,8 @@ struct Plan<'a> {
     /// Where the card is.
     card: String,
     marker: marker::Layout,
+    /// The ports of this machine at which each end reaches the other, where it is not to be reached directly.
+    path: Option<[u16; 2]>,
 }
 
 const PAGE: &str = include_str!("page.html");
@@ -46,7 +48,7 @@ const SIZE: (u32, u32) = (1280, 720);
 ///
 /// # Errors
 /// The card cannot be made a picture file.
-pub fn resources(medium: Medium, token: &str) -> Result<Vec<Resource>> {
+pub fn resources(medium: Medium, path: Option<[u16; 2]>, token: &str) -> Result<Vec<Resource>> {
     let plan = Plan {
         medium,
         width: SIZE.0,
@@ -58,6 +60,7 @@ pub fn resources(medium: Medium, token: &str) -> Result<Vec<Resource>> {
         report_ms: 500,
         card: format!("/{token}/card.png"),
         marker: marker::LAYOUT,
+        path,
     };
     let page = PAGE.replace("/*PLAN*/", &serde_json::to_string(&plan)?);
     Ok(vec![
@@ -89,7 +92,7 @@ mod tests {
 
     #[test]
     fn the_page_gets_a_plan_and_the_card_as_it_is() {
-        let resources = resources(Medium::Picture, "word").expect("made");
+        let resources = resources(Medium::Picture, None, "word").expect("made");
         let page = String::from_utf8(resources[0].body.clone()).expect("text");
         assert!(page.contains("const plan = {\"medium\":\"picture\"") && !page.contains("/*PLAN*/"));
         let card = image::load_from_memory(&resources[1].body).expect("a picture").to_rgba8();

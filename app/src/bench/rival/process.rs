@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 use crossbeam_channel::Receiver;
@@ -31,12 +31,45 @@ impl Guarded {
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn start(name: &str, mut command: Command, folder: &Path) -> Result<Self> {
-        let file = |ending: &str| folder.join(format!("{name}.{ending}"));
-        let (out, err) = (file("out"), file("err"));
-        let create = |path: &Path| File::create(path).with_context(|| format!("cannot write {}", path.display()));
+    pub fn start(name: &str, command: Command, folder: &Path) -> Result<Self> {
+        let out = create(&folder.join(format!("{name}.out")))?;
+        Self::spawn(name, command, folder, Stdio::null(), out.into())
+    }
+
+    /// As [`Self::start`], what it reads or writes being one of our own pipes.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn feed(name: &str, command: Command, folder: &Path) -> Result<(Self, ChildStdin)> {
+        let mut fed = Self::spawn(name, command, folder, Stdio::piped(), Stdio::null())?;
+        let input = fed.child.stdin.take().context("it has an input")?;
+        Ok((fed, input))
+    }
+
+    /// As [`Self::feed`], with the other end.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn drain(name: &str, command: Command, folder: &Path) -> Result<(Self, ChildStdout)> {
+        let mut drained = Self::spawn(name, command, folder, Stdio::null(), Stdio::piped())?;
+        let output = drained.child.stdout.take().context("it has an output")?;
+        Ok((drained, output))
+    }
+
+    /// Both ends of one.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn pass(name: &str, command: Command, folder: &Path) -> Result<(Self, ChildStdin, ChildStdout)> {
+        let mut passed = Self::spawn(name, command, folder, Stdio::piped(), Stdio::piped())?;
+        let (input, output) = (passed.child.stdin.take(), passed.child.stdout.take());
+        Ok((passed, input.context("it has an input")?, output.context("it has an output")?))
+    }
+
+    fn spawn(name: &str, mut command: Command, folder: &Path, input: Stdio, output: Stdio) -> Result<Self> {
+        let (out, err) = (folder.join(format!("{name}.out")), folder.join(format!("{name}.err")));
         // A group of its own: those that it starts are ended with it, and Ctrl-C reaches it through us alone.
-        command.process_group(0).stdin(Stdio::null()).stdout(create(&out)?).stderr(create(&err)?);
+        command.process_group(0).stdin(input).stdout(output).stderr(create(&err)?);
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         Ok(Self { name: name.to_owned(), child, over: None, out, err })
     }
@@ -124,6 +157,15 @@ impl Guarded {
         let said = self.complaints();
         said.lines().rev().find(|line| !line.trim().is_empty()).map_or_else(String::new, |line| format!(": {line}"))
     }
+}
+
+/// Whether the PATH has it.
+pub fn is_installed(name: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file()))
+}
+
+fn create(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| format!("cannot write {}", path.display()))
 }
 
 impl Drop for Guarded {

@@ -15,6 +15,8 @@ pub struct Comparison {
     pub kind: &'static str,
     /// The other program, all that it says of its version.
     pub rival: String,
+    /// What the path between both ends was made to be, as for `--impair`; none: the machine's own.
+    pub path: Option<String>,
     /// How it was set.
     pub settings: &'static [&'static str],
     /// Measured in each call, and calls of each candidate.
@@ -98,6 +100,7 @@ impl Comparison {
             version: VERSION,
             kind: RIVAL,
             rival: rival.to_owned(),
+            path: None,
             settings: &SETTINGS,
             seconds: seconds.as_secs_f64(),
             rounds,
@@ -105,6 +108,13 @@ impl Comparison {
             sound: None,
             sound_left_out: None,
         }
+    }
+}
+
+impl Comparison {
+    /// Behind the name of the rival: where both were measured.
+    pub fn over(&self) -> String {
+        self.path.as_ref().map_or_else(String::new, |path| format!(", over a path of {path}"))
     }
 }
 

@@ -7,12 +7,13 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use crossbeam_channel::Receiver;
 use engine::base::time::Duration;
+use engine::net::impair::Impairment;
 use visavis_app::probe::AudioReport;
 use visavis_app::pulse::{CALL, Pulse};
 
 use super::chromium::Chromium;
 use super::own;
-use super::process::Guarded;
+use super::process::{Guarded, is_installed};
 use super::results::Round;
 
 /// The private sound server, and what a call is measured with.
@@ -57,10 +58,10 @@ impl Rig {
     ///
     /// # Errors
     /// There is no call, no chirp was heard, or `stop` was told.
-    pub fn own(&self, folder: &Path, stop: &Receiver<()>) -> Result<Round> {
+    pub fn own(&self, path: Option<(Impairment, u64)>, folder: &Path, stop: &Receiver<()>) -> Result<Round> {
         let env = self.pulse.env();
         let during = || self.hear(LISTEN, self.seconds, folder, stop);
-        let round = own::carry_sound([MICROPHONE, EAR], &env, folder, stop, during)?;
+        let round = own::carry_sound([MICROPHONE, EAR], path, &env, folder, stop, during)?;
         Ok(Round { codec: Some("audio/opus".to_owned()), ..round })
     }
 
@@ -69,11 +70,17 @@ impl Rig {
     ///
     /// # Errors
     /// There is no call, no chirp was heard, or `stop` was told.
-    pub fn rival(&self, chromium: &Chromium, folder: &Path, stop: &Receiver<()>) -> Result<Round> {
+    pub fn rival(
+        &self,
+        chromium: &Chromium,
+        path: Option<(Impairment, u64)>,
+        folder: &Path,
+        stop: &Receiver<()>,
+    ) -> Result<Round> {
         let mut env = self.pulse.env();
         env.extend([("PULSE_SINK", EAR), ("PULSE_SOURCE", MICROPHONE)].map(|(key, name)| (key.into(), name.into())));
         let during = || self.hear(LISTEN, self.seconds, folder, stop);
-        let (round, codec) = chromium.carry_sound(&env, folder, stop, during)?;
+        let (round, codec) = chromium.carry_sound(path, &env, folder, stop, during)?;
         Ok(Round { codec, ..round })
     }
 
@@ -89,8 +96,4 @@ impl Rig {
         let spanned = report.played.max(report.delays_ms.len() as u64);
         Ok(Round { delays: report.delays_ms, spanned, ..Default::default() })
     }
-}
-
-fn is_installed(name: &str) -> bool {
-    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file()))
 }

@@ -16,8 +16,11 @@ pub fn line(number: &str, medium: &str, name: &str, round: &Round) -> String {
 /// All of it.
 pub fn table(compared: &Comparison) -> String {
     let mut out = format!(
-        "Against {}. {} calls of each, of which {} s were measured, in turns.\n\n",
-        compared.rival, compared.rounds, compared.seconds
+        "Against {}{}. {} calls of each, of which {} s were measured, in turns.\n\n",
+        compared.rival,
+        compared.over(),
+        compared.rounds,
+        compared.seconds
     );
     for (title, measured) in [("picture, ms", &compared.picture), ("sound, mouth to ear, ms", &compared.sound)] {
         if let Some(measured) = measured {

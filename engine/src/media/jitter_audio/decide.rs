@@ -8,6 +8,8 @@ use crate::media::stretch::Stretch;
 const SLACK: i64 = 120;
 /// Lag below the wanted one and a pull that is left to resampling (3 ms).
 const BELOW: i64 = 144;
+/// A path whose target is above this (10 ms) has jitter.
+const JITTERY: i64 = 480;
 /// This far above the wanted lag (500 ms), packets are dropped rather than played faster.
 const FAR: i64 = 24_000;
 /// What is left above the wanted lag after dropping (20 ms): stretching does the rest.
@@ -119,15 +121,18 @@ impl JitterBuffer {
         let above = self.above(now, held, packet.timestamp);
         if let Some(above) = above {
             self.drift.observe(above, packet.samples);
+            self.estimate.set_drift(self.drift.learnt());
         }
         let stretch = above.map_or(Stretch::None, stretch_for);
         Decision { next: Next::Decode(packet), stretch, ppm: self.drift.ppm() }
     }
 
     /// How far `timestamp` is above the earliest lag at which it is never asked for too early: a pull takes what plays up
-    /// to its own length later.
+    /// to its own length later. Where packets come at any time, what comes last of all seldom meets the earliest pull.
     fn above(&self, now: Instant, held: usize, timestamp: u64) -> Option<i64> {
-        Some(self.excess(now, held, timestamp)?.saturating_sub(self.pull as i64))
+        let pull = self.pull as i64;
+        let apart = pull - (self.estimate.target() - JITTERY).clamp(0, pull) / 2;
+        Some(self.excess(now, held, timestamp)?.saturating_sub(apart))
     }
 
     /// How far above the wanted lag `timestamp` is if it is played `held` samples after `now`.

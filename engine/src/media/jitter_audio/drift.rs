@@ -10,6 +10,9 @@ pub struct Drift {
     passed: usize,
     turns: u32,
     integral: f32,
+    /// The mean of the integral over some ten seconds, and how far it is from that on average.
+    steady: f32,
+    swing: f32,
     ppm: i32,
 }
 
@@ -27,6 +30,11 @@ const FOLLOW: (f32, f32) = (8.3, 0.052);
 /// 15 s. The difference of two clocks stays what it is: learnt fast, then followed slowly, so that jitter's coming and
 /// going does not move it.
 const LEARNING: u32 = 60;
+/// Turns of which the mean is taken, and after which it is one: ten seconds and five.
+const STEADY: f32 = 1.0 / 40.0;
+const SURE: u32 = 20;
+/// Less than that moves a lag by less than a millisecond in four seconds.
+const NOISE: f32 = 250.0;
 /// Clocks differ by 1500 ppm at most; what is above is for catching up. A semitone has 59 000.
 const MOST: f32 = 3_000.0;
 
@@ -46,8 +54,18 @@ impl Drift {
         if off.abs() <= REACH {
             self.integral = (self.integral - integral * off as f32).clamp(-MOST * 0.67, MOST * 0.67);
         }
+        let share = STEADY.max(1.0 / self.turns as f32);
+        self.steady += (self.integral - self.steady) * share;
+        self.swing += ((self.integral - self.steady).abs() - self.swing) * share;
         let off = off.clamp(-REACH, REACH) as f32;
         self.ppm = (self.integral - proportional * off).clamp(-MOST, MOST) as i32;
+    }
+
+    /// By how much the other side's clock is slower than ours, in parts per million; 0 where it may be jitter as well.
+    pub const fn learnt(&self) -> f32 {
+        // Jitter makes it swing, and is no difference of clocks.
+        let is_sure = self.turns > SURE && self.swing * 3.0 < self.steady.abs();
+        if is_sure && self.steady.abs() > NOISE { self.steady } else { 0.0 }
     }
 
     /// How many more samples in a million are to be made.

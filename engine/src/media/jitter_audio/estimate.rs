@@ -10,6 +10,8 @@
 //!   delay grows and falls slowly against that, as a queue's does, for the guess goes up and down with it;
 //! - the same with a second.
 //!
+//! Where the two clocks differ, all lags grow or fall with time by themselves: what was seen is taken as it would be seen now.
+//!
 //! Of the greatest values a few are given up, where that saves enough delay: a path that stands still once in a while is
 //! not worth waiting for all the time. What came twice within half a second is not once in a while.
 
@@ -32,6 +34,8 @@ pub struct LagEstimate {
     margin: i64,
     /// The target is never below this.
     floor: i64,
+    /// By how much a lag grows in a slot because of the clocks.
+    drift: f32,
 }
 
 /// 100 ms of arrivals.
@@ -79,6 +83,7 @@ impl LagEstimate {
             price: 0,
             margin: 0,
             floor: 0,
+            drift: 0.0,
         };
         this.set_policy(policy);
         this
@@ -94,6 +99,11 @@ impl LagEstimate {
         self.margin = (MARGIN as f32 * safety.max(0.0)) as i64;
         self.floor = policy.sound_least.as_micros() as i64 * 48 / 1000;
         self.aim();
+    }
+
+    /// The other side's clock is so much slower than ours, in parts per million.
+    pub fn set_drift(&mut self, ppm: f32) {
+        self.drift = ppm * SLOT as f32 / 1e6;
     }
 
     /// A packet came at `arrival` with `lag`.
@@ -129,13 +139,13 @@ impl LagEstimate {
             self.target = self.floor;
             return;
         };
-        let standing = self.worth_covering(|slot| slot.most);
+        let standing = self.worth_covering(|slot| self.now(slot, slot.most));
         let wanted = REACHES.iter().enumerate().fold(standing, |wanted, (n, reach)| {
             let (cost, lag) = self.worth_covering(|slot| slot.rises[n]);
             let least = self.least(*reach).unwrap_or(baseline);
             wanted.min((least + cost, least + lag))
         });
-        let [most, twice] = self.greatest::<2>(TWICE, |slot| slot.most);
+        let [most, twice] = self.greatest::<2>(TWICE, |slot| self.now(slot, slot.most));
         let wanted = if twice > wanted.1 { most } else { wanted.1 } - baseline;
         // Below a millisecond the path is clean, and no margin is worth its delay.
         let margin = if wanted < 48 { 0 } else { self.margin };
@@ -144,7 +154,12 @@ impl LagEstimate {
 
     /// The least lag of the newest `reach` slots.
     fn least(&self, reach: usize) -> Option<i64> {
-        self.recent(reach).map(|slot| slot.least).min()
+        self.recent(reach).map(|slot| self.now(slot, slot.least)).min()
+    }
+
+    /// What the lag `then`, in `slot`, would be now.
+    fn now(&self, slot: &Slot, then: i64) -> i64 {
+        then.saturating_add(((self.newest - slot.number) as f32 * self.drift) as i64)
     }
 
     /// The value of the slots' that is worth waiting for, and before it what it costs, delay and gaps together.

@@ -29,6 +29,8 @@ pub struct SoundControl {
     /// More than the ceiling is tried after so much time without a queue: twice as much after each mistake.
     patience: Duration,
     plan: SoundPlan,
+    /// While nothing is known of the path.
+    starting: Option<Starting>,
     /// Since when a shorter frame could be sent.
     better_since: Option<Instant>,
 }
@@ -60,6 +62,22 @@ const USED: u64 = 75;
 const FORGET: Duration = Duration::from_secs(2);
 /// Shorter frames only when they could have been sent for so long.
 const SETTLE: Duration = Duration::from_secs(2);
+/// What a call begins with: frames of 60 ms, which the thinnest path carries. Each report without a queue that grows doubles
+/// it, so a good path has short frames within two seconds; a thin one is not filled first and measured then.
+const START: Bitrate = Bitrate::from_kbps(24);
+/// While it is not known.
+const USUAL_TRIP: Duration = Duration::from_millis(50);
+/// So often it may seem full before it is believed to be.
+const SETBACKS: u8 = 2;
+
+/// How the beginning goes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Starting {
+    /// The last report told of a queue that grows: one alone is a delay that wanders.
+    is_doubted: bool,
+    /// How often there were two.
+    setbacks: u8,
+}
 
 impl SoundControl {
     /// At most `most` on the wire.
@@ -81,6 +99,7 @@ impl SoundControl {
             clear_since: None,
             patience: FIRST_PATIENCE,
             plan: SoundPlan::new(&path, &bounds),
+            starting: None,
             better_since: None,
         }
     }
@@ -105,6 +124,19 @@ impl SoundControl {
     pub fn set_copies(&mut self, copies: bool) {
         if self.bounds.copies != copies {
             self.bounds.copies = copies;
+            // Who reads them reports as well.
+            if copies && self.told.is_none() && self.bounds.forced.is_none() {
+                self.starting = Some(Starting::default());
+                self.budget = START.min(self.most);
+            }
+            self.plan = SoundPlan::new(&self.path(), &self.bounds);
+        }
+    }
+
+    /// So many bytes are around each frame on the wire.
+    pub fn set_around(&mut self, around: u64) {
+        if self.bounds.around != around {
+            self.bounds.around = around;
             self.plan = SoundPlan::new(&self.path(), &self.bounds);
         }
     }
@@ -142,9 +174,14 @@ impl SoundControl {
         self.received = self.received * keep + f32::from(report.received);
         self.lost = self.lost * keep + f32::from(report.lost);
         self.bursts = self.bursts * keep + f32::from(report.bursts);
-        self.follow_queue(report, shared, now);
+        let is_starting = self.starting.is_some();
+        if is_starting {
+            self.start(report, now);
+        } else {
+            self.follow_queue(report, shared, now);
+        }
         let plan = SoundPlan::new(&self.path(), &self.bounds);
-        if plan.length >= self.plan.length {
+        if plan.length >= self.plan.length || is_starting {
             (self.plan, self.better_since) = (plan, None);
             return;
         }
@@ -158,11 +195,39 @@ impl SoundControl {
         self.plan = SoundPlan::new(&self.path(), &bounds);
     }
 
+    /// Doubles what is sent until the path seems full, or all is sent that there is.
+    fn start(&mut self, report: &SoundReport, now: Instant) {
+        let Some(starting) = &mut self.starting else { return };
+        // What the last step did is seen after so long.
+        let shown = report.span + self.round_trip.unwrap_or(USUAL_TRIP);
+        let is_shown = self.raised.is_none_or(|at| now.saturating_duration_since(at) >= shown);
+        let advance = report.advanced as f32 / 48_000.0 / report.span.as_secs_f32().max(1e-3);
+        let grows = advance < 0.8 || (report.queue > CLEAR && advance < 0.95);
+        if grows && std::mem::replace(&mut starting.is_doubted, true) {
+            starting.setbacks += 1;
+            starting.is_doubted = false;
+            if starting.setbacks == SETBACKS {
+                self.starting = None;
+                self.ceiling = Some(arrival_rate(report).min(self.budget));
+            }
+            // Less than what was carried before, so that what waits is gone soon.
+            self.budget = self.budget.percent(40).max(LEAST.min(self.most));
+            self.raised = Some(now);
+        } else if !grows && is_shown {
+            starting.is_doubted = false;
+            // What waits after a setback goes first.
+            if starting.setbacks == 0 || report.queue <= CLEAR {
+                self.budget = self.budget.percent(200).min(self.most);
+                self.starting = self.starting.filter(|_| self.budget < self.most);
+                self.raised = Some(now);
+            }
+        }
+    }
+
     fn follow_queue(&mut self, report: &SoundReport, shared: bool, now: Instant) {
         let since = |at: Option<Instant>| at.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
         let is_tried = since(self.raised) < BLAME;
-        let micros = report.span.as_micros().max(1) as u64;
-        let arrives = Bitrate::from_bps(u64::from(report.bytes) * 8_000_000 / micros);
+        let arrives = arrival_rate(report);
         self.weigh(report, is_tried);
         let enough = if is_tried { ENOUGH_AFTER_RAISE } else { ENOUGH };
         if self.evidence >= enough && since(self.cut) >= CUT_EVERY && !shared {
@@ -179,7 +244,8 @@ impl SoundControl {
             (self.received, self.lost, self.bursts) = (0.0, 0.0, 0.0);
             (self.cut, self.clear_since, self.raised, self.evidence) = (Some(now), None, None, 0.0);
         }
-        if report.queue > CLEAR {
+        // Before anything is known of a limit only a queue that does not go speaks against more.
+        if report.queue > CLEAR && (self.ceiling.is_some() || self.evidence > 0.0) {
             self.clear_since = None;
             return;
         }
@@ -220,6 +286,12 @@ impl SoundControl {
             () => self.evidence,
         };
     }
+}
+
+/// What came, with all that is around it.
+fn arrival_rate(report: &SoundReport) -> Bitrate {
+    let micros = report.span.as_micros().max(1) as u64;
+    Bitrate::from_bps(u64::from(report.bytes) * 8_000_000 / micros)
 }
 
 #[cfg(test)]
@@ -284,6 +356,20 @@ mod tests {
         narrow.run(1000.0, 60);
         assert_eq!(narrow.control.plan().length, FrameLength::Ms5, "{:?}", narrow.control);
         assert_eq!(narrow.control.path().budget, MOST);
+    }
+
+    #[test]
+    fn a_call_begins_thin_and_has_all_that_the_path_carries_within_two_seconds() {
+        for (kbps, most) in [(25.0, 0.4), (60.0, 0.5), (1000.0, 0.001)] {
+            let mut narrow = Narrow::new();
+            narrow.control = SoundControl::new(MOST, Bounds { copies: false, ..BOUNDS });
+            narrow.control.set_copies(true);
+            assert_eq!(narrow.control.plan().length, FrameLength::Ms60);
+            narrow.run(kbps, 2);
+            assert!(kbps < 500.0 || narrow.control.plan().length == FrameLength::Ms5, "{:?}", narrow.control);
+            narrow.run(kbps, 9);
+            assert!(narrow.highest.iter().all(|queue| *queue < most), "{kbps}: {:?}", narrow.highest);
+        }
     }
 
     #[test]

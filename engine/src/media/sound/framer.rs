@@ -51,6 +51,11 @@ impl Framer {
         Self { length, start: 0, end: 0, timestamp: 0, warming: None, is_first: false }
     }
 
+    /// Nothing has come yet.
+    pub const fn is_new(&self) -> bool {
+        self.end == 0
+    }
+
     /// The length of the frames that are sent now.
     pub const fn length(&self) -> FrameLength {
         self.length

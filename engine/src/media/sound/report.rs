@@ -77,6 +77,7 @@ pub struct SoundMeter {
     highest: Option<u64>,
     newest: Option<u64>,
     told: Option<(Instant, u64)>,
+    reports: u8,
 }
 
 /// One packet for the count.
@@ -96,6 +97,8 @@ const EVERY: Duration = Duration::from_millis(200);
 /// Fewer packets than this say little, and where they are few there is little room for reports.
 const FEW: u16 = 8;
 const EVERY_OF_FEW: Duration = Duration::from_millis(500);
+/// A sender that begins waits for the first reports, however few packets they are of.
+const FIRST: u8 = 8;
 /// The least time is forgotten after two of these, so that a change of the path is not taken for a queue for ever.
 const WINDOW: Duration = Duration::from_secs(20);
 /// A gap of so many samples (300 ms) is no loss of packets.
@@ -140,9 +143,11 @@ impl SoundMeter {
         let newest = self.newest?;
         let (since, before) = *self.told.get_or_insert((now, newest));
         let span = now.saturating_duration_since(since);
-        if span < EVERY || self.received == 0 || (self.received < FEW && span < EVERY_OF_FEW) {
+        let few = if self.reports < FIRST { 1 } else { FEW };
+        if span < EVERY || self.received == 0 || (self.received < few && span < EVERY_OF_FEW) {
             return None;
         }
+        self.reports = self.reports.saturating_add(1);
         let base = self.least.map_or(0, |(current, last)| current.min(last.unwrap_or(current)));
         let queue = self.quickest.map_or(0, |quickest| quickest.saturating_sub(base).max(0));
         let lost = self.lost.clamp(0, i32::from(u16::MAX));

@@ -132,6 +132,27 @@ impl FromStr for Impairment {
     }
 }
 
+/// As it is read: the name of a path, and what differs from it.
+impl fmt::Display for Impairment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let same = PROFILES.iter().find(|(_, path, _)| path == self);
+        // Spells have no key: they come with a name.
+        let alike =
+            same.or_else(|| PROFILES.iter().find(|(_, path, _)| self.spell.is_some() && path.spell == self.spell));
+        let (name, base) = alike.map_or(("", Self::NONE), |(name, path, _)| (*name, *path));
+        f.write_str(name)?;
+        let mut comma = if name.is_empty() { "" } else { "," };
+        for (key, value) in KEYS.split(", ").map(|key| (key, self.value(key))) {
+            if let Some(value) = value.filter(|value| base.value(key) != Some(*value)) {
+                write!(f, "{comma}{key}={}", (value * 1e4).round() / 1e4)?;
+                comma = ",";
+            }
+        }
+        // Of nothing at all something has to be said.
+        if name.is_empty() && comma.is_empty() { f.write_str("delay=0") } else { Ok(()) }
+    }
+}
+
 const KEYS: &str = "delay, jitter, loss, burst, rate, queue, reorder, dup";
 
 fn unknown_profile(word: &str) -> BadImpairment {
@@ -140,6 +161,23 @@ fn unknown_profile(word: &str) -> BadImpairment {
 }
 
 impl Impairment {
+    /// What stands behind a key, in its unit.
+    fn value(&self, key: &str) -> Option<f64> {
+        let ms = |time: Duration| Some(time.as_secs_f64() * 1e3);
+        let percent = |share: f32| Some(f64::from(share) * 100.0);
+        match key {
+            "delay" => ms(self.delay),
+            "jitter" => ms(self.jitter),
+            "loss" => percent(self.loss),
+            "burst" => Some(self.burst.into()),
+            "rate" => self.rate.map(|rate| rate.as_bps() as f64 / 1e3),
+            "queue" => ms(self.queue),
+            "reorder" => percent(self.reorder),
+            "dup" => percent(self.duplicate),
+            _ => None,
+        }
+    }
+
     fn set(&mut self, key: &str, value: &str) -> Result<(), BadImpairment> {
         let number = |least: f64, most: f64, unit: &str| match value.parse::<f64>() {
             Ok(number) if (least..=most).contains(&number) => Ok(number),
@@ -185,6 +223,17 @@ mod tests {
             spell: None,
         };
         assert_eq!(free.parse(), Ok(expected));
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same() {
+        let all = "delay=80,jitter=40,loss=5,burst=2,rate=500,queue=1000,reorder=1,dup=1";
+        for text in ["lan", "spiky", "burst,delay=7.5", "loss=0.5", all, "delay=0"] {
+            let path: Impairment = text.parse().expect("known");
+            assert_eq!(path.to_string(), text);
+            assert_eq!(path.to_string().parse(), Ok(path));
+        }
+        assert_eq!("home,loss=0.5,delay=20".parse::<Impairment>().expect("known").to_string(), "home");
     }
 
     #[test]

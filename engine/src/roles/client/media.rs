@@ -137,7 +137,7 @@ pub fn start(world: &mut World, call: Entity, start: &MediaStart, now: Instant) 
             if let Some(tracks) = tracks_of(world, call)
                 && let Some(mut voice) = world.get_mut::<Voice>(tracks.audio_out)
             {
-                voice.control.set_copies(remote.audio.as_ref().is_some_and(|audio| audio.red));
+                voice.set_copies(remote.audio.as_ref().is_some_and(|audio| audio.red));
             }
         }
         Err(error) => calls::tell(world, crate::world::message::Notice::Error(error.text.to_string())),

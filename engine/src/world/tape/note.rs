@@ -75,6 +75,8 @@ pub struct Situation {
     pub peer_screens: u8,
     /// The other side reads copies of earlier frames of sound.
     pub peer_reads_copies: bool,
+    /// Bytes that the transport puts around a frame of sound.
+    pub around_sound: u64,
     /// The other side's clock minus ours and how wrong that may be, microseconds.
     pub clock: Option<(i64, u64)>,
 }

@@ -59,6 +59,8 @@ impl Call {
     }
 }
 
+/// Of each path so many calls.
+const SEEDS: [u64; 4] = [7, 8, 9, 10];
 const EVERY: Duration = Duration::from_millis(50);
 
 fn path(text: &str) -> Outcome<Impairment> {
@@ -70,18 +72,28 @@ pub fn losses(table: &mut Table) -> Outcome<()> {
     let most = |config: &mut Config| config.audio_most = Bitrate::from_kbps(96);
     for (loss, must, worse) in [(10, 2.0, 6.0), (20, 6.0, 15.0), (30, 15.0, 30.0)] {
         for burst in ["1", "1.5", "2", "4"] {
-            let mut call = Call::new(path(&format!("delay=20,loss={loss},burst={burst}"))?, 7, Skew::default(), most)?;
-            call.run(Duration::from_secs(120));
-            let report = call.end()?;
-            let must = if burst == "1" { must } else { worse };
-            let line = format!("{loss} % lost, {burst} together: concealed");
-            table.at_most(&line, report.audio.concealed_ratio.map(|ratio| ratio * 100.0), must, "%");
-            match burst {
-                "1" => table.at_most("  the longest gap", report.audio.longest_gap_ms, 200.0, "ms"),
-                _ => table.goal("  the longest gap", report.audio.longest_gap_ms, "≤ 200", "ms"),
+            let (mut concealed, mut gap, mut delay) = (0.0f64, 0.0f64, 0.0f64);
+            for seed in SEEDS {
+                let path = path(&format!("delay=20,loss={loss},burst={burst}"))?;
+                let mut call = Call::new(path, seed, Skew::default(), most)?;
+                call.run(Duration::from_secs(120));
+                let audio = call.end()?.audio;
+                concealed = concealed.max(audio.concealed_ratio.unwrap_or(f64::NAN) * 100.0);
+                gap = gap.max(audio.longest_gap_ms.unwrap_or(f64::NAN));
+                delay = delay.max(audio.delay_ms.map_or(f64::NAN, |delay| delay.p50));
             }
-            let delay = report.audio.delay_ms;
-            table.goal("  captured to played p50", delay.map(|delay| delay.p50), "", "ms");
+            let must = if burst == "1" { must } else { worse };
+            table.at_most(
+                &format!("{loss} % lost, {burst} together: concealed, the worst call"),
+                Some(concealed),
+                must,
+                "%",
+            );
+            match burst {
+                "1" => table.at_most("  the longest gap", Some(gap), 200.0, "ms"),
+                _ => table.goal("  the longest gap", Some(gap), "≤ 200", "ms"),
+            }
+            table.goal("  captured to played p50", Some(delay), "", "ms");
         }
     }
     let mut call = Call::new(path("delay=20,loss=50")?, 7, Skew::default(), most)?;
@@ -95,6 +107,8 @@ pub fn losses(table: &mut Table) -> Outcome<()> {
     let rest = call.run(Duration::from_secs(110));
     let concealed = call.lab.look(call.ada).concealed;
     let report = call.end()?;
+    let all = report.audio.concealed_ratio;
+    table.at_most("thin at 25 kbit/s: concealed in two minutes", all.map(|ratio| ratio * 100.0), 2.0, "%");
     table.at_least("thin at 25 kbit/s: frames of", report.audio.frame_ms, 40.0, "ms");
     table.goal("  concealed in the first 10 s, while that is found out", begin.map(|ratio| ratio * 100.0), "", "%");
     table.at_most("  concealed in the 110 s after them", concealed.map(|ratio| ratio * 100.0), 2.0, "%");

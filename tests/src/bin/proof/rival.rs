@@ -11,6 +11,8 @@ use crate::table::Table;
 /// Five calls of each, at five places within a screen's refresh.
 const PICTURE: &str = "--mic none --repeat 5 --for 7";
 const SOUND: &str = "--video none --repeat 3 --for 20";
+/// Over paths with jitter and losses what counts is the jitter buffer: ours against Chromium's NetEQ.
+const PATHS: [&str; 2] = ["home", "delay=50,jitter=25,loss=2"];
 
 pub fn against_chromium(table: &mut Table) -> Outcome<()> {
     let picture = compare(PICTURE)?;
@@ -20,7 +22,12 @@ pub fn against_chromium(table: &mut Table) -> Outcome<()> {
         return Err(format!("no sound: {}", sound["sound_left_out"]));
     }
     // Two chirps a second.
-    part(table, "sound", &sound["sound"], 100.0)
+    part(table, "sound", &sound["sound"], 100.0)?;
+    for path in PATHS {
+        let sound = compare(&format!("{SOUND} --impair {path}"))?;
+        part(table, &format!("sound over {path}"), &sound["sound"], 60.0)?;
+    }
+    Ok(())
 }
 
 fn part(table: &mut Table, medium: &str, part: &Value, least: f64) -> Outcome<()> {

