@@ -57,7 +57,7 @@ pub fn gather_due(
         let unit = queue.units.next_due(rate.0.pace().percent(queue.share), now.0);
         let picture = source.0.as_ref().and_then(VideoSource::next_due);
         let refine = source.0.as_ref().map(|source| source.content() == Content::Text);
-        let again = refine.filter(|_| queue.open).and_then(|refine| queue.still.due(refine));
+        let again = refine.filter(|_| queue.open && queue.units.is_empty()).and_then(|refine| queue.still.due(refine));
         [unit, encoder.0.next_due(), picture, again].into_iter().flatten().for_each(|at| due.at(at));
     }
     let mut sounding = false;

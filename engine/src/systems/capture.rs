@@ -43,14 +43,17 @@ pub fn take_pictures(
             continue;
         }
         let (is_new, content) = (new.is_some() || queue.first.is_some(), source.content());
-        let is_due = queue.still.due(content == Content::Text).is_some_and(|due| due <= now.0);
+        // Behind what still waits it would only be more to wait for.
+        let is_due =
+            queue.units.is_empty() && queue.still.due(content == Content::Text).is_some_and(|due| due <= now.0);
         let last = view.picture.as_ref().filter(|_| is_due);
         let last = last.map(|picture| CapturedPicture { picture: picture.clone(), captured: now.0 });
         let Some(captured) = new.or(queue.first.take()).or(last) else { continue };
         let target = rate.0.target().percent(queue.share);
         let largest = target.bytes_in(Duration::from_millis(100)) as usize;
         let brake = queue.units.brake(target, largest, now.0);
-        if brake == Brake::Cut {
+        // A whole page of text is more than a path takes at once, and says nothing about the path.
+        if brake == Brake::Cut && content == Content::Motion {
             rate.0.cut(now.0);
         }
         if brake != Brake::Off {

@@ -88,12 +88,12 @@ pub fn share_rate(
             None => false,
         };
         let videos = tracks.videos_out().filter_map(|(_, video)| outgoings.get(video).ok());
-        let count = videos.filter(|(_, queue, source)| runs(source, queue)).count().max(1) as u64;
+        let running = videos.filter(|(_, queue, source)| runs(source, queue)).count() as u64;
         for (track, video) in tracks.videos_out() {
             let Ok((mut rate, mut queue, source)) = outgoings.get_mut(video) else { continue };
             // What stands still may begin at any time: it is given a part as well.
-            let count = if runs(source, &queue) { count } else { count + 1 };
-            queue.share = 100 / count;
+            let sharing = if runs(source, &queue) { running } else { running + 1 };
+            queue.share = 100 / sharing.max(1);
             if track != Track::Video {
                 rate.0 = whole.clone();
             }
