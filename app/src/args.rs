@@ -61,9 +61,10 @@ pub enum Verb {
 
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// Pictures to send: camera[:N], screen[:N], testcard, file:PATH (Y4M or H.264), none
+    /// Pictures to send: camera[:N], screen[:N], window:TITLE, testcard, file:PATH (Y4M, MP4 or H.264), none. More than once
+    /// for several at once, at most three
     #[arg(long, global = true, value_parser = camera, help_heading = "Media")]
-    pub video: Option<Camera>,
+    pub video: Vec<Camera>,
     /// Sound to send: default, a device's NAME, file:PATH.wav, chirp, none
     #[arg(long, global = true, value_parser = microphone, help_heading = "Media")]
     pub mic: Option<MicrophoneSpec>,
@@ -163,11 +164,12 @@ impl Options {
     /// The engine's settings: what was said, and what is usual where nothing was.
     pub fn config(&self, name: &str, data: PathBuf, base: u16) -> Config {
         let mut config = Config::new(name, data, base);
-        config.camera = match self.video.clone() {
-            Some(Camera::None) => None,
-            Some(Camera::Source(spec)) => Some(spec),
-            None => Some(SourceSpec::TEST_CARD),
-        };
+        let mut sources = self.video.iter().filter_map(|camera| match camera {
+            Camera::None => None,
+            Camera::Source(spec) => Some(spec.clone()),
+        });
+        config.camera = if self.video.is_empty() { Some(SourceSpec::TEST_CARD) } else { sources.next() };
+        config.further.iter_mut().zip(sources).for_each(|(further, spec)| *further = Some(spec));
         config.microphone = self.mic.clone().unwrap_or_default();
         config.speaker = self.speaker.clone().unwrap_or_default();
         config.processing = self.processing;

@@ -137,11 +137,13 @@ fn check_input(config: &Config, target: Option<&str>) -> Result<()> {
     if let Some(target) = target {
         target.parse::<Target>().map_err(malformed)?;
     }
-    match &config.camera {
-        Some(SourceSpec::File(path)) => drop(FileSource::open(path).map_err(malformed)?),
-        Some(SourceSpec::Camera(number)) => camera::find(*number).map_err(malformed)?,
-        Some(SourceSpec::Screen { monitor, .. }) => drop(Screen::open(*monitor).map_err(malformed)?),
-        Some(SourceSpec::TestCard { .. }) | None => {}
+    for spec in config.camera.iter().chain(config.further.iter().flatten()) {
+        match spec {
+            SourceSpec::File(path) => drop(FileSource::open(path).map_err(malformed)?),
+            SourceSpec::Camera(number) => camera::find(*number).map_err(malformed)?,
+            SourceSpec::Screen { part, .. } => drop(Screen::open(part).map_err(malformed)?),
+            SourceSpec::TestCard { .. } => {}
+        }
     }
     if let MicrophoneSpec::Wav(_) = &config.microphone {
         Microphone::open(&config.microphone, now()).map_err(malformed)?;

@@ -149,6 +149,13 @@ fn devices_are_chosen_and_sound_is_switched_in_the_devices_panel() {
         (open.state.devices_open, open.snapshot.controls.processing) = (true, before);
         assert_eq!(click(open, name), [Command::CheckMicrophone(true), Command::Processing(after)]);
     }
+    for (before, after) in [("", Some("screen".to_owned())), ("screen", None)] {
+        let mut open = stage(in_call());
+        open.state.devices_open = true;
+        open.snapshot.controls.shares = vec!["screen".to_owned()];
+        before.clone_into(&mut open.snapshot.controls.shared);
+        assert_eq!(click(open, "Share screen"), [Command::CheckMicrophone(true), Command::Share(after)]);
+    }
     let mut harness = harness(stage(in_call()), 640.0, 400.0, 1.0);
     harness.get_by_label("Devices").click();
     harness.run_steps(2);

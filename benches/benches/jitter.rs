@@ -70,7 +70,7 @@ fn picture(c: &mut Criterion) {
                         sequence: number * packets.len() as u64 + index as u64,
                         timestamp: number * 3000,
                         marker: *marker,
-                        payload: payload.clone().into(),
+                        payload: payload.clone(),
                         arrival: at,
                         unit: (index == 0).then(UnitExt::default),
                         capture: None,

@@ -120,7 +120,12 @@ impl Pair {
 impl End {
     fn new(real: bool, number: u8, start: Instant) -> Self {
         let first = u32::from(number) * 10;
-        let sources = Sources { audio: Ssrc(first), video: Ssrc(first + 1), video_rtx: Ssrc(first + 2) };
+        let sources = Sources {
+            audio: Ssrc(first),
+            video: Ssrc(first + 1),
+            video_rtx: Ssrc(first + 2),
+            further: Default::default(),
+        };
         let mut transport = if real {
             Transport::Webrtc(Box::new(Webrtc::new(sources, start)))
         } else {

@@ -6,6 +6,7 @@ pub mod delay;
 pub mod display;
 pub mod malformed;
 pub mod mirror;
+pub mod mutated;
 pub mod party;
 pub mod ports;
 pub mod probe;
@@ -14,6 +15,7 @@ pub mod room;
 pub mod skip;
 pub mod speech;
 pub mod talk;
+pub mod text;
 
 /// What a step of a test gives: a failure is one text for the person who reads the test's output.
 pub type Outcome<T> = Result<T, String>;

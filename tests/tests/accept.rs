@@ -45,7 +45,7 @@ fn event(number: u8) -> Event {
         8 => Event::HangUp,
         9 => Event::OtherLegAnswered,
         10 => Event::KeyChanged,
-        11 => Event::Mute(Mute { audio: true, video: true, narrow: false }),
+        11 => Event::Mute(Mute { audio: true, video: true, ..Mute::default() }),
         12 => Event::MediaConnected,
         13 => Event::MediaLost,
         14 => Event::OfferSealed(Digest([3; 32])),

@@ -158,7 +158,7 @@ fn a_dead_program_ends_the_call_when_the_media_is_silent_too_and_a_cut_connectio
 fn mute_survives_the_loss_of_the_route() {
     let mut pair = Pair::new(DELAY);
     pair.connect();
-    let mute = Mute { audio: true, video: false, narrow: false };
+    let mute = Mute { audio: true, ..Mute::default() };
     pair.at(Side::Caller, Event::RouteLost);
     pair.cut = true;
     pair.at(Side::Caller, Event::Mute(mute));

@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use engine::base::time::now;
-use engine::source::screen::Screen;
+use engine::base::time::{WallTime, now};
+use engine::media::marker::Marker;
+use engine::source::screen::{Part, Screen};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use visavis_app::pulse::Pulse;
@@ -13,6 +14,7 @@ use visavis_tests::display::Display;
 use visavis_tests::party::{Party, Setup, program};
 use visavis_tests::probe::{known_copy, known_loop, probe, see};
 use visavis_tests::skip::skip;
+use visavis_tests::text::{Reader, page};
 
 /// The exit status and the lines on the standard error.
 fn ended(output: &Output) -> (Option<i32>, Vec<String>) {
@@ -137,12 +139,19 @@ fn a_call_carries_the_screen() {
     let callee = Party::listen(&callee).expect("listens");
     let caller = Setup::new("Ada", &format!("--for 3 --video screen {blind}")).with_env(&display.env());
     let caller = Party::call_to(&caller, &callee).expect("calls");
+    // A screen on which nothing changes gives no pictures.
+    let reader = Reader::open(&display, 640, 360).expect("shows itself");
+    for counter in 0..40 {
+        let above = Marker { counter, drawn: WallTime::of(now()) };
+        reader.show(&page(640, 360, counter as usize, above)).expect("shows a page");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     let soon = Duration::from_secs(20);
     let sent = caller.finish(soon).expect("ends").ended().expect("went well").video;
     let received = callee.finish(soon).expect("ends").ended().expect("went well").video;
-    assert!(sent.frames_captured >= 60, "{sent:?}");
+    assert!((15..=90).contains(&sent.frames_captured), "{sent:?}");
     assert_eq!((received.width, received.height), (Some(640), Some(360)), "{received:?}");
-    assert!(received.frames_decoded >= 40, "{received:?}");
+    assert!(received.frames_decoded >= 10, "{received:?}");
 }
 
 #[test]
@@ -178,9 +187,9 @@ fn a_screen_is_captured_as_the_display_shows_it_with_shared_memory_and_without()
         let Ok(display) = Display::start_with(641, 361, &[more, &["-retro"]].concat()) else {
             return skip(NAME, "no Xvfb");
         };
-        let mut screen = Screen::open_on(Some(display.name()), None).expect("opens");
+        let mut screen = Screen::open_on(Some(display.name()), &Part::Monitor(None)).expect("opens");
         assert_eq!((screen.shares_memory(), screen.size()), (shares, (640, 360)));
-        let captured = screen.capture(now()).expect("captured");
+        let captured = screen.capture(now()).expect("captured").expect("the first");
         let shot = display.shot().expect("a shot");
         let picture = &captured.picture;
         let darkest = picture.y.iter().copied().min();
@@ -193,8 +202,8 @@ fn a_screen_is_captured_as_the_display_shows_it_with_shared_memory_and_without()
         let grey = mean(&mut shot.rgba.as_chunks::<4>().0.iter().map(|pixel| pixel[1]));
         let luma = mean(&mut picture.y.iter().copied());
         assert!((luma - 16.0 - grey * 219.0 / 255.0).abs() < 2.0, "{luma} {grey}");
-        let error = Screen::open_on(Some(display.name()), Some(7)).expect_err("one monitor");
+        let error = Screen::open_on(Some(display.name()), &Part::Monitor(Some(7))).expect_err("one monitor");
         assert_eq!(error.text, "no screen 7; there are: screen (all), screen:0");
-        assert!(Screen::open_on(Some(display.name()), Some(0)).is_ok());
+        assert!(Screen::open_on(Some(display.name()), &Part::Monitor(Some(0))).is_ok());
     }
 }

@@ -82,7 +82,7 @@ pub fn run(bench: &Bench, options: &Options, stop: &Receiver<()>) -> Result<bool
     let (seed, length, json) = (options.seed.unwrap_or(1), options.run_for, options.json);
     #[cfg(unix)]
     if let Some(rival) = bench.rival {
-        let picture = options.video != Some(Camera::None);
+        let picture = options.video != [Camera::None];
         let sound = options.mic != Some(MicrophoneSpec::None);
         let path = options.impair.map(|impairment| (impairment, seed));
         return rival::run(rival, bench, rival::Settings { path, length, picture, sound, json }, stop);

@@ -135,7 +135,9 @@ fn panel(
         ("Keep my voice at one level", own.gain, Switches { gain: !own.gain, ..own }),
     ];
     let others = if other.is_some() { HEADING + ROW + checks::VOLUME } else { 0.0 };
-    let content = lists + HEADING + ROW * (1 + switches.len()) as f32 + checks::METER + checks::BUTTONS + others;
+    let shares = if controls.shares.is_empty() { 0.0 } else { HEADING + ROW * controls.shares.len() as f32 };
+    let content =
+        lists + shares + HEADING + ROW * (1 + switches.len()) as f32 + checks::METER + checks::BUTTONS + others;
     let bottom = screen.bottom() - theme::BOTTOM_BAR;
     let room = bottom - screen.top() - theme::GAP;
     let size = vec2(300.0_f32.min(screen.width() - 2.0 * theme::GAP), (content + 20.0).min(room));
@@ -176,6 +178,15 @@ fn panel(
                 checks::volume(ui, other, commands);
                 if check_box(ui, "Do not play", other.hushed) {
                     commands.push(Command::Hush(other.id, !other.hushed));
+                }
+            }
+            if !controls.shares.is_empty() {
+                heading(ui, "Share beside the camera");
+            }
+            for name in &controls.shares {
+                let is_shared = *name == controls.shared;
+                if check_box(ui, &format!("Share {name}"), is_shared) {
+                    commands.push(Command::Share((!is_shared).then(|| name.clone())));
                 }
             }
             heading(ui, "My sound");

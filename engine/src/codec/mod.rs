@@ -1,6 +1,7 @@
 //! Codecs: one folder and one enum arm each.
 
 pub mod h264;
+pub mod layers;
 pub mod opus;
 pub mod plain;
 pub mod video_decoder;

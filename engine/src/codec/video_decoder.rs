@@ -75,6 +75,12 @@ impl VideoDecoder {
         Ok(Self::with(Worker::spawn("video-decoder", BOUND, job, wake)?, shared))
     }
 
+    /// The same, whose thread starts with the first unit.
+    pub fn asleep(codec: VideoCodec, wake: Wake) -> Self {
+        let (job, shared) = DecodeJob::new(codec);
+        Self::with(Worker::asleep("video-decoder", BOUND, job, wake), shared)
+    }
+
     /// The same without a thread: `submit` decodes, which takes `takes` of virtual time.
     pub fn inline(codec: VideoCodec, takes: Duration) -> Self {
         let (job, shared) = DecodeJob::new(codec);

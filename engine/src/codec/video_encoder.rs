@@ -15,7 +15,7 @@ use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant};
 use crate::media::encoded::EncodedUnit;
 use crate::media::scale::Scaler;
-use crate::media::video::{CapturedPicture, Picture};
+use crate::media::video::{CapturedPicture, Content, Picture};
 
 /// One picture is being encoded and one waits: a third would only be older when it is sent.
 const BOUND: usize = 2;
@@ -61,6 +61,7 @@ struct Shared {
     /// Width in the upper, height in the lower half.
     size: AtomicU64,
     keyframe: AtomicBool,
+    text: AtomicBool,
     skipped: AtomicU64,
     failed: AtomicU64,
     units: AtomicU64,
@@ -75,6 +76,12 @@ impl VideoEncoder {
         let (job, shared) = EncodeJob::new(config);
         let worker = Worker::spawn("video-encoder", BOUND, job, wake)?;
         Ok(Self { worker, shared, submitted: 0, refused: 0 })
+    }
+
+    /// The same, whose thread starts with the first picture.
+    pub fn asleep(config: EncoderConfig, wake: Wake) -> Self {
+        let (job, shared) = EncodeJob::new(config);
+        Self { worker: Worker::asleep("video-encoder", BOUND, job, wake), shared, submitted: 0, refused: 0 }
     }
 
     /// The same without a thread: `submit` encodes, which takes `takes` of virtual time.
@@ -110,6 +117,11 @@ impl VideoEncoder {
     /// Changes the size of the units; the first one of another size is a keyframe.
     pub fn set_size(&self, width: u32, height: u32) {
         self.shared.size.store(pack(width, height), Ordering::Relaxed);
+    }
+
+    /// What the pictures are of; the first unit of another content is a keyframe.
+    pub fn set_content(&self, content: Content) {
+        self.shared.text.store(content == Content::Text, Ordering::Relaxed);
     }
 
     /// The size the next unit will have.
@@ -167,6 +179,7 @@ impl EncodeJob {
             bitrate: AtomicU64::new(config.bitrate.as_bps()),
             size: AtomicU64::new(pack(config.width, config.height)),
             keyframe: AtomicBool::new(false),
+            text: AtomicBool::new(false),
             skipped: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             units: AtomicU64::new(0),
@@ -209,7 +222,11 @@ impl Job for EncodeJob {
         let millis = captured.saturating_duration_since(*self.began.get_or_insert(captured)).as_millis() as u64;
         let mut data = Vec::with_capacity(self.capacity);
         let result = match &mut self.engine {
-            Engine::H264(encoder) => encoder.encode(picture, bitrate, force, millis, &mut data),
+            Engine::H264(encoder) => {
+                let is_text = self.shared.text.load(Ordering::Relaxed);
+                encoder.set_content(if is_text { Content::Text } else { Content::Motion });
+                encoder.encode(picture, bitrate, force, millis, &mut data)
+            }
             Engine::Plain(encoder) => {
                 let keyframe = encoder.encode(picture, bitrate, force, &mut data);
                 Ok(if keyframe { Encoded::Keyframe } else { Encoded::Delta })

@@ -56,6 +56,17 @@ impl Clock {
 pub enum Worker<J: Job> {
     Thread(Thread<J::In, J::Out>),
     Inline(Inline<J>),
+    /// A thread that starts with the first item: of what may never be used there is none.
+    Asleep(Box<Asleep<J>>),
+}
+
+/// What a thread is started with.
+#[derive(Debug)]
+pub struct Asleep<J> {
+    name: &'static str,
+    bound: usize,
+    job: Option<J>,
+    wake: Wake,
 }
 
 /// A job that is done inside [`Worker::submit`] and takes a stated time: for virtual time.
@@ -123,6 +134,11 @@ impl<J: Job> Worker<J> {
         Ok(Self::Thread(Thread { pipes: Some((to, from)), gone, thread: Some(thread) }))
     }
 
+    /// The same, but the thread starts with the first item.
+    pub fn asleep(name: &'static str, bound: usize, job: J, wake: Wake) -> Self {
+        Self::Asleep(Box::new(Asleep { name, bound, job: Some(job), wake }))
+    }
+
     /// The same job without a thread: it is done inside [`Self::submit`], and each item takes `takes` of virtual time.
     pub const fn inline(job: J, takes: Duration) -> Self {
         Self::Inline(Inline { job: Some(job), takes, out: VecDeque::new(), busy_until: None })
@@ -130,6 +146,12 @@ impl<J: Job> Worker<J> {
 
     /// Hands an item over. Inline the work is done here; its result is ready when the time it takes is over.
     pub fn submit(&mut self, item: J::In, now: Instant) -> Result<(), Refusal<J::In>> {
+        if let Self::Asleep(asleep) = self
+            && let Some(job) = asleep.job.take()
+            && let Ok(started) = Self::spawn(asleep.name, asleep.bound, job, asleep.wake.clone())
+        {
+            *self = started;
+        }
         match self {
             Self::Thread(Thread { pipes: Some((to, _)), .. }) => to.try_send(item),
             Self::Inline(Inline { job: Some(running), takes, out, busy_until }) => {
@@ -154,13 +176,14 @@ impl<J: Job> Worker<J> {
         match self {
             Self::Thread(thread) => thread.pipes.as_ref()?.1.try_recv(),
             Self::Inline(inline) => inline.out.pop_front_if(|(ready, _)| *ready <= now).map(|(_, result)| result),
+            Self::Asleep(_) => None,
         }
     }
 
     /// When the next result is ready; `None` where a thread's wake says so.
     pub fn next_due(&self) -> Option<Instant> {
         match self {
-            Self::Thread(_) => None,
+            Self::Thread(_) | Self::Asleep(_) => None,
             Self::Inline(inline) => inline.out.front().map(|(ready, _)| *ready),
         }
     }
@@ -169,7 +192,7 @@ impl<J: Job> Worker<J> {
     pub fn is_full(&self) -> bool {
         match self {
             Self::Thread(thread) => thread.pipes.as_ref().is_some_and(|(to, _)| to.is_full()),
-            Self::Inline(_) => false,
+            Self::Inline(_) | Self::Asleep(_) => false,
         }
     }
 
@@ -178,6 +201,7 @@ impl<J: Job> Worker<J> {
         match self {
             Self::Thread(thread) => thread.gone.load(Ordering::Acquire),
             Self::Inline(inline) => inline.job.is_none(),
+            Self::Asleep(asleep) => asleep.job.is_none(),
         }
     }
 }

@@ -179,7 +179,8 @@ fn a_path_too_narrow_for_pictures_carries_sound_says_so_and_has_pictures_again_w
 fn pictures(lab: &mut Lab, member: MemberId) -> (bool, bool) {
     let world = lab.engine_mut(member).world_mut();
     let sends = world.query::<&crate::world::outgoing::Source>().iter(world).any(|source| source.0.is_some());
-    let told = world.query::<&crate::world::stream::PeerMute>().iter(world).any(|mute| mute.video);
+    let mut streams = world.query::<(&crate::world::stream::Frames, &crate::world::stream::PeerMute)>();
+    let told = streams.iter(world).any(|(frames, mute)| frames.tile == crate::world::shared::FIRST_TILE && mute.video);
     (sends, told)
 }
 
@@ -270,4 +271,68 @@ fn music_is_heard_on_its_two_sides_and_a_voice_on_both() {
     let steepest =
         |sound: &[f32]| sound[24_000..280_000].windows(2).map(|two| (two[1] - two[0]).abs()).fold(0.0, f32::max);
     assert!(steepest(&left) < 0.08 && steepest(&right) < 0.08, "{} {}", steepest(&left), steepest(&right));
+}
+
+/// Of the pictures that come in to `member`, those that are on: their sizes.
+fn seen(lab: &mut Lab, member: MemberId) -> Vec<(u32, u32)> {
+    use crate::world::stream::{Frames, PeerMute};
+
+    let world = lab.engine_mut(member).world_mut();
+    let mut streams = world.query::<(&Frames, &PeerMute)>();
+    let on = streams.iter(world).filter(|(_, mute)| !mute.video);
+    on.filter_map(|(frames, _)| frames.shown.as_ref())
+        .map(|frame| (frame.picture.width, frame.picture.height))
+        .collect()
+}
+
+#[test]
+fn several_sources_at_once_are_seen_side_by_side_and_come_and_go() {
+    for setup in [model as fn(&mut Config), real] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut lab = Lab::new(folder.path(), Impairment::profile("lan").expect("known"), 3);
+        let ada = lab.add("Ada", setup).expect("an engine");
+        let ben = lab.add("Ben", setup).expect("an engine");
+        let world = lab.engine_mut(ada).world_mut();
+        let small = SourceSpec::TestCard { width: 320, height: 180, frame_rate: 15.0 };
+        world.resource_mut::<crate::world::shared::Settings>().0.further[1] = Some(small);
+        lab.command(ada, Command::Call(lab.target(ben)));
+        lab.run_for(ms(1500));
+        assert_eq!(seen(&mut lab, ben), [(640, 360), (320, 180)], "from the beginning");
+        lab.command(ada, Command::Share(Some("testcard".into())));
+        lab.run_for(ms(1000));
+        assert_eq!(seen(&mut lab, ben).len(), 3, "one more");
+        lab.command(ada, Command::CameraOff(true));
+        lab.run_for(ms(500));
+        assert_eq!(seen(&mut lab, ben).len(), 2, "the camera alone is off");
+        lab.command(ada, Command::Share(None));
+        lab.run_for(ms(500));
+        assert_eq!(seen(&mut lab, ben), [(320, 180)], "and what was shared");
+        assert_eq!(seen(&mut lab, ada).len(), 1, "the other way nothing changes");
+        lab.command(ada, Command::HangUp);
+        assert!(lab.run_until_ended(Duration::from_secs(10)), "the call did not end");
+        assert_eq!(lab.report(ben).map(|report| report.outcome.as_str()), Some("ended"));
+    }
+}
+
+#[test]
+fn pictures_of_odd_sizes_and_of_one_pixel_are_seen() {
+    use crate::media::video::Picture;
+    use crate::source::file::y4m::Y4mWriter;
+
+    for (width, height) in [(1, 1), (35, 21), (1921 / 2, 3)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("odd.y4m");
+        let mut writer = Y4mWriter::create(&path, 30).expect("a file");
+        (0..3).for_each(|_| writer.write(&Picture::new(width, height)).expect("written"));
+        writer.finish().expect("flushed");
+        let mut lab = Lab::new(folder.path(), Impairment::profile("lan").expect("known"), 3);
+        let ada = lab.add("Ada", real).expect("an engine");
+        let ben = lab.add("Ben", real).expect("an engine");
+        let world = lab.engine_mut(ada).world_mut();
+        world.resource_mut::<crate::world::shared::Settings>().0.camera = Some(SourceSpec::File(path));
+        lab.command(ada, Command::Call(lab.target(ben)));
+        lab.run_for(ms(1000));
+        let [(seen_width, seen_height)] = seen(&mut lab, ben)[..] else { panic!("{width}×{height} is not seen") };
+        assert!(seen_width >= 16 && seen_height >= 16, "{width}×{height} is seen as {seen_width}×{seen_height}");
+    }
 }

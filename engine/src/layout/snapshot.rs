@@ -120,6 +120,9 @@ pub struct Controls {
     /// One hears oneself two seconds later.
     pub echo_test: bool,
     pub cameras: Vec<String>,
+    /// What may be sent beside the camera, and which of it is; empty: nothing.
+    pub shares: Vec<String>,
+    pub shared: String,
     pub camera: String,
     /// One line about a device that was lost or could not be opened; empty when all is well.
     pub device_note: String,

@@ -69,6 +69,16 @@ impl Picture {
     }
 }
 
+/// What pictures are of, which decides what is given up first where there is little room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Content {
+    /// People and things that move: fewer lines before fewer pictures.
+    #[default]
+    Motion,
+    /// Screens: fewer pictures before fewer lines.
+    Text,
+}
+
 /// A picture a source took, and when.
 #[derive(Clone, Debug)]
 pub struct CapturedPicture {

@@ -114,7 +114,14 @@ pub fn inspect(unit: &[u8]) -> Result<UnitInfo, Malformed> {
         match nal_type(nal).unwrap_or_default() {
             TYPE_SLICE => other_slices = true,
             TYPE_IDR => info.is_keyframe = true,
-            TYPE_SPS => info.sps = Some(parse_sps(nal)?),
+            TYPE_SPS => {
+                let sps = parse_sps(nal)?;
+                // Nothing sends that, and a decoder that is told of two sizes at once holds memory for both.
+                if info.sps.is_some_and(|other| (other.width, other.height) != (sps.width, sps.height)) {
+                    return Err(Malformed("parameter sets of two sizes"));
+                }
+                info.sps = Some(sps);
+            }
             TYPE_PPS => info.has_pps = true,
             // Supplemental information, delimiters, ends, filler, and the prefix of temporal layers: harmless.
             TYPE_SEI | TYPE_AUD | 10 | 11 | 12 | 14 => {}
@@ -165,7 +172,7 @@ pub fn parse_sps(nal: &[u8]) -> Result<SpsInfo, Malformed> {
         }
         _ => {}
     }
-    bits.ue_up_to(16)?; // max_num_ref_frames
+    let references = bits.ue_up_to(16)?;
     bits.take(1)?; // gaps_in_frame_num_value_allowed_flag
     // 120 × 68 macroblocks are 1920 × 1088; a picture may also stand upright, so either side has the longer bound.
     let columns = bits.ue_up_to(119)?.saturating_add(1);
@@ -173,6 +180,10 @@ pub fn parse_sps(nal: &[u8]) -> Result<SpsInfo, Malformed> {
     // Annex A.3.1: MaxFS of level 4.1.
     if columns.saturating_mul(rows) > 8192 {
         return Err(Malformed("a picture above 1920×1088"));
+    }
+    // Annex A.3.1: MaxDpbMbs of level 4.1. A decoder takes memory for all of them.
+    if columns.saturating_mul(rows).saturating_mul(references) > 32_768 {
+        return Err(Malformed("more pictures to refer to than level 4.1 has"));
     }
     if bits.take(1)? == 0 {
         return Err(Malformed("interlaced coding"));
@@ -296,6 +307,10 @@ mod tests {
 
     /// Writes a parameter set bit by bit.
     fn sps(profile: u32, level: u32, columns: u32, rows: u32, crop_bottom: u32) -> Vec<u8> {
+        sps_with(1, profile, level, columns, rows, crop_bottom)
+    }
+
+    fn sps_with(references: u32, profile: u32, level: u32, columns: u32, rows: u32, crop_bottom: u32) -> Vec<u8> {
         let mut bits = Vec::new();
         let put = |bits: &mut Vec<u8>, value: u32, count: u32| {
             bits.extend((0..count).rev().map(|bit| ((value >> bit) & 1) as u8));
@@ -308,7 +323,7 @@ mod tests {
         put(&mut bits, profile, 8);
         put(&mut bits, 0xc0, 8);
         put(&mut bits, level, 8);
-        [0, 0, 2, 1].iter().for_each(|value| ue(&mut bits, *value));
+        [0, 0, 2, references].iter().for_each(|value| ue(&mut bits, *value));
         put(&mut bits, 0, 1);
         ue(&mut bits, columns - 1);
         ue(&mut bits, rows - 1);
@@ -338,6 +353,13 @@ mod tests {
         assert_eq!(parse_sps(&sps(66, 41, 119, 90, 0)), Err(Malformed("a picture above 1920×1088")));
         assert_eq!(parse_sps(&sps(66, 41, 130, 10, 0)), Err(Malformed("a number out of its range")));
         assert_eq!(parse_sps(&sps(66, 30, 1, 1, 8)), Err(Malformed("nothing is left after cropping")));
+        assert!(
+            parse_sps(&sps_with(4, 66, 41, 120, 68, 4)).is_ok() && parse_sps(&sps_with(16, 66, 30, 40, 23, 4)).is_ok()
+        );
+        let many = Malformed("more pictures to refer to than level 4.1 has");
+        assert_eq!(parse_sps(&sps_with(5, 66, 41, 120, 68, 4)), Err(many));
+        let sizes = [&[0, 0, 1][..], &sps(66, 30, 20, 12, 0), &[0, 0, 1], &sps(66, 30, 40, 23, 0)].concat();
+        assert_eq!(inspect(&sizes), Err(Malformed("parameter sets of two sizes")));
         assert_eq!(inspect(&[0, 0, 1, 0x22, 1]), Err(Malformed("a NAL unit type that is not taken")));
         assert_eq!(inspect(&vec![1; MAX_UNIT + 1]), Err(Malformed("a unit above 1 MiB")));
         assert!(inspect(&[0, 0, 1, 0x65, 0x88, 0, 0, 1, 0x41, 0x9a]).is_err());

@@ -32,6 +32,7 @@ use crate::engine::decisions::Decisions;
 use crate::handle::{Link, link};
 use crate::media::frame_length::FrameLength;
 use crate::media::report::Report;
+use crate::media::video::Content;
 use crate::net::transport::plain::Plain;
 use crate::net::transport::{Sources, Transport};
 use crate::proto::signal::body::Mute;
@@ -146,9 +147,7 @@ impl Replay {
             Following { is_what_if, around, connection: None, situation: None, times: Times::default(), report: None };
         engine.world_mut().insert_resource(following);
         let schedule = engine.schedule_mut();
-        schedule.add_systems(
-            follow.in_set(Stage::Session).after(session::note_transport_events).before(record::note_situation),
-        );
+        schedule.add_systems(follow.in_set(Stage::Session).after(session::share_rate).before(record::note_situation));
         schedule.set_build_settings(ScheduleBuildSettings { shuffle_seed: shuffle, ..Default::default() });
         let decisions = Decisions::new(engine.world_mut(), axis.start());
         Ok(Self { engine, link, decisions, decided: 0, axis, frame: 0, sounds: 0 })
@@ -234,7 +233,13 @@ fn follow(world: &mut World) {
     let Some(connection) = world.resource::<Following>().connection.or_else(|| spawn(world, now)) else { return };
     let Some(tracks) = world.get::<Tracks>(connection).copied() else { return };
     open_devices(world, &tracks, &situation, now);
-    let mute = |of: &Situation| Mute { audio: of.peer_muted, video: of.peer_camera_off, narrow: false };
+    let mute = |of: &Situation| Mute {
+        audio: of.peer_muted,
+        video: of.peer_camera_off,
+        narrow: false,
+        further: of.peer_further,
+        screens: of.peer_screens,
+    };
     if before.as_ref().map(mute) != Some(mute(&situation)) {
         media::mute_streams(world, &tracks, mute(&situation));
     }
@@ -246,7 +251,7 @@ fn follow(world: &mut World) {
 /// A connection to nobody, with its streams and what goes out.
 fn spawn(world: &mut World, now: Instant) -> Option<Entity> {
     let settings = world.resource::<Settings>().0.clone();
-    let sources = Sources { audio: Ssrc(1), video: Ssrc(2), video_rtx: Ssrc(3) };
+    let sources = Sources { audio: Ssrc(1), video: Ssrc(2), video_rtx: Ssrc(3), further: Default::default() };
     let mut transport = Plain::new(sources, now);
     transport.set_around(world.resource::<Following>().around);
     let transport = Transport::Plain(Box::new(transport));
@@ -274,11 +279,16 @@ fn open_devices(world: &mut World, tracks: &Tracks, situation: &Situation, now: 
         voice.control.set_around(situation.around_sound);
         voice.set_copies(situation.peer_reads_copies);
     }
-    if let Some(mut source) = world.get_mut::<Source>(tracks.video_out)
-        && source.0.is_some() != (situation.camera && sends)
-    {
-        let opened = (situation.camera && sends).then(|| VideoSource::inline(CARD, now).ok());
-        source.0 = opened.flatten();
+    for (number, (_, video)) in tracks.videos_out().enumerate() {
+        let is_on = if number == 0 { situation.camera } else { situation.further >> (number - 1) & 1 == 1 };
+        let is_screen = situation.screens >> number & 1 == 1;
+        let Some(mut source) = world.get_mut::<Source>(video) else { continue };
+        if source.0.is_some() != (is_on && sends) {
+            source.0 = (is_on && sends).then(|| VideoSource::inline(CARD, now).ok()).flatten();
+        }
+        if let Some(source) = &mut source.0 {
+            source.set_content(if is_screen { Content::Text } else { Content::Motion });
+        }
     }
     let mut sound = world.resource_mut::<Sound>();
     if sound.speaker.is_some() != situation.loudspeaker {

@@ -90,7 +90,7 @@ fn scrub_tick(tick: &mut TickNote, scrubbed: &mut Scrubbed, addresses: &mut Hash
 fn blank_packet(packet: &mut PacketNote) {
     // How loud the voice was, moment by moment, is the voice's melody.
     (packet.level, packet.voice) = (None, false);
-    match (packet.video, packet.redundant) {
+    match (packet.track > 0, packet.redundant) {
         (true, _) => blank::blank_h264(&mut packet.payload),
         (false, false) => blank::blank_opus(&mut packet.payload),
         (false, true) => blank::blank_red(&mut packet.payload),

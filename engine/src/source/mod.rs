@@ -1,7 +1,9 @@
 //! Cameras, screens, cards and files: one folder and one enum arm each, each on a named thread that keeps its own pace.
 
 pub mod camera;
+mod feed;
 pub mod file;
+mod pace;
 pub mod screen;
 mod spec;
 pub mod testcard;
@@ -13,20 +15,22 @@ use std::thread::JoinHandle;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::{Latest, PipeReceiver, PipeSender, Wake, pipe};
 use crate::base::time::{Duration, Instant, now};
-use crate::media::video::CapturedPicture;
-use camera::Camera;
-use file::FileSource;
-use screen::{Region, Screen};
+use crate::media::video::{CapturedPicture, Content};
+use feed::Feed;
+use pace::Pace;
+use screen::{Part, Region};
 pub use spec::SourceSpec;
-use testcard::TestCard;
 
 /// A source of pictures, on its own thread or asked in virtual time. Dropping it ends and joins the thread.
 #[derive(Debug)]
 pub struct VideoSource {
     running: Running,
+    /// As a person asks for it.
+    name: String,
     size: (u32, u32),
     frame_rate: f32,
     region: Option<Region>,
+    content: Content,
 }
 
 #[derive(Debug)]
@@ -35,6 +39,7 @@ enum Running {
         shared: Arc<Shared>,
         /// Closed to end the thread.
         stop: Option<PipeSender<()>>,
+        began: Instant,
         thread: Option<JoinHandle<()>>,
     },
     Inline {
@@ -50,71 +55,14 @@ struct Shared {
     latest: Latest<CapturedPicture>,
     captured: AtomicU64,
     failure: OnceLock<Error>,
+    /// What is wrong at present and is waited for, told when that changes.
+    trouble: Latest<Option<Error>>,
+    /// When the source last answered, in microseconds since it was begun.
+    answered: AtomicU64,
 }
 
-/// The kinds of sources.
-#[derive(Debug)]
-enum Feed {
-    TestCard(Box<TestCard>),
-    File(Box<FileSource>),
-    Screen(Box<Screen>),
-    Camera(Box<Camera>),
-}
-
-impl Feed {
-    /// The feed and its rate, which is the file's or the camera's where there is one.
-    fn open(spec: SourceSpec) -> Result<(Self, f32)> {
-        let (feed, frame_rate) = match spec {
-            SourceSpec::TestCard { width, height, frame_rate } => {
-                (Self::TestCard(Box::new(TestCard::new(width, height, frame_rate))), frame_rate)
-            }
-            SourceSpec::File(path) => {
-                let file = FileSource::open(&path)?;
-                let frame_rate = file.frame_rate();
-                (Self::File(Box::new(file)), frame_rate)
-            }
-            SourceSpec::Screen { monitor, frame_rate } => (Self::Screen(Box::new(Screen::open(monitor)?)), frame_rate),
-            SourceSpec::Camera(number) => {
-                let camera = Camera::open(number)?;
-                let frame_rate = camera.frame_rate();
-                (Self::Camera(Box::new(camera)), frame_rate)
-            }
-        };
-        // A rate outside of this is a broken file or a slip of the hand, and would spin or never draw.
-        Ok((feed, frame_rate.clamp(1.0, 120.0)))
-    }
-
-    fn capture(&mut self, at: Instant) -> Result<CapturedPicture> {
-        match self {
-            Self::TestCard(card) => Ok(card.draw(at)),
-            Self::File(file) => file.next(at),
-            Self::Screen(screen) => screen.capture(at),
-            Self::Camera(camera) => camera.capture(at),
-        }
-    }
-
-    fn size(&self) -> (u32, u32) {
-        match self {
-            Self::TestCard(card) => card.size(),
-            Self::File(file) => file.size(),
-            Self::Screen(screen) => screen.size(),
-            Self::Camera(camera) => camera.size(),
-        }
-    }
-
-    fn region(&self) -> Option<Region> {
-        match self {
-            Self::Screen(screen) => Some(screen.region()),
-            _ => None,
-        }
-    }
-
-    /// A camera has a clock of its own: capturing waits for its next picture. Waiting before that as well would let a
-    /// picture grow old.
-    const fn keeps_own_pace(&self) -> bool {
-        matches!(self, Self::Camera(_))
-    }
-}
+/// Without an answer for so long a source stalls: a device or a disk that hangs.
+const STALLED: Duration = Duration::from_secs(2);
 
 impl VideoSource {
     /// Opens the source and starts its thread; `wake` is called after each picture.
@@ -123,17 +71,18 @@ impl VideoSource {
     /// There is no such file, screen or camera (`Kind::Gone`), the file cannot be read (`Kind::Malformed`), the camera is
     /// taken (`Kind::Reopen`), this system has none (`Kind::Refused`), in one line for a person.
     pub fn spawn(spec: SourceSpec, wake: Wake) -> Result<Self> {
+        let name = spec.to_string();
         let (feed, frame_rate) = Feed::open(spec)?;
-        let (size, region) = (feed.size(), feed.region());
+        let (size, region, began) = (feed.size(), feed.region(), now());
         let shared = Arc::new(Shared::default());
         let (stop, stopped) = pipe::<()>(1);
-        let (ours, pace) = (shared.clone(), Pace::new(&feed, now(), frame_rate));
+        let (ours, pace) = (shared.clone(), pace_of(&feed, began, frame_rate));
         let thread = std::thread::Builder::new()
             .name("video-source".to_owned())
             .spawn(move || run(feed, pace, &ours, &stopped, &wake))
             .map_err(|error| Error::new(Kind::Retry, format!("cannot start the thread video-source: {error}")))?;
-        let running = Running::Thread { shared, stop: Some(stop), thread: Some(thread) };
-        Ok(Self { running, size, frame_rate, region })
+        let running = Running::Thread { shared, stop: Some(stop), began, thread: Some(thread) };
+        Ok(Self { running, name, size, frame_rate, region, content: content_of(region) })
     }
 
     /// The same without a thread: [`Self::take`] captures what is due, and waits for a camera.
@@ -141,20 +90,30 @@ impl VideoSource {
     /// # Errors
     /// As [`Self::spawn`].
     pub fn inline(spec: SourceSpec, now: Instant) -> Result<Self> {
+        let name = spec.to_string();
         let (feed, frame_rate) = Feed::open(spec)?;
         let (size, region) = (feed.size(), feed.region());
-        let pace = Pace::new(&feed, now, frame_rate);
-        Ok(Self { running: Running::Inline { feed, pace, captured: 0, failure: None }, size, frame_rate, region })
+        let running = Running::Inline { pace: pace_of(&feed, now, frame_rate), feed, captured: 0, failure: None };
+        Ok(Self { running, name, size, frame_rate, region, content: content_of(region) })
     }
 
     /// The names of the sources there are, as a person gives them.
     pub fn list() -> Vec<String> {
         let cameras = camera::list().into_iter().map(SourceSpec::Camera);
-        let screen = SourceSpec::Screen { monitor: None, frame_rate: 0.0 };
+        let specs = cameras.chain([SourceSpec::TEST_CARD]).map(|spec| spec.to_string());
+        let mut names: Vec<String> = specs.collect();
+        // Before the card.
+        let last = names.len() - 1;
+        names.splice(last..last, Self::screens());
+        names
+    }
+
+    /// Of them those that show what is on the screen.
+    pub fn screens() -> Vec<String> {
+        let screen = SourceSpec::Screen { part: Part::Monitor(None), frame_rate: 0.0 };
         // A display that is named and does not answer is said when it is asked for.
         let has_screen = cfg!(target_os = "linux") && std::env::var_os("DISPLAY").is_some_and(|name| !name.is_empty());
-        let specs = cameras.chain(has_screen.then_some(screen)).chain([SourceSpec::TEST_CARD]);
-        specs.map(|spec| spec.to_string()).collect()
+        has_screen.then(|| screen.to_string()).into_iter().collect()
     }
 
     /// The newest picture that was not taken yet.
@@ -166,9 +125,9 @@ impl VideoSource {
                     return None;
                 }
                 let picture = feed.capture(now).map_err(|error| *failure = Some(error)).ok()?;
-                *captured += 1;
+                *captured += u64::from(picture.is_some());
                 pace.advance(now);
-                Some(picture)
+                picture
             }
         }
     }
@@ -197,6 +156,37 @@ impl VideoSource {
         }
     }
 
+    /// What is wrong with the source and is waited for, and `None` when it is right again; said once when it changes.
+    pub fn trouble(&self) -> Option<Option<Error>> {
+        match &self.running {
+            Running::Thread { shared, .. } => shared.trouble.take(),
+            Running::Inline { .. } => None,
+        }
+    }
+
+    /// The source has not answered for two seconds: a device or a disk hangs.
+    pub fn is_stalled(&self, now: Instant) -> bool {
+        let Running::Thread { shared, began, .. } = &self.running else { return false };
+        let answered = *began + Duration::from_micros(shared.answered.load(Ordering::Relaxed));
+        shared.failure.get().is_none() && now.saturating_duration_since(answered) > STALLED
+    }
+
+    /// What its pictures are of.
+    pub const fn content(&self) -> Content {
+        self.content
+    }
+
+    /// Stands for a source of another content, in a call that is replayed.
+    pub const fn set_content(&mut self, content: Content) {
+        self.content = content;
+    }
+
+    /// As a person asks for it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The size of the first picture; later ones may have another.
     pub const fn size(&self) -> (u32, u32) {
         self.size
     }
@@ -222,49 +212,44 @@ impl Drop for VideoSource {
     }
 }
 
-/// Absolute deadlines: picture n is due at start + n / rate, however late the ones before it were.
-#[derive(Clone, Copy, Debug)]
-struct Pace {
-    start: Instant,
-    /// Infinite for a source that keeps a pace of its own: it is always due.
-    frame_rate: f32,
-    number: u64,
+/// Screens are read, the rest is watched.
+const fn content_of(region: Option<Region>) -> Content {
+    if region.is_some() { Content::Text } else { Content::Motion }
 }
 
-impl Pace {
-    fn new(feed: &Feed, start: Instant, frame_rate: f32) -> Self {
-        Self { start, frame_rate: if feed.keeps_own_pace() { f32::INFINITY } else { frame_rate }, number: 0 }
-    }
-
-    fn due(&self) -> Instant {
-        self.start + Duration::from_secs_f64(self.number as f64 / f64::from(self.frame_rate))
-    }
-
-    /// Goes on to the next deadline; those that a stall has passed are left out.
-    fn advance(&mut self, now: Instant) {
-        if self.frame_rate.is_infinite() {
-            return;
-        }
-        let passed = now.saturating_duration_since(self.start).as_secs_f64() * f64::from(self.frame_rate);
-        self.number = (self.number + 1).max(passed.floor() as u64);
-    }
+/// A source that keeps a pace of its own is always due.
+fn pace_of(feed: &Feed, start: Instant, frame_rate: f32) -> Pace {
+    Pace::new(start, if feed.keeps_own_pace() { f32::INFINITY } else { frame_rate })
 }
 
 fn run(mut feed: Feed, mut pace: Pace, shared: &Shared, stopped: &PipeReceiver<()>, wake: &Wake) {
+    let (began, mut in_trouble) = (now(), false);
     loop {
+        let due = feed.not_before().map_or(pace.due(), |at| at.max(pace.due()));
         // Nothing is ever sent: the wait ends by time, or at once when the other end is gone.
-        let _ = stopped.recv_timeout(pace.due().saturating_duration_since(now()));
+        let _ = stopped.recv_timeout(due.saturating_duration_since(now()));
         if stopped.is_gone() {
             return;
         }
         let at = now();
-        if at < pace.due() {
+        if at < due {
             continue;
         }
-        match feed.capture(at) {
-            Ok(picture) => {
+        let captured = feed.capture(at);
+        shared.answered.store((now() - began).as_micros() as u64, Ordering::Relaxed);
+        if feed.trouble().is_some() != in_trouble {
+            in_trouble = !in_trouble;
+            shared.trouble.put(feed.trouble().cloned());
+        }
+        match captured {
+            Ok(Some(picture)) => {
                 shared.latest.put(picture);
                 shared.captured.fetch_add(1, Ordering::Relaxed);
+            }
+            // Nothing has changed: nobody is woken.
+            Ok(None) => {
+                pace.advance(at);
+                continue;
             }
             Err(error) => {
                 let _ = shared.failure.set(error);
@@ -303,18 +288,6 @@ mod tests {
         assert!(shown >= Duration::from_millis(80), "nine gaps of 10 ms: {shown:?}");
         assert!(source.captured_count() >= 10);
         assert!(source.failure().is_none());
-    }
-
-    #[test]
-    fn deadlines_do_not_drift_and_a_stall_is_no_burst() {
-        let start = now();
-        let mut pace = Pace { start, frame_rate: 30.0, number: 0 };
-        for _ in 0..3000 {
-            pace.advance(pace.due() + Duration::from_millis(3));
-        }
-        assert!((pace.due() - start).abs_diff(Duration::from_secs(100)) < Duration::from_micros(1));
-        pace.advance(start + Duration::from_millis(101_020));
-        assert_eq!(pace.number, 3030);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use bevy_ecs::system::{Query, Res, ResMut};
 use bevy_platform::cell::SyncCell;
 
 use crate::base::time::Duration;
+use crate::media::video::Content;
 use crate::net::udp::UdpPort;
 use crate::source::VideoSource;
 use crate::world::call::{CallState, Signalling};
@@ -53,9 +54,11 @@ pub fn gather_due(
         [frame, jitter.0.next_due(), decoder.0.next_due()].into_iter().flatten().for_each(|at| due.at(at));
     }
     for (queue, rate, encoder, source) in &outgoings {
-        let unit = queue.units.next_due(rate.0.pace(now.0), now.0);
+        let unit = queue.units.next_due(rate.0.pace(now.0).percent(queue.share), now.0);
         let picture = source.0.as_ref().and_then(VideoSource::next_due);
-        [unit, encoder.0.next_due(), picture].into_iter().flatten().for_each(|at| due.at(at));
+        let refine = source.0.as_ref().map(|source| source.content() == Content::Text);
+        let again = refine.filter(|_| queue.open && queue.units.is_empty()).and_then(|refine| queue.still.due(refine));
+        [unit, encoder.0.next_due(), picture, again].into_iter().flatten().for_each(|at| due.at(at));
     }
     let mut sounding = false;
     if let Some(speaker) = sound.speaker.as_mut().map(SyncCell::get) {

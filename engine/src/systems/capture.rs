@@ -9,7 +9,7 @@ use crate::base::time::{Duration, Instant};
 use crate::media::frame_length::FrameLength;
 use crate::media::rate::{PicturePlan, PictureSource};
 use crate::media::sound::framer::Step;
-use crate::media::video::Picture;
+use crate::media::video::{CapturedPicture, Content, Picture};
 use crate::world::outgoing::{Encoder, LocalView, Source, TargetRate, VideoQueue, VideoSent, Voice, VoiceFrame};
 use crate::world::shared::Now;
 use crate::world::tape::Tape;
@@ -42,18 +42,30 @@ pub fn take_pictures(
             queue.first = new.or(queue.first.take());
             continue;
         }
-        let Some(captured) = new.or(queue.first.take()) else { continue };
-        let target = rate.0.target(now.0);
+        let (is_new, content) = (new.is_some() || queue.first.is_some(), source.content());
+        // Behind what still waits it would only be more to wait for.
+        let is_due =
+            queue.units.is_empty() && queue.still.due(content == Content::Text).is_some_and(|due| due <= now.0);
+        let last = view.picture.as_ref().filter(|_| is_due);
+        let last = last.map(|picture| CapturedPicture { picture: picture.clone(), captured: now.0 });
+        let Some(captured) = new.or(queue.first.take()).or(last) else { continue };
+        let target = rate.0.target(now.0).percent(queue.share);
         let largest = target.bytes_in(Duration::from_millis(100)) as usize;
-        let plan = follow_rate(rate.0.aim(), &captured.picture, &mut queue, &encoder, now.0);
+        let aim = rate.0.aim().percent(queue.share);
+        let plan = follow_rate(content, aim, &captured.picture, &mut queue, &encoder, now.0);
         let is_left_out = !sent.captured.is_multiple_of(u64::from(plan.every));
         if is_left_out || target == Bitrate::default() || queue.units.is_braked(target, largest, now.0) {
-            sent.skipped += 1;
+            sent.skipped += u64::from(is_new);
+            queue.still.put_off(is_new, now.0);
             continue;
         }
+        encoder.0.set_content(content);
         encoder.0.set_bitrate(plan.bitrate(target));
         if tape.take(entity, || encoder.0.submit(captured, now.0).is_err().then_some(EncoderFull)).is_some() {
-            sent.skipped += 1;
+            sent.skipped += u64::from(is_new);
+            queue.still.put_off(is_new, now.0);
+        } else {
+            queue.still.on_submitted(is_new, now.0);
         }
     }
 }
@@ -61,8 +73,10 @@ pub fn take_pictures(
 /// Each change of size costs a keyframe: what became smaller stays so for this time.
 const SETTLED: Duration = Duration::from_secs(3);
 
-/// The encoder makes what the target is good for.
+/// The encoder makes what the target is good for. Text with fewer pixels cannot be read: it stays as it is, and there are
+/// fewer pictures instead.
 fn follow_rate(
+    content: Content,
     aim: Bitrate,
     picture: &Picture,
     queue: &mut VideoQueue,
@@ -80,11 +94,20 @@ fn follow_rate(
             false => queue.shrunk = Some(now),
         }
     }
+    if content == Content::Text {
+        (plan.width, plan.height) = even((picture.width, picture.height));
+        plan.every = 1;
+    }
     queue.plan = Some(plan);
     if encoder.0.size() != (plan.width, plan.height) {
         encoder.0.set_size(plan.width, plan.height);
     }
     plan
+}
+
+/// The size that a picture is coded in where it is not scaled.
+fn even((width, height): (u32, u32)) -> (u32, u32) {
+    ((width & !1).max(16), (height & !1).max(16))
 }
 
 /// Whole frames of the microphone's samples, processed, and encoded as the plan says.

@@ -8,15 +8,17 @@ use crate::media::ledger::{Stamps, millis_between};
 use crate::world::outgoing::{Encoder, VideoQueue};
 use crate::world::shared::{AppEnd, Now};
 use crate::world::stats::{Stats, StreamStats};
-use crate::world::stream::{Decoder, Frames, Ledger};
+use crate::world::stream::{Decoder, Frames, Ledger, PeerMute};
 use crate::world::tape::{NOBODY, Tape};
 
 /// Encoded units from the encoder workers.
 pub fn take_units(now: Res<Now>, tape: Res<Tape>, mut outgoings: Query<(Entity, &mut Encoder, &mut VideoQueue)>) {
     for (entity, mut encoder, mut queue) in &mut outgoings {
         while let Some(unit) = tape.take(entity, || encoder.0.poll(now.0)) {
+            queue.still.on_unit(unit.data.len());
             if queue.units.push(unit) {
                 encoder.0.request_keyframe();
+                queue.still.ask();
             }
         }
     }
@@ -53,10 +55,10 @@ pub fn take_presented(
     app: Res<AppEnd>,
     tape: Res<Tape>,
     mut stats: ResMut<Stats>,
-    mut streams: Query<(&Frames, &mut Ledger, &mut StreamStats)>,
+    mut streams: Query<(&Frames, &PeerMute, &mut Ledger, &mut StreamStats)>,
 ) {
     while let Some(shown) = tape.take(NOBODY, || app.presented.try_recv()) {
-        let Some((_, mut ledger, mut stream)) = streams.iter_mut().find(|(frames, ..)| frames.tile == shown.tile)
+        let Some((_, mute, mut ledger, mut stream)) = streams.iter_mut().find(|(frames, ..)| frames.tile == shown.tile)
         else {
             continue;
         };
@@ -66,6 +68,9 @@ pub fn take_presented(
         let Some((_, mut stamps)) = ledger.pending.pop_front_if(|(frame, _)| *frame == shown.frame) else { continue };
         stamps.presented = Some(shown.at);
         ledger.presented += 1;
+        if mute.screen {
+            ledger.freezes.pause();
+        }
         ledger.freezes.presented(shown.at);
         let total = stamps.total_ms();
         for (samples, stage) in stream.stages.iter_mut().zip(stamps.stages_ms()) {
@@ -78,11 +83,11 @@ pub fn take_presented(
             stats.recent.glass_to_glass.push(total);
             stream.ledger_total.push(total);
         }
-        if let Some(marker) = shown.marker {
-            if ledger.last_marker != Some(marker.counter) {
-                ledger.last_marker = Some(marker.counter);
-                ledger.markers += 1;
-            }
+        // A picture of a source that stands still is sent again to become sharper: what it shows is as old as it is.
+        let new = shown.marker.filter(|marker| ledger.last_marker != Some(marker.counter));
+        if let Some(marker) = new {
+            ledger.last_marker = Some(marker.counter);
+            ledger.markers += 1;
             let glass = WallTime::of(shown.at).micros_since(marker.drawn) as f64 / 1e3 + stream.clock_offset_ms;
             stream.glass_to_glass.push(glass);
             if let Some(total) = total {

@@ -25,9 +25,13 @@ pub fn file_packets(
         let around = connection.transport.around_sound() as usize;
         for packet in exchange.0.packets.drain(..) {
             match packet.track {
-                Track::Video => {
-                    observe_delay(&packet, around, &mut link);
-                    let Ok((mut jitter, mut stats)) = videos.get_mut(tracks.video_in) else { continue };
+                Track::Video | Track::Further(_) => {
+                    link.delay.count(packet.payload.len() + around);
+                    if packet.track == Track::Video {
+                        observe_delay(&packet, &mut link);
+                    }
+                    let Some(video) = tracks.video_in(packet.track) else { continue };
+                    let Ok((mut jitter, mut stats)) = videos.get_mut(video) else { continue };
                     stats.bytes += packet.payload.len() as u64;
                     jitter.0.push(PacketIn {
                         sequence: packet.sequence,
@@ -69,8 +73,7 @@ pub fn report_delay(
 }
 
 /// A unit's first packet carries when it was sent by the peer's clock; whose offset does not matter here.
-fn observe_delay(packet: &ArrivedPacket, around: usize, link: &mut LinkEstimate) {
-    link.delay.count(packet.payload.len() + around);
+fn observe_delay(packet: &ArrivedPacket, link: &mut LinkEstimate) {
     link.delay.count_picture(packet.sequence, packet.unit.map(|unit| unit.number.0), packet.at);
     if let (Some(captured), Some(unit)) = (packet.capture_time, packet.unit) {
         let sent = captured.as_micros().saturating_add((unit.encode + unit.queue).as_micros() as u64);

@@ -31,7 +31,7 @@ pub fn schedule() -> Schedule {
         route::route_datagrams.in_set(Stage::Route),
         pump::pump_datagrams.in_set(Stage::Pump),
         (deliver::file_packets, deliver::report_delay).chain().in_set(Stage::Deliver),
-        (session::note_transport_events, record::note_situation).chain().in_set(Stage::Session),
+        (session::note_transport_events, session::share_rate, record::note_situation).chain().in_set(Stage::Session),
         (playout::feed_decoders, playout::choose_frames, playout::fill_speaker).in_set(Stage::Playout),
         (capture::take_pictures, capture::take_sound).in_set(Stage::Capture),
         (send::send_sound, send::send_pictures).chain().in_set(Stage::Send),

@@ -17,7 +17,7 @@ use crate::media::ledger::millis_between;
 use crate::media::stretch::Stretch;
 use crate::world::connection::{Connection, LinkEstimate, Tracks};
 use crate::world::outgoing::Voice;
-use crate::world::shared::{Now, Recording, Sound};
+use crate::world::shared::{FIRST_TILE, Now, Recording, Sound};
 use crate::world::stats::{Stats, StreamStats};
 use crate::world::stream::{AudioStream, Decoder, Frames, Heard, Ledger, VideoJitterBuffer};
 use crate::world::tape::note::{Deficit, KeyframeWanted, Made, Plays};
@@ -31,22 +31,24 @@ pub fn feed_decoders(
     mut streams: Query<(&mut VideoJitterBuffer, &mut Decoder, &mut StreamStats)>,
 ) {
     for (mut connection, link, tracks) in &mut connections {
-        let Ok((mut jitter, mut decoder, mut stats)) = streams.get_mut(tracks.video_in) else { continue };
-        jitter.0.set_wait(retransmission_wait(link.round_trip));
-        while let Some(unit) = jitter.0.poll_unit(now.0) {
-            // A refused unit is counted by the decoder, which then wants a keyframe.
-            tape.give(|| {
-                let _ = decoder.0.submit(unit, now.0);
-            });
-        }
-        if let Some(wait) = jitter.0.take_answered() {
-            stats.keyframe_wait.push(wait.as_secs_f64() * 1e3);
-        }
-        if tape.take(tracks.video_in, || decoder.0.wants_keyframe().then_some(KeyframeWanted)).is_some() {
-            jitter.0.require_keyframe(now.0);
-        }
-        if jitter.0.keyframe_due(now.0, link.round_trip) {
-            connection.transport.request_keyframe();
+        for (track, video) in tracks.videos_in() {
+            let Ok((mut jitter, mut decoder, mut stats)) = streams.get_mut(video) else { continue };
+            jitter.0.set_wait(retransmission_wait(link.round_trip));
+            while let Some(unit) = jitter.0.poll_unit(now.0) {
+                // A refused unit is counted by the decoder, which then wants a keyframe.
+                tape.give(|| {
+                    let _ = decoder.0.submit(unit, now.0);
+                });
+            }
+            if let Some(wait) = jitter.0.take_answered() {
+                stats.keyframe_wait.push(wait.as_secs_f64() * 1e3);
+            }
+            if tape.take(video, || decoder.0.wants_keyframe().then_some(KeyframeWanted)).is_some() {
+                jitter.0.require_keyframe(now.0);
+            }
+            if jitter.0.keyframe_due(now.0, link.round_trip) {
+                connection.transport.request_keyframe(track);
+            }
         }
     }
 }
@@ -67,7 +69,7 @@ pub fn choose_frames(now: Res<Now>, recording: Res<Recording>, mut streams: Quer
             ledger.pending.pop_front();
         }
         ledger.pending.push_back((frames.frame, frame.stamps));
-        if let Some(recorder) = &recording.0 {
+        if let Some(recorder) = recording.0.as_ref().filter(|_| frames.tile == FIRST_TILE) {
             recorder.push(&frame.picture);
         }
         frames.shown = Some(frame);

@@ -8,7 +8,7 @@ use crate::base::time::{Duration, Instant};
 use crate::layout::snapshot::{LatencyView, Party, PathView, Quality, TileView, ViewSnapshot};
 use crate::world::connection::{LinkEstimate, Path};
 use crate::world::outgoing::{LocalView, Source, Voice};
-use crate::world::shared::{AppEnd, LOCAL_TILE, Now, Showing};
+use crate::world::shared::{AppEnd, FIRST_TILE, LOCAL_TILE, Now, Showing};
 use crate::world::stats::{Recent, Stats};
 use crate::world::stream::{AudioStream, Frames, PeerMute, StreamOf, VideoJitterBuffer};
 
@@ -56,7 +56,7 @@ pub fn publish_view(
     voices: Query<&Voice>,
 ) {
     let remote: u64 = videos.iter().map(|(frames, ..)| frames.frame).sum();
-    let local: u64 = locals.iter().map(|(view, _)| view.frame).sum();
+    let local: u64 = locals.iter().filter(|(view, _)| !view.hidden).map(|(view, _)| view.frame).sum();
     let since = last.at.map_or(Duration::MAX, |at| now.0.saturating_duration_since(at));
     let heard = audios.iter().map(|(stream, _)| loudness(stream.loudness.level())).sum::<f32>();
     let levels = heard + voices.iter().map(|voice| loudness(voice.loudness.level())).sum::<f32>();
@@ -75,9 +75,11 @@ pub fn publish_view(
     let snapshot = last.pool.take(ViewSnapshot::default, |snapshot| {
         let ViewSnapshot { number, tiles, phase, controls, latency, in_call_since } = snapshot;
         (*number, *in_call_since) = (last.number, showing.in_call_since);
-        tiles.resize_with(videos.iter().count() + locals.iter().count(), TileView::default);
+        let remotes = || videos.iter().filter(|(frames, mute, ..)| frames.tile == FIRST_TILE || !mute.video);
+        let locals = || locals.iter().filter(|(view, _)| !view.hidden);
+        tiles.resize_with(remotes().count() + locals().count(), TileView::default);
         let mut places = tiles.iter_mut();
-        for ((frames, mute, of, jitter), tile) in videos.iter().zip(&mut places) {
+        for ((frames, mute, of, jitter), tile) in remotes().zip(&mut places) {
             let audio = audios.iter().find(|(_, other)| other.0 == of.0);
             let (quality, muted) = connections
                 .get(of.0)
@@ -101,7 +103,7 @@ pub fn publish_view(
                 hushed: audio.is_some_and(|(stream, _)| stream.seat.is_hushed()),
             };
         }
-        for ((view, source), tile) in locals.iter().zip(places) {
+        for ((view, source), tile) in locals().zip(places) {
             *tile = TileView {
                 id: LOCAL_TILE,
                 name: rewritten(&mut tile.name, &showing.own_name),

@@ -76,27 +76,46 @@ pub fn send_pictures(
     mut outgoings: Query<(&mut VideoQueue, &mut TargetRate, &mut VideoSent)>,
 ) {
     for (mut connection, tracks) in &mut connections {
-        let Ok((mut queue, mut rate, mut sent)) = outgoings.get_mut(tracks.video_out) else { continue };
-        let (pace, burst) = (rate.0.pace(now.0), rate.0.burst());
-        if rate.0.take_forget(now.0) {
-            connection.transport.forget_sent();
+        let mut further = 0;
+        for (track, video) in tracks.videos_out() {
+            let Ok((mut queue, mut rate, mut sent)) = outgoings.get_mut(video) else { continue };
+            let (pace, burst) = (rate.0.pace(now.0).percent(queue.share), rate.0.burst());
+            if track == Track::Video && rate.0.take_forget(now.0) {
+                connection.transport.forget_sent();
+            }
+            // Nothing was encoded before there was a path.
+            while queue.units.may_leave(pace, burst, now.0) {
+                let Some((bytes, begins)) = send_packet(&mut queue, track, now.0, &mut connection.transport) else {
+                    break;
+                };
+                sent.packets += 1;
+                sent.bytes += bytes as u64;
+                let on_wire = bytes + connection.transport.around_sound() as usize;
+                let is_last = queue.sending.is_none();
+                sent.sent += u64::from(is_last);
+                queue.units.left(on_wire, is_last);
+                match track {
+                    Track::Video => rate.0.on_sent(on_wire, begins, now.0),
+                    _ => further += on_wire,
+                }
+            }
         }
-        // Nothing was encoded before there was a path.
-        while queue.units.may_leave(pace, burst, now.0) {
-            let Some((bytes, begins)) = send_packet(&mut queue, now.0, &mut connection.transport) else { break };
-            sent.packets += 1;
-            sent.bytes += bytes as u64;
-            let on_wire = bytes + connection.transport.around_sound() as usize;
-            let is_last = queue.sending.is_none();
-            sent.sent += u64::from(is_last);
-            rate.0.on_sent(on_wire, begins, now.0);
-            queue.units.left(on_wire, is_last);
+        // The first one's control is that of the path.
+        if further > 0
+            && let Ok((_, mut rate, _)) = outgoings.get_mut(tracks.video_out)
+        {
+            rate.0.on_sent(further, None, now.0);
         }
     }
 }
 
 /// Sends the next packet there is; how long its payload was, and the number of its unit where it is the first of it.
-fn send_packet(queue: &mut VideoQueue, now: Instant, transport: &mut Transport) -> Option<(usize, Option<UnitNumber>)> {
+fn send_packet(
+    queue: &mut VideoQueue,
+    track: Track,
+    now: Instant,
+    transport: &mut Transport,
+) -> Option<(usize, Option<UnitNumber>)> {
     if queue.sending.is_none() {
         let unit = queue.units.take(now)?;
         packetise(&unit.data, PAYLOAD, &mut queue.packets);
@@ -119,7 +138,7 @@ fn send_packet(queue: &mut VideoQueue, now: Instant, transport: &mut Transport) 
     // RFC 6184 §8.2.1: a 90 kHz clock.
     let micros = unit.captured.saturating_duration_since(queue.epoch).as_micros();
     let packet = OutgoingPacket {
-        track: Track::Video,
+        track,
         timestamp: (micros * 9 / 100) as u32,
         marker: payload.marker,
         redundant: false,

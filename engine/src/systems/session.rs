@@ -5,7 +5,8 @@ use bevy_ecs::system::{Query, Res};
 use crate::base::rate::Bitrate;
 use crate::media::rate::DelayReport;
 use crate::media::sound::report::SoundReport;
-use crate::net::transport::TransportEvent;
+use crate::media::video::Content;
+use crate::net::transport::{Track, TransportEvent};
 use crate::world::connection::{Exchange, LinkEstimate, Path, Tracks};
 use crate::world::outgoing::{Encoder, Source, TargetRate, VideoQueue, Voice};
 use crate::world::shared::Now;
@@ -23,14 +24,22 @@ pub fn note_transport_events(
                 TransportEvent::Connected => {
                     path.connected = true;
                     path.heard = Some(now.0);
-                    if let Ok((.., mut queue)) = outgoings.get_mut(tracks.video_out) {
-                        queue.open = true;
+                    for (_, video) in tracks.videos_out() {
+                        if let Ok((.., mut queue)) = outgoings.get_mut(video) {
+                            queue.open = true;
+                        }
                     }
                 }
                 TransportEvent::Disconnected => {}
-                TransportEvent::KeyframeRequest => {
-                    if let Ok((encoder, ..)) = outgoings.get_mut(tracks.video_out) {
+                TransportEvent::KeyframeRequest | TransportEvent::FurtherKeyframeRequest(_) => {
+                    let track = match event {
+                        TransportEvent::FurtherKeyframeRequest(number) => Track::Further(number),
+                        _ => Track::Video,
+                    };
+                    let video = tracks.video_out(track).and_then(|video| outgoings.get_mut(video).ok());
+                    if let Some((encoder, .., mut queue)) = video {
                         encoder.0.request_keyframe();
+                        queue.still.ask();
                     }
                 }
                 TransportEvent::Estimate(rate) => link.bitrate = Some(rate),
@@ -71,6 +80,34 @@ pub fn note_transport_events(
                     voice.control.allow(if has_pictures { rate.0.sound_may_take() } else { most });
                 }
                 TransportEvent::Closed(text) => path.closed = Some(text),
+            }
+        }
+    }
+}
+
+/// All sources of pictures of a connection share what its path leaves for them: in equal parts, but for screens that stand
+/// still, which need nothing.
+pub fn share_rate(
+    now: Res<Now>,
+    connections: Query<&Tracks>,
+    mut outgoings: Query<(&mut TargetRate, &mut VideoQueue, &Source)>,
+) {
+    for tracks in &connections {
+        let Ok((rate, ..)) = outgoings.get(tracks.video_out) else { continue };
+        let whole = rate.0.clone();
+        let runs = |source: &Source, queue: &VideoQueue| match &source.0 {
+            Some(source) => source.content() == Content::Motion || queue.still.is_busy(now.0),
+            None => false,
+        };
+        let videos = tracks.videos_out().filter_map(|(_, video)| outgoings.get(video).ok());
+        let running = videos.filter(|(_, queue, source)| runs(source, queue)).count() as u64;
+        for (track, video) in tracks.videos_out() {
+            let Ok((mut rate, mut queue, source)) = outgoings.get_mut(video) else { continue };
+            // What stands still may begin at any time: it is given a part as well.
+            let sharing = if runs(source, &queue) { running } else { running + 1 };
+            queue.share = 100 / sharing.max(1);
+            if track != Track::Video {
+                rate.0 = whole.clone();
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::device::{Backend, MicrophoneSpec, SpeakerSpec};
 use crate::media::policy::Policy;
 use crate::media::switches::Switches;
 use crate::net::impair::Impairment;
+use crate::net::transport::FURTHER;
 use crate::source::SourceSpec;
 
 /// Settings of one engine.
@@ -22,6 +23,8 @@ pub struct Config {
     pub data: PathBuf,
     pub base_port: u16,
     pub camera: Option<SourceSpec>,
+    /// Further sources of pictures beside it.
+    pub further: [Option<SourceSpec>; FURTHER],
     pub microphone: MicrophoneSpec,
     pub speaker: SpeakerSpec,
     /// What is done to the microphone's sound; `None`: everything where it is a device, and nothing where it is not.
@@ -87,6 +90,7 @@ impl Config {
             data: data.into(),
             base_port,
             camera: None,
+            further: [const { None }; FURTHER],
             microphone: MicrophoneSpec::Default,
             speaker: SpeakerSpec::Default,
             processing: None,

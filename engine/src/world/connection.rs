@@ -8,7 +8,7 @@ use bevy_ecs::entity::Entity;
 use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::media::rate::DelayMeter;
-use crate::net::transport::{Drained, Transport};
+use crate::net::transport::{Drained, FURTHER, Track, Transport};
 
 /// The transport of this connection.
 #[derive(Component)]
@@ -33,6 +33,36 @@ pub struct Tracks {
     pub video_in: Entity,
     pub audio_out: Entity,
     pub video_out: Entity,
+    /// Further sources of pictures, theirs and ours.
+    pub further_in: [Entity; FURTHER],
+    pub further_out: [Entity; FURTHER],
+}
+
+impl Tracks {
+    /// The streams of pictures that come in.
+    pub fn videos_in(&self) -> impl Iterator<Item = (Track, Entity)> + use<> {
+        numbered(self.video_in, self.further_in)
+    }
+
+    /// The pictures that go out.
+    pub fn videos_out(&self) -> impl Iterator<Item = (Track, Entity)> + use<> {
+        numbered(self.video_out, self.further_out)
+    }
+
+    /// The stream of pictures that packets of `track` belong to.
+    pub fn video_in(&self, track: Track) -> Option<Entity> {
+        self.videos_in().find(|(other, _)| *other == track).map(|(_, entity)| entity)
+    }
+
+    /// What goes out by `track`.
+    pub fn video_out(&self, track: Track) -> Option<Entity> {
+        self.videos_out().find(|(other, _)| *other == track).map(|(_, entity)| entity)
+    }
+}
+
+fn numbered(first: Entity, further: [Entity; FURTHER]) -> impl Iterator<Item = (Track, Entity)> {
+    let further = (0u8..).zip(further).map(|(number, entity)| (Track::Further(number), entity));
+    std::iter::once((Track::Video, first)).chain(further)
 }
 
 /// Whether the path works.

@@ -18,6 +18,8 @@ pub enum Command {
     Microphone(Option<String>),
     Speaker(Option<String>),
     Camera(String),
+    /// Send this screen or window beside the camera, by the name it is listed under; `None`: none any more.
+    Share(Option<String>),
     /// What is done to the microphone's sound.
     Processing(Switches),
     /// Stereo as it is, in short frames, instead of one voice.

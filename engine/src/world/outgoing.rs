@@ -19,6 +19,7 @@ use crate::media::report::ProcessingReport;
 use crate::media::sound::control::SoundControl;
 use crate::media::sound::framer::Framer;
 use crate::media::sound::plan::{Copies, SoundPlan};
+use crate::media::still::Still;
 use crate::media::video::{CapturedPicture, Picture};
 use crate::proto::rtp_h264::Packets;
 use crate::source::VideoSource;
@@ -54,6 +55,10 @@ pub struct VideoQueue {
     pub open: bool,
     /// That picture, until then.
     pub first: Option<CapturedPicture>,
+    /// When its last picture is encoded again.
+    pub still: Still,
+    /// The part of what the path leaves for video that this source may take, in percent.
+    pub share: u64,
 }
 
 /// The local picture, for our own tile.
@@ -61,6 +66,8 @@ pub struct VideoQueue {
 pub struct LocalView {
     pub picture: Option<Arc<Picture>>,
     pub frame: u64,
+    /// A further source, which has no tile of its own here: a screen that shows itself in itself has no end.
+    pub hidden: bool,
 }
 
 /// Counters of the video that goes out.

@@ -142,6 +142,9 @@ pub struct Showing {
 /// The tile that shows ourselves; remote ones count up from the next.
 pub const LOCAL_TILE: TileId = TileId(0);
 
+/// The tile of the other side's first source of pictures.
+pub const FIRST_TILE: TileId = TileId(1);
+
 /// Set from outside to end the engine's loop.
 #[derive(Resource, Clone, Debug, Default)]
 pub struct Quit(pub Arc<AtomicBool>);

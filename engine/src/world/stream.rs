@@ -134,4 +134,6 @@ pub struct PeerMute {
     pub video: bool,
     /// The path carries no pictures to us beside sound.
     pub narrow: bool,
+    /// Its pictures are of a screen: where nothing changes on it none come, and that is no freeze.
+    pub screen: bool,
 }

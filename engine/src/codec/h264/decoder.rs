@@ -71,7 +71,8 @@ pub struct DecodedPicture<'a> {
 }
 
 impl DecodedPicture<'_> {
-    /// Copies the planes into `picture`, which takes their size.
+    /// Copies the planes into `picture`, which takes their size. This is the one copy between decoder and upload: the decoder
+    /// writes only into memory of its own, and goes on referring to it and overwriting it with the next units.
     pub fn copy_to(&self, picture: &mut Picture) {
         let (width, height) = self.yuv.dimensions();
         picture.resize(width as u32, height as u32);

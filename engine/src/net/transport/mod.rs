@@ -28,7 +28,18 @@ use crate::proto::unit_ext::UnitExt;
 pub enum Track {
     Audio,
     Video,
+    /// Pictures of further sources beside the first one, counted from 0: below [`FURTHER`].
+    Further(u8),
 }
+
+impl Track {
+    pub const fn is_video(self) -> bool {
+        !matches!(self, Self::Audio)
+    }
+}
+
+/// So many sources of pictures a side may have beside the first one.
+pub const FURTHER: usize = 2;
 
 /// The synchronisation sources of one side, announced before the first packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +48,29 @@ pub struct Sources {
     pub video: Ssrc,
     /// Retransmissions of video, RFC 4588.
     pub video_rtx: Ssrc,
+    /// Pictures of further sources, and their retransmissions; `None` where a side takes none.
+    pub further: [Option<(Ssrc, Ssrc)>; FURTHER],
+}
+
+impl Sources {
+    /// The track that packets from `ssrc` belong to; retransmissions have none of their own.
+    pub fn track(&self, ssrc: Ssrc) -> Option<Track> {
+        let further = || self.further.iter().position(|further| further.is_some_and(|(other, _)| other == ssrc));
+        match ssrc {
+            _ if ssrc == self.audio => Some(Track::Audio),
+            _ if ssrc == self.video => Some(Track::Video),
+            _ => further().map(|number| Track::Further(number as u8)),
+        }
+    }
+
+    /// Where pictures of `track` come from.
+    pub fn video_of(&self, track: Track) -> Option<Ssrc> {
+        match track {
+            Track::Audio => None,
+            Track::Video => Some(self.video),
+            Track::Further(number) => self.further.get(usize::from(number)).copied().flatten().map(|(ssrc, _)| ssrc),
+        }
+    }
 }
 
 /// What one side tells the other before media can flow.
@@ -95,8 +129,10 @@ pub enum TransportEvent {
     Connected,
     /// No path answers any more; it may come back.
     Disconnected,
-    /// The other side asks for a keyframe.
+    /// The other side asks for a keyframe of the first source.
     KeyframeRequest,
+    /// Of a further one.
+    FurtherKeyframeRequest(u8),
     /// A new estimate of what the path carries towards the other side.
     Estimate(Bitrate),
     /// The path's figures, about once a second.
@@ -199,8 +235,8 @@ impl Transport {
     }
 
     /// Asks the other side for a keyframe (PLI, RFC 4585 §6.3.1).
-    pub fn request_keyframe(&mut self) {
-        each!(self, inner => inner.request_keyframe());
+    pub fn request_keyframe(&mut self, track: Track) {
+        each!(self, inner => inner.request_keyframe(track));
     }
 
     /// Sends the receiver's own report (PSFB FMT 15, RFC 4585 §6.4).

@@ -3,8 +3,8 @@
 //!
 //! Datagram: u8 kind. Kind 1 is a packet: u8 track and flags (128: marker, 64: has copies, 32: voice), u16 sequence, u32 timestamp, u64 capture time in µs
 //! (0 = none), u8 length of the unit extension and that many bytes, i8 level (127 = none), payload. Kind 2 asks for a
-//! keyframe, kind 3 carries a report, kind 4 closes, kind 5 keeps alive and carries a time that kind 6 sends back, kind 7
-//! asks for pictures' packets again (u16 sequence numbers). All numbers are big-endian.
+//! keyframe (u8 which picture, counted from 0), kind 3 carries a report, kind 4 closes, kind 5 keeps alive and carries a time that kind 6 sends back, kind 7
+//! asks for pictures' packets again (u8 which picture, u16 sequence numbers). All numbers are big-endian.
 
 mod resend;
 
@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 
 use resend::{Missing, Sent};
 
-use super::{ArrivedPacket, Drained, IDLE, OutgoingPacket, Parameters, Sources, Track, TransportEvent};
+use super::{ArrivedPacket, Drained, FURTHER, IDLE, OutgoingPacket, Parameters, Sources, Track, TransportEvent};
 use crate::base::error::Result;
 use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant, WallTime};
@@ -41,13 +41,16 @@ pub struct Plain {
     started: bool,
     connected: bool,
     outbox: Outbox,
-    sequence: [u64; 2],
-    received: [Extender; 2],
+    sequence: [u64; 1 + PICTURES],
+    received: [Extender; 1 + PICTURES],
     alive_at: Instant,
-    sent: Sent,
-    missing: Missing,
+    sent: [Sent; PICTURES],
+    missing: [Missing; PICTURES],
     around: u64,
 }
+
+/// Sources of pictures: the first and the further ones.
+const PICTURES: usize = 1 + FURTHER;
 
 /// Follows a sequence number and a timestamp past their wrap.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,11 +75,11 @@ impl Plain {
             started: false,
             connected: false,
             outbox: Outbox::default(),
-            sequence: [0; 2],
-            received: [Extender::default(); 2],
+            sequence: [0; 1 + PICTURES],
+            received: [Extender::default(); 1 + PICTURES],
             alive_at: now + IDLE,
-            sent: Sent::default(),
-            missing: Missing::default(),
+            sent: Default::default(),
+            missing: Default::default(),
             around: AROUND,
         }
     }
@@ -119,7 +122,8 @@ impl Plain {
                 Some(packet) => out.packets.push(packet),
                 None => return false,
             },
-            Some((&KEYFRAME, _)) => out.events.push(TransportEvent::KeyframeRequest),
+            Some((&KEYFRAME, [0, ..] | [])) => out.events.push(TransportEvent::KeyframeRequest),
+            Some((&KEYFRAME, [number, ..])) => out.events.push(TransportEvent::FurtherKeyframeRequest(number - 1)),
             Some((&FEEDBACK, report)) => out.events.push(TransportEvent::Feedback(report.into())),
             Some((&CLOSE, _)) => out.events.push(TransportEvent::Closed(String::new())),
             Some((&ALIVE, time)) => self.send(ECHO, time),
@@ -130,12 +134,14 @@ impl Plain {
                 };
                 let micros = WallTime::of(datagram.at).micros_since(sent);
                 let round_trip = u64::try_from(micros).ok().map(Duration::from_micros);
-                self.missing.round_trip = round_trip;
+                self.missing.iter_mut().for_each(|missing| missing.round_trip = round_trip);
                 out.events.push(TransportEvent::Figures { round_trip, loss_out: None, local: None, remote: None });
             }
             Some((&AGAIN, request)) => {
                 let (Some(local), Some(remote)) = (self.local, self.remote) else { return false };
-                self.sent.asked(request).for_each(|data| self.outbox.push(local, remote, Class::Video, data));
+                let Some((number, request)) = request.split_first() else { return false };
+                let Some(sent) = self.sent.get(usize::from(*number)) else { return false };
+                sent.asked(request).for_each(|data| self.outbox.push(local, remote, Class::Video, data));
             }
             _ => return false,
         }
@@ -147,7 +153,11 @@ impl Plain {
         let (index, class) = match packet.track {
             Track::Audio => (0, Class::Audio),
             Track::Video => (1, Class::Video),
+            Track::Further(number) => (2 + usize::from(number), Class::Video),
         };
+        if index > PICTURES {
+            return;
+        }
         let sequence = self.sequence[index];
         self.sequence[index] = sequence.wrapping_add(1);
         let unit = packet.unit.as_ref().map(UnitExt::write);
@@ -164,8 +174,8 @@ impl Plain {
         data.push(packet.level.unwrap_or(127) as u8);
         data.extend(packet.payload);
         self.outbox.push(local, remote, class, &data);
-        if packet.track == Track::Video {
-            self.sent.keep(sequence as u16, &data);
+        if let Some(sent) = index.checked_sub(1).and_then(|number| self.sent.get_mut(number)) {
+            sent.keep(sequence as u16, &data);
         }
     }
 
@@ -174,9 +184,11 @@ impl Plain {
             self.alive_at = now + ALIVE_EVERY;
             self.send(ALIVE, &WallTime::of(now).as_micros().to_be_bytes());
         }
-        let request = self.missing.ask(now);
-        if !request.is_empty() {
-            self.send(AGAIN, &request);
+        for number in 0..PICTURES {
+            let request = self.missing[number].ask(now);
+            if !request.is_empty() {
+                self.send(AGAIN, &[&[number as u8][..], &request].concat());
+            }
         }
         for (sending, bytes) in self.outbox.iter() {
             out.outbox.push(sending.from, sending.to, sending.class, bytes);
@@ -187,7 +199,7 @@ impl Plain {
     pub fn deadline(&self) -> Instant {
         // Nothing can be said before there is somebody to say it to; the first word then goes out at once.
         let alive = if self.can_speak() { self.alive_at } else { self.alive_at + IDLE };
-        self.missing.next_due().map_or(alive, |due| due.min(alive))
+        self.missing.iter().filter_map(Missing::next_due).fold(alive, |alive, due| alive.min(due))
     }
 
     const fn can_speak(&self) -> bool {
@@ -207,8 +219,9 @@ impl Plain {
         self.around
     }
 
-    pub fn request_keyframe(&mut self) {
-        self.send(KEYFRAME, &[]);
+    pub fn request_keyframe(&mut self, track: Track) {
+        let number = if let Track::Further(number) = track { number + 1 } else { 0 };
+        self.send(KEYFRAME, &[number]);
     }
 
     pub fn send_feedback(&mut self, report: &[u8]) {
@@ -220,7 +233,7 @@ impl Plain {
     pub fn reset_estimate(&mut self, _: Bitrate) {}
 
     pub fn forget_sent(&mut self) {
-        self.sent.forget();
+        self.sent.iter_mut().for_each(Sent::forget);
     }
 
     pub fn close(&mut self) {
@@ -241,6 +254,7 @@ impl Plain {
         let (track, index) = match flags & 0x1f {
             0 => (Track::Audio, 0),
             1 => (Track::Video, 1),
+            index if usize::from(index) <= PICTURES => (Track::Further(index - 2), usize::from(index)),
             _ => return None,
         };
         let sequence = u16::from_be_bytes(take(&mut rest)?);
@@ -252,8 +266,8 @@ impl Plain {
         let level = take::<1>(&mut rest)?[0] as i8;
         let extender = &mut self.received[index];
         let sequence = extend(&mut extender.sequence, u64::from(sequence), 1 << 16);
-        if track == Track::Video {
-            self.missing.arrived(sequence, at);
+        if let Some(missing) = index.checked_sub(1).and_then(|number| self.missing.get_mut(number)) {
+            missing.arrived(sequence, at);
         }
         Some(ArrivedPacket {
             track,

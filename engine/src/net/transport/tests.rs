@@ -18,7 +18,12 @@ struct End {
 impl End {
     fn new(real: bool, n: u8, at: Instant) -> Self {
         let n32 = u32::from(n);
-        let sources = Sources { audio: Ssrc(n32 * 10), video: Ssrc(n32 * 10 + 1), video_rtx: Ssrc(n32 * 10 + 2) };
+        let sources = Sources {
+            audio: Ssrc(n32 * 10),
+            video: Ssrc(n32 * 10 + 1),
+            video_rtx: Ssrc(n32 * 10 + 2),
+            further: Default::default(),
+        };
         let mut transport = if real {
             Transport::Webrtc(Box::new(Webrtc::new(sources, at)))
         } else {
@@ -126,7 +131,7 @@ fn carries_everything(real: bool) {
     assert_eq!((&audio.payload[..], audio.level, audio.voice), (&b"a sound"[..], Some(-70), true));
     assert!(!video.voice);
 
-    ends[1].transport.request_keyframe();
+    ends[1].transport.request_keyframe(Track::Video);
     ends[1].transport.send_feedback(b"report");
     let asked = |ends: &[End; 2]| {
         let events = &ends[0].seen.events;

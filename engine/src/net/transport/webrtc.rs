@@ -12,7 +12,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::{AbsCaptureTime, Extension, ExtensionMap, ExtensionSerializer, ExtensionValues, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 
-use super::{ArrivedPacket, Drained, IDLE, OutgoingPacket, Parameters, Sources, Track, TransportEvent};
+use super::{ArrivedPacket, Drained, FURTHER, IDLE, OutgoingPacket, Parameters, Sources, Track, TransportEvent};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::foreign;
 use crate::base::id::Ssrc;
@@ -45,6 +45,7 @@ pub struct Webrtc {
     theirs: Option<Sources>,
     audio: Outgoing,
     video: Outgoing,
+    further: Vec<Outgoing>,
     deadline: Instant,
     written: bool,
     /// The other side's first DTLS messages, where they came before our own check of their address was answered: half a
@@ -86,9 +87,21 @@ impl Webrtc {
         api.declare_media(audio, MediaKind::Audio);
         api.declare_media(video, MediaKind::Video);
         api.declare_stream_tx(sources.audio.0.into(), None, audio, None);
-        let stream = api.declare_stream_tx(sources.video.0.into(), Some(sources.video_rtx.0.into()), video, None);
-        stream.set_unpaced(true);
-        stream.set_rtx_cache(RTX_PACKETS, RTX_AGE, Some(RTX_SHARE));
+        let mut further = Vec::new();
+        let first = (video, sources.video, sources.video_rtx);
+        let others = FURTHER_MIDS.iter().zip(sources.further).filter_map(|(mid, further)| {
+            let (ssrc, rtx) = further?;
+            Some((Mid::from(*mid), ssrc, rtx))
+        });
+        for (mid, ssrc, rtx) in std::iter::once(first).chain(others) {
+            if mid != video {
+                api.declare_media(mid, MediaKind::Video);
+                further.push(Outgoing { mid, payload_type: video_type, ssrc, sequence: 1 });
+            }
+            let stream = api.declare_stream_tx(ssrc.0.into(), Some(rtx.0.into()), mid, None);
+            stream.set_unpaced(true);
+            stream.set_rtx_cache(RTX_PACKETS, RTX_AGE, Some(RTX_SHARE));
+        }
         api.enable_twcc_feedback();
         // str0m makes SHA-256 fingerprints only; anything else would fail to match at the other side.
         let mut fingerprint = [0; 32];
@@ -100,6 +113,7 @@ impl Webrtc {
             theirs: None,
             audio: Outgoing { mid: audio, payload_type: audio_type, ssrc: sources.audio, sequence: 1 },
             video: Outgoing { mid: video, payload_type: video_type, ssrc: sources.video, sequence: 1 },
+            further,
             deadline: now + IDLE,
             written: false,
             early: Vec::new(),
@@ -122,6 +136,10 @@ impl Webrtc {
         api.expect_stream_rx(remote.sources.audio.0.into(), None, audio, None).suppress_nack(true);
         let (ssrc, rtx) = (remote.sources.video.0.into(), remote.sources.video_rtx.0.into());
         api.expect_stream_rx(ssrc, Some(rtx), video, None);
+        for (outgoing, theirs) in self.further.iter().zip(remote.sources.further) {
+            let Some((ssrc, rtx)) = theirs else { continue };
+            api.expect_stream_rx(ssrc.0.into(), Some(rtx.0.into()), outgoing.mid, None);
+        }
         let failed = |error| Error::new(Kind::Reopen, format!("the encrypted connection could not start: {error}"));
         api.start_dtls(controlling).map_err(failed)?;
         self.theirs = Some(remote.sources);
@@ -188,6 +206,10 @@ impl Webrtc {
         let outgoing = match packet.track {
             Track::Audio => &mut self.audio,
             Track::Video => &mut self.video,
+            Track::Further(number) => {
+                let Some(outgoing) = self.further.get_mut(usize::from(number)) else { return };
+                outgoing
+            }
         };
         let payload_type = if packet.redundant { Pt::from(RED_PAYLOAD_TYPE) } else { outgoing.payload_type };
         foreign::call(|| {
@@ -208,7 +230,7 @@ impl Webrtc {
             outgoing.sequence += 1;
             let write = RtpWrite::new(payload_type, sequence.into(), packet.timestamp, packet.captured, packet.payload)
                 .marker(packet.marker)
-                .nackable(packet.track == Track::Video)
+                .nackable(packet.track.is_video())
                 .ext_vals(values);
             let ssrc = outgoing.ssrc.0.into();
             if let Some(stream) = self.rtc.direct_api().stream_tx(&ssrc) {
@@ -250,10 +272,10 @@ impl Webrtc {
         AROUND
     }
 
-    pub fn request_keyframe(&mut self) {
-        let Some(theirs) = self.theirs else { return };
+    pub fn request_keyframe(&mut self, track: Track) {
+        let Some(ssrc) = self.theirs.and_then(|theirs| theirs.video_of(track)) else { return };
         foreign::call(|| {
-            if let Some(stream) = self.rtc.direct_api().stream_rx(&theirs.video.0.into()) {
+            if let Some(stream) = self.rtc.direct_api().stream_rx(&ssrc.0.into()) {
                 stream.request_keyframe(KeyframeRequestKind::Pli);
                 self.written = true;
             }
@@ -315,11 +337,8 @@ impl Webrtc {
     fn take_event(&self, event: Event, out: &mut Drained) {
         match event {
             Event::RtpPacket(packet) => {
-                let track = match Some(Ssrc(*packet.header.ssrc)) {
-                    ssrc if ssrc == self.theirs.map(|s| s.audio) => Track::Audio,
-                    ssrc if ssrc == self.theirs.map(|s| s.video) => Track::Video,
-                    _ => return,
-                };
+                let ssrc = Ssrc(*packet.header.ssrc);
+                let Some(track) = self.theirs.and_then(|theirs| theirs.track(ssrc)) else { return };
                 let values = &packet.header.ext_vals;
                 out.packets.push(ArrivedPacket {
                     track,
@@ -339,7 +358,12 @@ impl Webrtc {
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
                 out.events.push(TransportEvent::Disconnected);
             }
-            Event::KeyframeRequest(_) => out.events.push(TransportEvent::KeyframeRequest),
+            Event::KeyframeRequest(request) => {
+                let further = self.further.iter().position(|outgoing| outgoing.mid == request.mid);
+                out.events.push(further.map_or(TransportEvent::KeyframeRequest, |number| {
+                    TransportEvent::FurtherKeyframeRequest(number as u8)
+                }));
+            }
             Event::EgressBitrateEstimate(BweKind::Twcc { estimate, .. }) => {
                 out.events.push(TransportEvent::Estimate(Bitrate::from_bps(estimate.as_u64())));
             }
@@ -369,6 +393,9 @@ impl Webrtc {
         }
     }
 }
+
+/// What further sources are called between the two sides.
+const FURTHER_MIDS: [&str; FURTHER] = ["vi1", "vi2"];
 
 /// Extension ids, the same on both sides. 1, 3 and 4 are the ids str0m and browsers use by habit.
 fn extensions() -> ExtensionMap {

@@ -92,6 +92,10 @@ pub struct Mute {
     pub video: bool,
     /// The camera is on, but the path carries no pictures beside sound.
     pub narrow: bool,
+    /// Which of the further sources of pictures are on, a bit each, and which of all sources are screens: bit 0 is the first
+    /// one, bit 1 the first further one.
+    pub further: u8,
+    pub screens: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -143,7 +147,7 @@ mod tests {
         assert_eq!(read(r#"{"type":"ringing","volume":11}"#), Body::Ringing);
         assert_eq!(
             read(r#"{"type":"mute","audio":true,"smell":true}"#),
-            Body::Mute(Mute { audio: true, video: false, narrow: false })
+            Body::Mute(Mute { audio: true, ..Mute::default() })
         );
         assert_eq!(read(r#"{"type":"bye","why":"bored"}"#), Body::Bye { why: ByeReason::Other });
     }

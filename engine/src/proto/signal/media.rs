@@ -77,6 +77,9 @@ pub struct Ssrcs {
     pub video: Ssrc,
     /// Retransmissions of video, RFC 4588 §4.
     pub video_rtx: Ssrc,
+    /// Pictures of further sources beside the first one, and their retransmissions. An older side has none.
+    #[serde(default)]
+    pub further: [Option<(Ssrc, Ssrc)>; 2],
 }
 
 /// Opus at 48 kHz (RFC 7587).
@@ -204,7 +207,7 @@ mod tests {
         MediaParameters {
             dtls: Digest([7; 32]),
             ice: IceCredentials::new("ufra", "a-password-that-is-long".replace('-', "+")).expect("good"),
-            ssrcs: Ssrcs { audio: Ssrc(1), video: Ssrc(2), video_rtx: Ssrc(3) },
+            ssrcs: Ssrcs { audio: Ssrc(1), video: Ssrc(2), video_rtx: Ssrc(3), further: [None; 2] },
             audio: Some(AudioCapability { opus_frame_us: List::cut(vec![20_000, 5_000, 10_000]), red: true }),
             video: Some(VideoCapability { h264: true, max_width: 1920, max_height: 1080 }),
             base_port: 2000,

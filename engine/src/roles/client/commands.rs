@@ -30,6 +30,7 @@ pub fn take_commands(world: &mut World) {
             }
             Command::Speaker(name) => audio::choose::<Loudspeaker>(world, name),
             Command::Camera(name) => devices::choose_camera(world, current, &name),
+            Command::Share(name) => devices::share(world, current, name),
             Command::Volume(tile, percent) => with_seat(world, tile, |seat| seat.set_volume(percent)),
             Command::Hush(tile, hushed) => with_seat(world, tile, |seat| seat.set_hushed(hushed)),
             Command::Processing(switches) => devices::process(world, current, switches),

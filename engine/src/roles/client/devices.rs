@@ -13,6 +13,7 @@ use crate::base::time::Instant;
 use crate::codec::worker::Work;
 use crate::device::Microphone;
 use crate::media::switches::Switches;
+use crate::net::transport::Track;
 use crate::proto::signal::body::Mute;
 use crate::proto::signal::event::Event;
 use crate::source::{SourceSpec, VideoSource};
@@ -21,20 +22,26 @@ use crate::world::message::Notice;
 use crate::world::outgoing::{Source, Voice};
 use crate::world::shared::{EngineWake, Now, Settings, Showing};
 
-/// A camera being opened on a helper thread, and what went wrong with the last one.
+/// Sources of pictures being opened on helper threads, and what went wrong with the last one.
 #[derive(Resource, Default)]
 pub struct Opening {
-    camera: Option<(Entity, PipeReceiver<Result<VideoSource>>)>,
+    /// At most one for each that there may be.
+    sources: Vec<(Entity, PipeReceiver<Result<VideoSource>>)>,
     note: String,
+    /// The note is of a source that does not answer.
+    stalls: bool,
 }
 
 /// What there is to choose from, for the window's menus. Sound devices are listed when they have been looked at.
 pub fn list(world: &mut World) {
     let config = &world.resource::<Settings>().0;
     let (camera, switches, music) = (camera_name(config.camera.as_ref()), config.switches(), config.music);
+    let shared = config.further[0].as_ref().map(ToString::to_string).unwrap_or_default();
     let controls = &mut world.resource_mut::<Showing>().controls;
     controls.cameras = VideoSource::list();
     controls.camera = camera;
+    controls.shares = VideoSource::screens();
+    controls.shared = shared;
     (controls.processing, controls.music) = (switches, music);
 }
 
@@ -42,14 +49,28 @@ pub fn list(world: &mut World) {
 pub fn start_capture(world: &mut World, call: Entity) {
     audio::start(world, call);
     if !world.resource::<Showing>().controls.camera_off {
-        open_camera(world, call);
+        open_source(world, call, Track::Video);
+    }
+    let config = &world.resource::<Settings>().0;
+    let further: Vec<bool> = config.further.iter().map(Option::is_some).collect();
+    let is_screen = config.camera.as_ref().is_some_and(SourceSpec::is_screen);
+    for (number, _) in (0u8..).zip(&further).filter(|(_, is_there)| **is_there) {
+        open_source(world, call, Track::Further(number));
+    }
+    // What the other side takes for granted is one source that moves.
+    if is_screen || further.contains(&true) {
+        tell_mute(world, call);
     }
 }
 
 pub fn stop_capture(world: &mut World, call: Entity) {
     audio::stop(world, call);
     let Some(tracks) = media::tracks_of(world, call) else { return };
-    let source = world.get_mut::<Source>(tracks.video_out).and_then(|mut source| source.0.take());
+    tracks.videos_out().for_each(|(_, video)| close_source(world, video));
+}
+
+fn close_source(world: &mut World, video: Entity) {
+    let source = world.get_mut::<Source>(video).and_then(|mut source| source.0.take());
     close(world, source);
 }
 
@@ -105,11 +126,10 @@ pub fn camera_off(world: &mut World, call: Option<Entity>, off: bool) {
     let Some(call) = call else { return };
     if off {
         if let Some(tracks) = media::tracks_of(world, call) {
-            let source = world.get_mut::<Source>(tracks.video_out).and_then(|mut source| source.0.take());
-            close(world, source);
+            close_source(world, tracks.video_out);
         }
     } else {
-        open_camera(world, call);
+        open_source(world, call, Track::Video);
     }
     tell_mute(world, call);
 }
@@ -117,8 +137,18 @@ pub fn camera_off(world: &mut World, call: Option<Entity>, off: bool) {
 /// Tells the other side what is not sent, and why.
 pub fn tell_mute(world: &mut World, call: Entity) {
     let narrow = media::is_too_narrow(world, call);
-    let controls = &world.resource::<Showing>().controls;
-    let mute = Mute { audio: controls.muted, video: controls.camera_off, narrow: narrow && !controls.camera_off };
+    let (controls, config) = (&world.resource::<Showing>().controls, &world.resource::<Settings>().0);
+    let bits = |is: &dyn Fn(&SourceSpec) -> bool, specs: &[Option<SourceSpec>]| {
+        specs
+            .iter()
+            .enumerate()
+            .fold(0, |bits, (number, spec)| bits | u8::from(spec.as_ref().is_some_and(is)) << number)
+    };
+    let screens = bits(&SourceSpec::is_screen, std::slice::from_ref(&config.camera))
+        | bits(&SourceSpec::is_screen, &config.further) << 1;
+    let further = bits(&|_| true, &config.further);
+    let narrow = narrow && !controls.camera_off;
+    let mute = Mute { audio: controls.muted, video: controls.camera_off, narrow, further, screens };
     if let Some(mut state) = world.get_mut::<CallState>(call) {
         state.mute = mute;
     }
@@ -132,8 +162,22 @@ pub fn choose_camera(world: &mut World, call: Option<Entity>, name: &str) {
     if let Some(call) = call
         && !world.resource::<Showing>().controls.camera_off
     {
-        open_camera(world, call);
+        open_source(world, call, Track::Video);
+        tell_mute(world, call);
     }
+}
+
+/// Sends a screen beside the camera, or none any more.
+pub fn share(world: &mut World, call: Option<Entity>, name: Option<String>) {
+    world.resource_mut::<Settings>().0.further[0] = name.as_ref().and_then(|name| name.parse().ok());
+    calls::show(world, |showing| showing.controls.shared = name.unwrap_or_default());
+    let Some(call) = call else { return };
+    if world.resource::<Settings>().0.further[0].is_some() {
+        open_source(world, call, Track::Further(0));
+    } else if let Some(tracks) = media::tracks_of(world, call) {
+        close_source(world, tracks.further_out[0]);
+    }
+    tell_mute(world, call);
 }
 
 /// Opens a device on a helper thread: a sound server or a camera may take seconds to answer, and the call goes on meanwhile.
@@ -164,29 +208,56 @@ pub fn opening<T: Send + 'static>(
     }
 }
 
-/// Puts a camera to use that has been opened, unless it was turned off or the call ended meanwhile.
+/// Puts sources to use that have been opened, unless they were turned off or the call ended meanwhile.
 pub fn take_camera(world: &mut World) {
-    let opening = world.resource::<Opening>();
-    let opened = opening.camera.as_ref().and_then(|(owner, pipe)| Some((*owner, pipe.try_recv()?)));
-    let Some((owner, opened)) = opened else { return };
-    world.resource_mut::<Opening>().camera = None;
-    let is_wanted = !world.resource::<Showing>().controls.camera_off;
-    match opened {
-        Ok(opened) => {
-            let unused = match world.get_mut::<Source>(owner).filter(|_| is_wanted) {
-                Some(mut source) => source.0.replace(opened),
-                None => Some(opened),
-            };
-            close(world, unused);
+    loop {
+        let mut opened = None;
+        world.resource_mut::<Opening>().sources.retain(|(owner, pipe)| {
+            if opened.is_none() {
+                opened = pipe.try_recv().map(|source| (*owner, source));
+            }
+            opened.as_ref().is_none_or(|(taken, _)| taken != owner)
+        });
+        let Some((owner, opened)) = opened else { return };
+        let is_wanted = match track_of(world, owner) {
+            Some(Track::Further(number)) => {
+                world.resource::<Settings>().0.further.get(usize::from(number)).is_some_and(Option::is_some)
+            }
+            _ => !world.resource::<Showing>().controls.camera_off,
+        };
+        match opened {
+            Ok(opened) => {
+                let unused = match world.get_mut::<Source>(owner).filter(|_| is_wanted) {
+                    Some(mut source) => source.0.replace(opened),
+                    None => Some(opened),
+                };
+                close(world, unused);
+            }
+            Err(error) => lose_source(world, owner, error.text.to_string()),
         }
-        Err(error) => lose_camera(world, error.text.to_string()),
     }
 }
 
+/// Which of the current call's pictures `owner` is.
+fn track_of(world: &World, owner: Entity) -> Option<Track> {
+    let tracks = media::tracks_of(world, calls::current(world)?)?;
+    tracks.videos_out().find(|(_, video)| *video == owner).map(|(track, _)| track)
+}
+
 /// There is no picture to send any more: the other side is told, so that nobody takes the last one for a live one.
-fn lose_camera(world: &mut World, text: String) {
+fn lose_source(world: &mut World, owner: Entity, text: String) {
     note(world, text);
-    camera_off(world, calls::current(world), true);
+    let call = calls::current(world);
+    match track_of(world, owner) {
+        Some(Track::Further(0)) => share(world, call, None),
+        Some(Track::Further(number)) => {
+            if let Some(spec) = world.resource_mut::<Settings>().0.further.get_mut(usize::from(number)) {
+                *spec = None;
+            }
+            call.into_iter().for_each(|call| tell_mute(world, call));
+        }
+        _ => camera_off(world, call, true),
+    }
 }
 
 /// A camera takes a picture's time to close, and a device some seconds where it or its server hangs. Whether there was one.
@@ -200,26 +271,49 @@ pub fn close<T: Send + 'static>(world: &World, device: Option<T>) -> bool {
     is_there
 }
 
-/// A camera that was lost is said and closed; the call goes on.
-pub fn watch_camera(world: &mut World, sources: &mut QueryState<&mut Source>) {
-    let mut failed = None;
-    for mut source in sources.iter_mut(world) {
-        let failure = source.0.as_ref().and_then(VideoSource::failure).map(|error| error.text.to_string());
-        failed = failure.map(|text| (text, source.0.take())).or(failed);
+/// A source that was lost is said and closed; one that is in trouble or does not answer is said. The call goes on.
+pub fn watch_camera(world: &mut World, sources: &mut QueryState<(Entity, &mut Source)>) {
+    let at = world.resource::<Now>().0;
+    let (mut failed, mut changed, mut stalled) = (None, None, None);
+    for (owner, mut source) in sources.iter_mut(world) {
+        let Some(running) = &source.0 else { continue };
+        changed = running.trouble().or(changed);
+        if running.is_stalled(at) {
+            stalled = Some(format!("{} gives no pictures at present.", running.name()));
+        }
+        let failure = running.failure().map(|error| error.text.to_string());
+        failed = failure.map(|text| (owner, text, source.0.take())).or(failed);
     }
-    if let Some((text, source)) = failed {
+    let stalls = world.resource::<Opening>().stalls;
+    if stalls != stalled.is_some() {
+        world.resource_mut::<Opening>().stalls = !stalls;
+        match stalled {
+            Some(text) => note(world, text),
+            None => quiet(world),
+        }
+    }
+    match changed {
+        Some(Some(trouble)) => note(world, format!("{trouble}. It is used again when it is back.")),
+        Some(None) => quiet(world),
+        None => {}
+    }
+    if let Some((owner, text, source)) = failed {
         close(world, source);
-        lose_camera(world, text);
+        lose_source(world, owner, text);
     }
 }
 
 /// A camera cannot be opened again while it is open: the one before closes first.
-fn open_camera(world: &mut World, call: Entity) {
-    let Some(spec) = world.resource::<Settings>().0.camera.clone() else { return };
-    let Some(tracks) = media::tracks_of(world, call) else { return };
-    let wake = world.resource::<EngineWake>().0.clone();
-    let (work, now) = (world.resource::<Settings>().0.work, world.resource::<Now>().0);
-    let before = world.get_mut::<Source>(tracks.video_out).and_then(|mut source| source.0.take());
+fn open_source(world: &mut World, call: Entity, track: Track) {
+    let config = &world.resource::<Settings>().0;
+    let (work, spec) = match track {
+        Track::Further(number) => (config.work, config.further.get(usize::from(number)).cloned().flatten()),
+        _ => (config.work, config.camera.clone()),
+    };
+    let (Some(spec), Some(tracks)) = (spec, media::tracks_of(world, call)) else { return };
+    let Some(video) = tracks.video_out(track) else { return };
+    let (wake, now) = (world.resource::<EngineWake>().0.clone(), world.resource::<Now>().0);
+    let before = world.get_mut::<Source>(video).and_then(|mut source| source.0.take());
     let open = move |at| {
         drop(before);
         match work {
@@ -228,7 +322,9 @@ fn open_camera(world: &mut World, call: Entity) {
         }
     };
     let opened = opening(world, "camera opener", open, now);
-    world.resource_mut::<Opening>().camera = opened.map(|pipe| (tracks.video_out, pipe));
+    let mut openings = world.resource_mut::<Opening>();
+    openings.sources.retain(|(owner, _)| *owner != video);
+    openings.sources.extend(opened.map(|pipe| (video, pipe)));
     take_camera(world);
 }
 
@@ -236,6 +332,12 @@ fn open_camera(world: &mut World, call: Entity) {
 pub fn note(world: &mut World, text: String) {
     calls::tell(world, Notice::Error(text.clone()));
     world.resource_mut::<Opening>().note = text;
+    show_notes(world);
+}
+
+/// What was said is over.
+fn quiet(world: &mut World) {
+    world.resource_mut::<Opening>().note.clear();
     show_notes(world);
 }
 

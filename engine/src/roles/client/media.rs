@@ -26,7 +26,7 @@ use crate::media::sound::framer::Framer;
 use crate::media::sound::plan::Bounds;
 use crate::net::transport::plain::Plain;
 use crate::net::transport::webrtc::Webrtc;
-use crate::net::transport::{Parameters, Sources, Transport};
+use crate::net::transport::{FURTHER, Parameters, Sources, Transport};
 use crate::proto::keys::{self, Digest};
 use crate::proto::rtp_h264::Packets;
 use crate::proto::signal::action::MediaStart;
@@ -40,7 +40,7 @@ use crate::voice::VoiceProcessor;
 use crate::world::call::{CallState, Signalling};
 use crate::world::connection::{Connection, Exchange, Inbound, LinkEstimate, Path, Tracks};
 use crate::world::outgoing::{Encoder, LocalView, Source, TargetRate, VideoQueue, VideoSent, Voice};
-use crate::world::shared::{Demux, EngineWake, Settings};
+use crate::world::shared::{Demux, EngineWake, FIRST_TILE, Settings};
 use crate::world::stats::{Stats, StreamStats};
 use crate::world::stream::{AudioStream, Decoder, Frames, Ledger, PeerMute, StreamOf, VideoJitterBuffer};
 use crate::world::tape::Tape;
@@ -60,13 +60,14 @@ const FIRST_SIZE: (u32, u32) = (640, 360);
 pub fn prepare(world: &World, now: Instant) -> Result<(Transport, Own)> {
     let settings = &world.resource::<Settings>().0;
     let signalling = world.resource::<Signalling>();
-    let numbers = keys::random::<12>()?;
+    let numbers = keys::random::<{ 12 + 8 * FURTHER }>()?;
     let ssrc = |at: usize| {
         let bytes = [numbers[at], numbers[at + 1], numbers[at + 2], numbers[at + 3]];
         // Zero is used for probing by some.
         Ssrc(u32::from_be_bytes(bytes).max(1))
     };
-    let sources = Sources { audio: ssrc(0), video: ssrc(4), video_rtx: ssrc(8) };
+    let further = std::array::from_fn(|number| Some((ssrc(12 + 8 * number), ssrc(16 + 8 * number))));
+    let sources = Sources { audio: ssrc(0), video: ssrc(4), video_rtx: ssrc(8), further };
     let transport = if settings.plain {
         Transport::Plain(Box::new(Plain::new(sources, now)))
     } else {
@@ -80,7 +81,12 @@ pub fn prepare(world: &World, now: Instant) -> Result<(Transport, Own)> {
     let media = MediaParameters {
         dtls: Digest(parameters.fingerprint),
         ice,
-        ssrcs: Ssrcs { audio: sources.audio, video: sources.video, video_rtx: sources.video_rtx },
+        ssrcs: Ssrcs {
+            audio: sources.audio,
+            video: sources.video,
+            video_rtx: sources.video_rtx,
+            further: sources.further,
+        },
         audio: Some(AudioCapability {
             opus_frame_us: List::cut(FRAMES.map(|f| f.duration().as_micros() as u32).into()),
             red: true,
@@ -108,7 +114,12 @@ pub fn start(world: &mut World, call: Entity, start: &MediaStart, now: Instant) 
         ufrag: remote.ice.ufrag().to_owned(),
         password: remote.ice.pwd().to_owned(),
         fingerprint: remote.dtls.0,
-        sources: Sources { audio: remote.ssrcs.audio, video: remote.ssrcs.video, video_rtx: remote.ssrcs.video_rtx },
+        sources: Sources {
+            audio: remote.ssrcs.audio,
+            video: remote.ssrcs.video,
+            video_rtx: remote.ssrcs.video_rtx,
+            further: remote.ssrcs.further,
+        },
     };
     if let Err(error) = transport.start(&parameters, start.controlling, now) {
         return calls::tell(world, crate::world::message::Notice::Error(error.text.to_string()));
@@ -152,6 +163,15 @@ pub fn spawn(
         frame_rate: 30.0,
         bitrate: RateControl::START.min(settings.most),
     };
+    // What further sources need begins with their first picture.
+    let further = std::array::from_fn::<_, FURTHER, _>(|_| match settings.work {
+        Work::Threads => {
+            (VideoEncoder::asleep(config, wake.clone()), VideoDecoder::asleep(settings.codec, wake.clone()))
+        }
+        Work::Inline { encode, decode } => {
+            (VideoEncoder::inline(config, encode), VideoDecoder::inline(settings.codec, decode))
+        }
+    });
     let (encoder, decoder) = match settings.work {
         Work::Threads => (VideoEncoder::spawn(config, wake.clone())?, VideoDecoder::spawn(settings.codec, wake)?),
         Work::Inline { encode, decode } => {
@@ -191,52 +211,87 @@ pub fn spawn(
     voice.set_music(settings.music, settings.sound_most());
     voice.framer = Framer::new(voice.control.plan().length);
     let sound = AudioStream::new(&settings.policy)?;
-    let video_out = world
-        .spawn((
-            Source(None),
-            Encoder(encoder),
-            TargetRate(RateControl::new(settings.most, settings.audio_most)),
-            VideoQueue {
-                units: UnitQueue::with_least(settings.plant.queue),
-                packets: Packets::default(),
-                epoch: now,
-                sending: None,
-                next: 0,
-                plan: None,
-                shrunk: None,
-                open: false,
-                first: None,
-            },
-            LocalView::default(),
-            VideoSent::default(),
-        ))
-        .id();
+    let (encoders, decoders) = split(further);
+    let video_out = spawn_outgoing(world, encoder, settings, now);
+    let further_out = encoders.map(|encoder| {
+        let entity = spawn_outgoing(world, encoder, settings, now);
+        if let Some(mut view) = world.get_mut::<LocalView>(entity) {
+            view.hidden = true;
+        }
+        entity
+    });
     let audio_out = world.spawn(voice).id();
     let connection = world.spawn_empty().id();
-    let mut frames = Frames::new(TileId(1), PlayoutClock::with_policy(now, settings.policy));
-    frames.clock.set_extra(settings.plant.publish);
     let audio_in = world.spawn((StreamOf(connection), sound)).id();
-    let video_in = world
-        .spawn((
-            StreamOf(connection),
-            VideoJitterBuffer(VideoJitter::with_hold(settings.plant.hold)),
-            Decoder(decoder),
-            frames,
-            Ledger::default(),
-            StreamStats::default(),
-            PeerMute::default(),
-        ))
-        .id();
+    let video_in = spawn_stream(world, connection, decoder, FIRST_TILE, settings, now);
+    let mut tile = FIRST_TILE;
+    let further_in = decoders.map(|decoder| {
+        tile = TileId(tile.0 + 1);
+        let entity = spawn_stream(world, connection, decoder, tile, settings, now);
+        if let Some(mut mute) = world.get_mut::<PeerMute>(entity) {
+            mute.video = true;
+        }
+        entity
+    });
     world.entity_mut(connection).insert((
         Connection { transport, call },
         Inbound::default(),
         Exchange::default(),
-        Tracks { audio_in, video_in, audio_out, video_out },
+        Tracks { audio_in, video_in, audio_out, video_out, further_in, further_out },
         Path::default(),
         LinkEstimate::default(),
     ));
-    world.resource::<Tape>().enrol(&[connection, audio_in, video_in, audio_out, video_out]);
+    let tape = world.resource::<Tape>();
+    tape.enrol(&[connection, audio_in, video_in, audio_out, video_out]);
+    tape.enrol(&further_in);
+    tape.enrol(&further_out);
     Ok(connection)
+}
+
+fn split<A, B, const N: usize>(pairs: [(A, B); N]) -> ([A; N], [B; N]) {
+    let mut pairs = pairs.map(|(one, other)| (Some(one), Some(other)));
+    let ones = std::array::from_fn(|at| pairs[at].0.take().expect("each is taken once"));
+    (ones, pairs.map(|(_, other)| other.expect("none was taken")))
+}
+
+/// A local source of pictures, which is off yet.
+fn spawn_outgoing(
+    world: &mut World,
+    encoder: VideoEncoder,
+    settings: &crate::world::config::Config,
+    now: Instant,
+) -> Entity {
+    let queue = VideoQueue {
+        units: UnitQueue::with_least(settings.plant.queue),
+        packets: Packets::default(),
+        epoch: now,
+        sending: None,
+        next: 0,
+        plan: None,
+        shrunk: None,
+        open: false,
+        first: None,
+        still: Default::default(),
+        share: 100,
+    };
+    let rate = TargetRate(RateControl::new(settings.most, settings.audio_most));
+    world.spawn((Source(None), Encoder(encoder), rate, queue, LocalView::default(), VideoSent::default())).id()
+}
+
+/// A stream of pictures of `connection`.
+fn spawn_stream(
+    world: &mut World,
+    connection: Entity,
+    decoder: VideoDecoder,
+    tile: TileId,
+    settings: &crate::world::config::Config,
+    now: Instant,
+) -> Entity {
+    let mut frames = Frames::new(tile, PlayoutClock::with_policy(now, settings.policy));
+    frames.clock.set_extra(settings.plant.publish);
+    let jitter = VideoJitterBuffer(VideoJitter::with_hold(settings.plant.hold));
+    let figures = (Ledger::default(), StreamStats::default(), PeerMute::default());
+    world.spawn((StreamOf(connection), jitter, Decoder(decoder), frames, figures)).id()
 }
 
 /// Our own addresses, before they are told to the other side.
@@ -270,13 +325,25 @@ pub fn peer_muted(world: &mut World, call: Entity, mute: Mute) {
 
 /// What the other side says about its microphone and camera, for its streams.
 pub fn mute_streams(world: &mut World, tracks: &Tracks, mute: Mute) {
-    if let Some(mut peer) = world.get_mut::<PeerMute>(tracks.video_in) {
-        *peer = PeerMute { audio: mute.audio, video: mute.video, narrow: mute.narrow };
-    }
-    if let Some(mut ledger) = world.get_mut::<Ledger>(tracks.video_in)
-        && (mute.video || mute.narrow)
-    {
-        ledger.freezes.pause();
+    for (number, (_, video)) in tracks.videos_in().enumerate() {
+        let is_off = if number == 0 { mute.video } else { mute.further >> (number - 1) & 1 == 0 };
+        let screen = mute.screens >> number & 1 == 1;
+        if let Some(mut peer) = world.get_mut::<PeerMute>(video) {
+            *peer = PeerMute { audio: mute.audio, video: is_off, narrow: mute.narrow, screen };
+        }
+        if let Some(mut ledger) = world.get_mut::<Ledger>(video)
+            && (is_off || mute.narrow)
+        {
+            ledger.freezes.pause();
+        }
+        if !is_off {
+            continue;
+        }
+        // Its last picture is not the first one of what may come later.
+        if let Some(mut frames) = world.get_mut::<Frames>(video).filter(|_| number > 0) {
+            frames.waiting.clear();
+            frames.shown = None;
+        }
     }
     // Silence on purpose is no loss.
     if let Some(mut stream) = world.get_mut::<AudioStream>(tracks.audio_in) {
@@ -353,7 +420,9 @@ pub fn bury(world: &mut World) {
 pub fn despawn(world: &mut World, connection: Entity) {
     if let Some(tracks) = world.get::<Tracks>(connection).copied() {
         world.despawn(tracks.audio_out);
-        world.despawn(tracks.video_out);
+        for (_, video) in tracks.videos_out() {
+            world.despawn(video);
+        }
     }
     // Its streams go with it.
     world.despawn(connection);

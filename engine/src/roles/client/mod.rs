@@ -38,7 +38,7 @@ pub fn install(world: &mut World, schedule: &mut Schedule) {
         )
             .chain()
             .in_set(Stage::Session)
-            .after(session::note_transport_events)
+            .after(session::share_rate)
             .before(record::note_situation),
     );
 }

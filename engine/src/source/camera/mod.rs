@@ -1,7 +1,13 @@
-//! Cameras: Video4Linux on Linux.
+//! Cameras: Video4Linux on Linux. One that is unplugged during a call is replaced by a picture that says so until it is back.
 
 #[cfg(any(target_os = "linux", test))]
 mod convert;
+#[cfg(target_os = "linux")]
+mod negotiate;
+#[cfg(target_os = "linux")]
+mod reader;
+#[cfg(target_os = "linux")]
+mod steady;
 #[cfg(target_os = "linux")]
 mod v4l2;
 
@@ -42,7 +48,15 @@ mod elsewhere {
             Err(nothing(number))
         }
 
-        pub fn capture(&mut self, _: Instant) -> Result<CapturedPicture> {
+        pub fn capture(&mut self, _: Instant) -> CapturedPicture {
+            match *self {}
+        }
+
+        pub const fn lost(&self) -> Option<&Error> {
+            match *self {}
+        }
+
+        pub const fn not_before(&self) -> Option<Instant> {
             match *self {}
         }
 

@@ -6,50 +6,37 @@ use std::path::{Path, PathBuf};
 
 use v4l::buffer::Type;
 use v4l::capability::Flags;
+use v4l::frameinterval::FrameIntervalEnum;
+use v4l::framesize::{FrameSizeEnum, Stepwise};
 use v4l::io::mmap::Stream;
 use v4l::io::traits::CaptureStream;
 use v4l::video::Capture;
 use v4l::video::capture::Parameters;
 use v4l::{Device, Format, FourCC};
 
-use super::convert::{from_jpeg, from_yuyv};
+use super::negotiate::{Form, Offer};
+use super::reader::{Driver, Given, Reader};
+use super::steady::Steady;
 use crate::base::error::{Error, Kind, Result};
-use crate::base::pool::ArcPool;
-use crate::base::time::{Duration, Instant, now};
-use crate::media::video::{CapturedPicture, Picture};
+use crate::base::time::{Duration, Instant};
+use crate::media::video::CapturedPicture;
 
-/// As many as a test card keeps.
-const PICTURES: usize = 10;
 /// One is filled while the other is read: a third would be a picture's time of delay after each stall.
 const BUFFERS: u32 = 2;
-/// What is asked for; the driver gives what it has nearest to it.
+/// What is asked for where any size and rate can be had.
 const SIZE: (u32, u32) = (1280, 720);
 const FRAME_RATE: u32 = 30;
-/// Motion JPEG first: over USB 2 uncompressed pictures of this size come ten times a second.
-const FORMS: [(&[u8; 4], Form); 2] = [(b"MJPG", Form::Jpeg), (b"YUYV", Form::Yuyv)];
 /// A camera takes up to some seconds to begin; after as long without a picture it hangs.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Single pictures break on the way; a camera of which a second is broken is.
-const MOST_BROKEN: u32 = 30;
 
-/// A camera that is read.
-pub struct Camera {
+/// A camera that is read, and looked for again when it was unplugged.
+pub struct Camera(Steady<Reader<V4l2>>);
+
+/// A driver of Video4Linux.
+struct V4l2 {
     // Before the device: it is stopped while that is still open.
-    stream: Stream<'static>,
-    form: Form,
-    size: (u32, u32),
-    stride: usize,
-    frame_rate: f32,
-    scratch: Vec<u8>,
-    pool: ArcPool<Picture>,
-    path: PathBuf,
-    _device: Device,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Jpeg,
-    Yuyv,
+    stream: Option<Stream<'static>>,
+    device: Device,
 }
 
 /// The numbers of the cameras there are.
@@ -70,98 +57,134 @@ pub fn find(number: u32) -> Result<()> {
 }
 
 impl Camera {
-    /// The camera `/dev/videoN`.
+    /// The camera `/dev/videoN`. Unplugged, it is used again when it is back, under whichever number.
     ///
     /// # Errors
     /// `Gone` where there is none of that number or it captures no pictures (the text names those there are);
     /// `Reopen` where another program has it; `Refused` where it has no form of picture that can be read.
     pub fn open(number: u32) -> Result<Self> {
-        Self::open_at(&path_of(number))
-    }
-
-    fn open_at(path: &Path) -> Result<Self> {
-        let device = device(path)?;
-        let failed = |what: &str, error: &io::Error| {
-            let busy = error.raw_os_error() == Some(rustix::io::Errno::BUSY.raw_os_error());
-            let hint = if busy { "another program has it" } else { what };
-            Error::new(Kind::Reopen, format!("the camera {} cannot be used: {hint} ({error})", path.display()))
+        let mut called = None::<String>;
+        let open = move || {
+            let (number, device) = match &called {
+                None => (number, device(&path_of(number))?),
+                Some(name) => same(name, number)?,
+            };
+            let name = device.query_caps().map(|about| about.card).unwrap_or_default();
+            let reader = Reader::begin(V4l2 { stream: None, device }, path_of(number).display().to_string())?;
+            called = Some(name);
+            Ok(reader)
         };
-        let offered = device.enum_formats().map_err(|error| failed("it lists no formats", &error))?;
-        let form = FORMS.iter().find(|(code, _)| offered.iter().any(|offer| offer.fourcc == FourCC::new(code)));
-        let (code, form) = *form.ok_or_else(|| {
-            let text = format!("the camera {} has neither motion JPEG nor YUYV to offer", path.display());
-            Error::new(Kind::Refused, text)
-        })?;
-        let format = Format::new(SIZE.0, SIZE.1, FourCC::new(code));
-        let format = device.set_format(&format).map_err(|error| failed("it takes no format", &error))?;
-        let usable = (16..=1920).contains(&format.width) && (16..=1920).contains(&format.height);
-        if format.fourcc != FourCC::new(code) || !usable {
-            let text = format!("the camera {} has no picture of up to 1920×1920 to offer", path.display());
-            return Err(Error::new(Kind::Refused, text));
-        }
-        // Not every driver has rates to choose from.
-        let rate = device.set_params(&Parameters::with_fps(FRAME_RATE)).ok().map(|set| set.interval);
-        let rate = rate.filter(|interval| interval.numerator > 0 && interval.denominator > 0);
-        let frame_rate =
-            rate.map_or(FRAME_RATE as f32, |interval| interval.denominator as f32 / interval.numerator as f32);
-        let stream = Stream::with_buffers(&device, Type::VideoCapture, BUFFERS);
-        let mut stream = stream.map_err(|error| failed("it gives no memory", &error))?;
-        stream.set_timeout(PATIENCE);
-        Ok(Self {
-            stream,
-            form,
-            size: (format.width, format.height),
-            stride: format.stride.max(format.width * 2) as usize,
-            frame_rate,
-            scratch: Vec::new(),
-            pool: ArcPool::new(PICTURES),
-            path: path.to_owned(),
-            _device: device,
-        })
+        Steady::new(open).map(Self)
     }
 
-    /// Waits for the next picture; `captured` is when the driver had it. A broken one is left out.
-    ///
-    /// # Errors
-    /// `Reopen` where the camera is gone or gives nothing that can be read.
-    pub fn capture(&mut self, _: Instant) -> Result<CapturedPicture> {
-        let path = self.path.display();
-        for _ in 0..MOST_BROKEN {
-            let (bytes, about) = self.stream.next().map_err(|error| {
-                Error::new(Kind::Reopen, format!("the camera {path} gives no more pictures: {error}"))
-            })?;
-            let captured = now();
-            let bytes = bytes.get(..about.bytesused as usize).unwrap_or(bytes);
-            let (form, (width, height), stride, scratch) = (self.form, self.size, self.stride, &mut self.scratch);
-            let mut whole = Ok(());
-            let picture = self.pool.take(Picture::default, |picture| {
-                whole = match form {
-                    Form::Jpeg => from_jpeg(bytes, scratch, picture),
-                    Form::Yuyv => from_yuyv(bytes, stride, width, height, picture).ok_or_else(|| "cut short".into()),
-                };
-            });
-            match whole {
-                Ok(()) => return Ok(CapturedPicture { picture, captured }),
-                Err(error) => tracing::debug!(error, "a broken picture"),
-            }
-        }
-        Err(Error::new(Kind::Reopen, format!("the camera {path} gives broken pictures only")))
+    /// Waits for the next picture.
+    pub fn capture(&mut self, now: Instant) -> CapturedPicture {
+        self.0.capture(now)
+    }
+
+    /// Why there are no pictures of the camera at present: it is looked for.
+    pub const fn lost(&self) -> Option<&Error> {
+        self.0.lost()
+    }
+
+    /// There is nothing new before this.
+    pub const fn not_before(&self) -> Option<Instant> {
+        self.0.not_before()
     }
 
     pub const fn size(&self) -> (u32, u32) {
-        self.size
+        self.0.size()
     }
 
     /// Pictures per second, as the camera says.
     pub const fn frame_rate(&self) -> f32 {
-        self.frame_rate
+        self.0.frame_rate()
     }
 }
 
 impl fmt::Debug for Camera {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Camera").field("path", &self.path).field("form", &self.form).field("size", &self.size).finish()
+        f.debug_struct("Camera").field("size", &self.size()).finish_non_exhaustive()
     }
+}
+
+/// The camera that calls itself `name`, at its old number if it is there.
+fn same(name: &str, before: u32) -> Result<(u32, Device)> {
+    let numbers = std::iter::once(before).chain(list());
+    let mut found = numbers.filter_map(|number| Some((number, device(&path_of(number)).ok()?)));
+    let is_it = |device: &Device| device.query_caps().is_ok_and(|about| about.card == name);
+    found.find(|(_, device)| is_it(device)).ok_or_else(|| Error::new(Kind::Gone, format!("{name} is not plugged in")))
+}
+
+impl Driver for V4l2 {
+    fn offers(&mut self) -> io::Result<Vec<Offer>> {
+        let mut offers = Vec::new();
+        for format in self.device.enum_formats()? {
+            let code = format.fourcc.repr;
+            if Form::of(code).is_none() {
+                continue;
+            }
+            let mut sizes: Vec<(u32, u32)> = Vec::new();
+            // Not every driver lists its sizes: then it is asked for the usual one, and says what it has near to it.
+            for size in self.device.enum_framesizes(format.fourcc).unwrap_or_default() {
+                match size.size {
+                    FrameSizeEnum::Discrete(size) => sizes.push((size.width, size.height)),
+                    FrameSizeEnum::Stepwise(range) => sizes.push(within(&range)),
+                }
+            }
+            if sizes.is_empty() {
+                sizes.push(SIZE);
+            }
+            for (width, height) in sizes {
+                let intervals = self.device.enum_frameintervals(format.fourcc, width, height).unwrap_or_default();
+                let shortest = |interval: FrameIntervalEnum| match interval {
+                    FrameIntervalEnum::Discrete(time) => time,
+                    FrameIntervalEnum::Stepwise(range) => range.min,
+                };
+                let rates = intervals.into_iter().map(|interval| shortest(interval.interval));
+                let rates = rates.filter(|time| time.numerator > 0);
+                let rate = rates.map(|time| time.denominator as f32 / time.numerator as f32).reduce(f32::max);
+                offers.push(Offer { code, width, height, rate });
+            }
+        }
+        Ok(offers)
+    }
+
+    fn set(&mut self, offer: &Offer) -> io::Result<Given> {
+        let format = Format::new(offer.width, offer.height, FourCC::new(&offer.code));
+        let format = self.device.set_format(&format)?;
+        // Not every driver has rates to choose from.
+        let rate = self.device.set_params(&Parameters::with_fps(FRAME_RATE)).ok().map(|set| set.interval);
+        let rate = rate.filter(|interval| interval.numerator > 0 && interval.denominator > 0);
+        let rate = rate.map(|interval| interval.denominator as f32 / interval.numerator as f32);
+        let Format { width, height, fourcc, stride, .. } = format;
+        Ok(Given { offer: Offer { code: fourcc.repr, width, height, rate }, stride })
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        let mut stream = Stream::with_buffers(&self.device, Type::VideoCapture, BUFFERS)?;
+        stream.set_timeout(PATIENCE);
+        self.stream = Some(stream);
+        Ok(())
+    }
+
+    fn next(&mut self) -> io::Result<&[u8]> {
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let (bytes, about) = stream.next()?;
+        Ok(bytes.get(..about.bytesused as usize).unwrap_or(bytes))
+    }
+}
+
+/// The wanted size, as near as the steps come to it.
+fn within(range: &Stepwise) -> (u32, u32) {
+    let near = |wanted: u32, least: u32, most: u32, step: u32| {
+        let wanted = wanted.clamp(least, most.max(least));
+        least + (wanted - least) / step.max(1) * step.max(1)
+    };
+    (
+        near(SIZE.0, range.min_width, range.max_width, range.step_width),
+        near(SIZE.1, range.min_height, range.max_height, range.step_height),
+    )
 }
 
 fn path_of(number: u32) -> PathBuf {
@@ -192,7 +215,22 @@ mod tests {
         let error = Camera::open(4_000_000).expect_err("no such device");
         assert_eq!(error.kind, Kind::Gone);
         assert_eq!(error.text, "no camera /dev/video4000000; visavis devices lists those there are");
-        let error = Camera::open_at(Path::new("/dev/null")).expect_err("no camera");
+        let error = device(Path::new("/dev/null")).err().expect("no camera");
         assert_eq!(error.text, "/dev/null is no camera; visavis devices lists those there are");
+    }
+
+    #[test]
+    fn of_any_size_the_wanted_one_is_taken_as_near_as_it_goes() {
+        let range = |min_width, max_width, step_width| Stepwise {
+            min_width,
+            max_width,
+            step_width,
+            min_height: 16,
+            max_height: 480,
+            step_height: 16,
+        };
+        assert_eq!(within(&range(16, 4096, 1)), (1280, 480));
+        assert_eq!(within(&range(100, 4096, 500)), (1100, 480));
+        assert_eq!(within(&range(2000, 4096, 0)), (2000, 480));
     }
 }

@@ -1,31 +1,56 @@
-//! Raw H.264 files (Annex B), decoded in the source's thread.
+//! H.264 in files, raw (Annex B) or in MP4, decoded in the source's thread.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
-use openh264::decoder::Decoder;
+use openh264::decoder::{DecodeOptions, DecodedYUV, Decoder, Flush};
 use openh264::formats::YUVSource;
 
 use super::cannot_open;
+use super::mp4::Mp4Track;
 use crate::base::error::{Error, Kind, Result};
 use crate::media::video::{Colour, Picture};
 use crate::proto::nal::{TYPE_AUD, TYPE_IDR, TYPE_PPS, TYPE_SEI, TYPE_SLICE, TYPE_SPS, nal_type, split};
 
-/// Two minutes at 4 Mbit/s; the file is held in memory.
+/// Two minutes at 4 Mbit/s; a raw file is held in memory.
 const MOST_BYTES: u64 = 64 << 20;
 /// Units without a picture in a row after which the file counts as broken.
 const MOST_EMPTY: usize = 300;
+const MOST_SIDE: usize = 1920;
 
-/// A raw stream, its units, and the place in it.
+/// A stream, its units, and the place in it.
 pub struct H264File {
     name: String,
-    bytes: Vec<u8>,
-    units: Vec<Range<usize>>,
+    units: Units,
     next: usize,
     decoder: Decoder,
+    /// What the decoder still held at the end of the file: streams whose pictures are coded in another order than shown.
+    rest: VecDeque<Picture>,
     size: (u32, u32),
+}
+
+enum Units {
+    Raw { bytes: Vec<u8>, units: Vec<Range<usize>> },
+    Mp4(Box<Mp4Track>),
+}
+
+impl Units {
+    const fn len(&self) -> usize {
+        match self {
+            Self::Raw { units, .. } => units.len(),
+            Self::Mp4(track) => track.count(),
+        }
+    }
+
+    fn unit(&mut self, number: usize) -> Result<&[u8]> {
+        match self {
+            Self::Raw { bytes, units } => Ok(&bytes[units[number].clone()]),
+            Self::Mp4(track) => track.unit(number),
+        }
+    }
 }
 
 impl std::fmt::Debug for H264File {
@@ -46,7 +71,7 @@ pub fn looks_like(path: &Path) -> Result<bool> {
 }
 
 impl H264File {
-    /// Reads the whole file and decodes its first picture to learn the size.
+    /// Reads the whole of a raw file and decodes its first picture to learn the size.
     ///
     /// # Errors
     /// It cannot be opened, is above 64 MiB, or holds no picture that can be decoded.
@@ -54,60 +79,103 @@ impl H264File {
         let file = File::open(path).map_err(|error| cannot_open(path, &error))?;
         let mut bytes = Vec::new();
         file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| cannot_open(path, &error))?;
-        let name = path.display().to_string();
         if bytes.len() as u64 > MOST_BYTES {
-            return Err(Error::new(Kind::Malformed, format!("{name} is above 64 MiB: cut it or convert it to Y4M")));
+            let text = format!("{} is above 64 MiB: cut it or convert it to MP4", path.display());
+            return Err(Error::new(Kind::Malformed, text));
         }
         let units = units(&bytes);
+        Self::begin(path, Units::Raw { bytes, units })
+    }
+
+    /// The H.264 track of an MP4 file.
+    ///
+    /// # Errors
+    /// As [`Mp4Track::open`], or it holds no picture that can be decoded.
+    pub fn open_mp4(path: &Path) -> Result<Self> {
+        Self::begin(path, Units::Mp4(Box::new(Mp4Track::open(path)?)))
+    }
+
+    fn begin(path: &Path, units: Units) -> Result<Self> {
+        let name = path.display().to_string();
         let decoder = new_decoder(&name)?;
-        let mut file = Self { name, bytes, units, next: 0, decoder, size: (0, 0) };
+        let mut file = Self { name, units, next: 0, decoder, rest: VecDeque::new(), size: (0, 0) };
         let mut first = Picture::default();
         file.read(&mut first)?;
         file.size = (first.width, first.height);
         (file.next, file.decoder) = (0, new_decoder(&file.name)?);
+        file.rest.clear();
         Ok(file)
     }
 
     /// Decodes the next picture into `picture`; at the end it goes on with the first.
     ///
     /// # Errors
-    /// There is nothing to decode for a long stretch.
+    /// There is nothing to decode for a long stretch, or the file cannot be read any more.
     pub fn read(&mut self, picture: &mut Picture) -> Result<()> {
-        for _ in 0..MOST_EMPTY.min(self.units.len() * 2) {
+        for _ in 0..MOST_EMPTY.min(self.units.len() * 2 + 1) {
+            if let Some(rest) = self.rest.pop_front() {
+                *picture = rest;
+                return Ok(());
+            }
             if self.next >= self.units.len() {
-                // The first unit refers to nothing that the old decoder holds.
-                (self.next, self.decoder) = (0, new_decoder(&self.name)?);
+                self.begin_again()?;
+                continue;
             }
-            let unit = self.units[self.next].clone();
+            let unit = self.units.unit(self.next)?;
             self.next += 1;
-            // A damaged unit is passed over: the next IDR repairs it.
-            let Ok(Some(yuv)) = self.decoder.decode(&self.bytes[unit]) else { continue };
+            // Flushing after each unit would bring pictures out of their order. A damaged unit is passed over: the next
+            // IDR repairs it.
+            let options = DecodeOptions::new().flush_after_decode(Flush::NoFlush);
+            let Ok(Some(yuv)) = self.decoder.decode_with_options(unit, options) else { continue };
             let (width, height) = yuv.dimensions();
-            if width > 1920 || height > 1920 {
-                return Err(self.broken("is larger than 1920×1920"));
+            if width > MOST_SIDE || height > MOST_SIDE {
+                return Err(self.broken("is larger than 1920×1920; scale it first"));
             }
-            picture.resize(width as u32, height as u32);
-            picture.colour = Colour::default();
-            let (luma, blue, red) = yuv.strides();
-            let planes =
-                [(yuv.y(), luma, width), (yuv.u(), blue, width.div_ceil(2)), (yuv.v(), red, width.div_ceil(2))];
-            for ((from, stride, width), to) in planes.into_iter().zip([&mut picture.y, &mut picture.u, &mut picture.v])
-            {
-                for (line, row) in to.chunks_exact_mut(width).zip(from.chunks(stride)) {
-                    line.copy_from_slice(&row[..width]);
-                }
-            }
+            copy(&yuv, picture);
             return Ok(());
         }
         Err(self.broken("holds no picture that can be decoded"))
+    }
+
+    /// The first unit refers to nothing that the old decoder holds.
+    fn begin_again(&mut self) -> Result<()> {
+        for yuv in self.decoder.flush_remaining().unwrap_or_default() {
+            let mut picture = Picture::default();
+            copy(&yuv, &mut picture);
+            self.rest.push_back(picture);
+        }
+        (self.next, self.decoder) = (0, new_decoder(&self.name)?);
+        Ok(())
     }
 
     pub const fn size(&self) -> (u32, u32) {
         self.size
     }
 
+    /// Pictures per second. A raw stream seldom says: a call's usual rate.
+    pub const fn frame_rate(&self) -> f32 {
+        match &self.units {
+            Units::Raw { .. } => 30.0,
+            Units::Mp4(track) => track.frame_rate(),
+        }
+    }
+
     fn broken(&self, what: &str) -> Error {
         Error::new(Kind::Malformed, format!("{} {what}", self.name))
+    }
+}
+
+/// The decoder's memory is its own: this is the one copy on the way from the file to the encoder.
+fn copy(yuv: &DecodedYUV<'_>, picture: &mut Picture) {
+    let (width, height) = yuv.dimensions();
+    picture.resize(width as u32, height as u32);
+    picture.colour = Colour::default();
+    let (luma, blue, red) = yuv.strides();
+    let planes = [(yuv.y(), luma, width), (yuv.u(), blue, width.div_ceil(2)), (yuv.v(), red, width.div_ceil(2))];
+    for ((from, stride, width), to) in planes.into_iter().zip([&mut picture.y, &mut picture.u, &mut picture.v]) {
+        for (line, row) in to.chunks_exact_mut(width).zip(from.chunks(stride)) {
+            line.copy_from_slice(&row[..width]);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
-//! Video files as sources: Y4M and raw H.264, over and over.
+//! Video files as sources: Y4M, MP4 and raw H.264, over and over.
 
 pub mod h264;
+pub mod mp4;
 pub mod recorder;
 pub mod y4m;
 
@@ -34,9 +35,15 @@ impl FileSource {
     /// Opens a file; what it is shows in its first bytes.
     ///
     /// # Errors
-    /// It cannot be opened (`Kind::Gone`), or is neither Y4M nor raw H.264 (`Kind::Malformed`).
+    /// It cannot be opened (`Kind::Gone`), or is no Y4M, MP4 or raw H.264 that can be played (`Kind::Malformed`).
     pub fn open(path: &Path) -> Result<Self> {
-        let format = if h264::looks_like(path)? {
+        let about = std::fs::metadata(path).map_err(|error| cannot_open(path, &error))?;
+        if !about.is_file() {
+            return Err(Error::new(Kind::Malformed, format!("{} is not a file", path.display())));
+        }
+        let format = if mp4::looks_like(path)? {
+            Format::H264(H264File::open_mp4(path)?)
+        } else if h264::looks_like(path)? {
             Format::H264(H264File::open(path)?)
         } else {
             Format::Y4m(Y4mReader::open(path)?)
@@ -71,8 +78,7 @@ impl FileSource {
     pub const fn frame_rate(&self) -> f32 {
         match &self.format {
             Format::Y4m(file) => file.frame_rate(),
-            // A raw stream seldom says; a call's usual rate.
-            Format::H264(_) => 30.0,
+            Format::H264(file) => file.frame_rate(),
         }
     }
 }

@@ -116,8 +116,8 @@ impl Y4mReader {
                 _ => {}
             }
         }
-        if !(16..=MOST_SIDE).contains(&self.width) || !(16..=MOST_SIDE).contains(&self.height) {
-            return Err(malformed(&self.name, "has a size outside of 16×16 to 1920×1920"));
+        if !(1..=MOST_SIDE).contains(&self.width) || !(1..=MOST_SIDE).contains(&self.height) {
+            return Err(malformed(&self.name, "has a size outside of 1×1 to 1920×1920"));
         }
         // Files seldom say: high definition is BT.709, the rest BT.601.
         let usual = if self.height >= 720 { Matrix::Bt709 } else { Matrix::Bt601 };

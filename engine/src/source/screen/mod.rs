@@ -1,14 +1,30 @@
-//! What is on the screen: X11's root window, or one monitor of it. The pointer is not in the picture.
+//! What is on the screen with the pointer: X11's desktop, one monitor of it, or one window. A screen that stands still gives
+//! no pictures.
 
 #[cfg(any(target_os = "linux", test))]
 mod convert;
+#[cfg(any(target_os = "linux", test))]
+mod cursor;
+#[cfg(target_os = "linux")]
+mod grab;
+#[cfg(target_os = "linux")]
+mod window;
 #[cfg(target_os = "linux")]
 mod x11;
 
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::Screen;
+pub use elsewhere::{Screen, windows};
 #[cfg(target_os = "linux")]
-pub use x11::Screen;
+pub use x11::{Screen, windows};
+
+/// What of the screen is captured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Counted from 0; `None`: all of them, as they stand side by side.
+    Monitor(Option<u32>),
+    /// The window with this title, or with this in its title, or with this number (`0x…`).
+    Window(String),
+}
 
 /// A part of the desktop, in pixels from its upper left corner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,9 +37,10 @@ pub struct Region {
 
 #[cfg(any(target_os = "linux", test))]
 impl Region {
-    /// Without the last row or column that is one too many: pictures are coded in pairs of them.
+    /// Without the last row or column that is one too many: pictures are coded in pairs of them. One alone stays.
     fn even(self) -> Self {
-        Self { width: (self.width & !1).max(2), height: (self.height & !1).max(2), ..self }
+        let even = |side: u32| if side < 2 { 1 } else { side & !1 };
+        Self { width: even(self.width), height: even(self.height), ..self }
     }
 
     /// The size of the picture of it: no longer on a side than calls can carry, even, in the same proportion.
@@ -40,10 +57,15 @@ impl Region {
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere {
-    use super::Region;
+    use super::{Part, Region};
     use crate::base::error::{Error, Kind, Result};
     use crate::base::time::Instant;
     use crate::media::video::CapturedPicture;
+
+    /// The titles of the windows there are.
+    pub fn windows() -> Vec<String> {
+        Vec::new()
+    }
 
     /// A screen that cannot be captured on this system yet.
     #[derive(Debug)]
@@ -52,11 +74,11 @@ mod elsewhere {
     impl Screen {
         /// # Errors
         /// Always `Refused`.
-        pub fn open(_: Option<u32>) -> Result<Self> {
+        pub fn open(_: &Part) -> Result<Self> {
             Err(Error::new(Kind::Refused, "the screen can be captured on X11 only, not on this system"))
         }
 
-        pub fn capture(&mut self, _: Instant) -> Result<CapturedPicture> {
+        pub fn capture(&mut self, _: Instant) -> Result<Option<CapturedPicture>> {
             match *self {}
         }
 
@@ -81,5 +103,6 @@ mod tests {
         assert_eq!(size(1367, 767), (1366, 766));
         assert_eq!(size(3840, 2160), (1920, 1080));
         assert_eq!(size(1080, 2400), (864, 1920));
+        assert_eq!((size(1, 1), size(3, 1)), ((1, 1), (2, 1)));
     }
 }

@@ -1,18 +1,15 @@
-//! X11: the server writes the picture into memory that both see (MIT-SHM), or sends it where it cannot.
+//! X11: the desktop, a monitor of it, or one window, as pictures.
 
 use std::fmt;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use x11rb::connection::Connection;
 use x11rb::protocol::randr::ConnectionExt as _;
-use x11rb::protocol::shm::{ConnectionExt as _, Seg};
-use x11rb::protocol::xproto::{ConnectionExt as _, ImageFormat, ImageOrder, Window};
+use x11rb::protocol::xproto::{ConnectionExt as _, Window};
 use x11rb::rust_connection::RustConnection;
 
-use super::Region;
 use super::convert::from_bgrx;
+use super::grab::Grabber;
+use super::window::{self, State, Watched};
+use super::{Part, Region};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::pool::ArcPool;
 use crate::base::time::{Instant, now};
@@ -24,94 +21,127 @@ const LOOK_EVERY: u32 = 30;
 /// As many as a test card keeps.
 const PICTURES: usize = 10;
 
-/// A screen that is being captured.
+/// A screen or a window that is being captured.
 pub struct Screen {
-    connection: RustConnection,
-    root: Window,
+    grabber: Grabber,
+    shown: Shown,
     region: Region,
-    /// The whole desktop's size, and in how many pictures it is looked at again.
-    desktop: (u16, u16),
-    look_in: u32,
     size: (u32, u32),
-    memory: Option<Memory>,
-    bytes: Vec<u8>,
     /// As it is on the screen, where that is larger than a picture may be.
     whole: Picture,
     scaler: Scaler,
     pool: ArcPool<Picture>,
 }
 
-/// Memory that the server writes into. It is read as a file: mapping it would need memory that another process may
-/// change under us, and the copy costs less than a millisecond.
-struct Memory {
-    file: File,
-    segment: Seg,
+enum Shown {
+    /// A monitor or all, the whole desktop's size, and in how many pictures that is looked at again.
+    Desktop {
+        monitor: Option<u32>,
+        desktop: (u16, u16),
+        look_in: u32,
+    },
+    Window(Watched),
 }
 
 impl Screen {
-    /// All of the desktop that `DISPLAY` names, or its monitor of that number.
+    /// What `part` names on the display that `DISPLAY` names.
     ///
     /// # Errors
     /// `Refused` where there is no X11 display or it has another pixel format than eight bits a colour; `Gone` where
-    /// there is no such monitor (the text names those there are).
-    pub fn open(monitor: Option<u32>) -> Result<Self> {
-        Self::open_on(None, monitor)
+    /// there is no such monitor or window (the text names those there are).
+    pub fn open(part: &Part) -> Result<Self> {
+        Self::open_on(None, part)
     }
 
     /// The same of the display called `display`.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_on(display: Option<&str>, monitor: Option<u32>) -> Result<Self> {
-        let (connection, root) = connect(display)?;
-        let desktop = desktop(&connection, root)?;
-        let region = region(&connection, root, monitor, desktop)?.even();
-        let bytes = region.width as usize * region.height as usize * 4;
-        // A connection on which sharing has failed may not be in order.
-        let shared = share(&connection, bytes);
-        let (connection, memory) = match shared {
-            Ok(memory) => (connection, Some(memory)),
-            Err(error) => {
-                tracing::debug!(error, "the display shares no memory");
-                (connect(display)?.0, None)
+    pub fn open_on(display: Option<&str>, part: &Part) -> Result<Self> {
+        let grabber = Grabber::open(display)?;
+        let (connection, root) = (&grabber.connection, grabber.root);
+        let (shown, region) = match part {
+            Part::Monitor(monitor) => {
+                let desktop = desktop(connection, root)?;
+                let region = region(connection, root, *monitor, desktop)?.even();
+                (Shown::Desktop { monitor: *monitor, desktop, look_in: LOOK_EVERY }, region)
+            }
+            Part::Window(which) => {
+                let mut watched = Watched::open(&grabber, which)?;
+                let region = match watched.look(connection, root).map_err(|error| failed(&error))? {
+                    State::Shown(_, _, region) => region,
+                    // The size comes with the first picture.
+                    State::Hidden | State::Closed => Region { x: 0, y: 0, width: 2, height: 2 },
+                };
+                (Shown::Window(watched), region)
             }
         };
-        Ok(Self {
-            connection,
-            root,
-            region,
-            desktop,
-            look_in: LOOK_EVERY,
-            size: region.picture_size(),
-            memory,
-            bytes: vec![0; bytes],
-            whole: Picture::default(),
-            scaler: Scaler::default(),
-            pool: ArcPool::new(PICTURES),
-        })
+        let (size, pool) = (region.picture_size(), ArcPool::new(PICTURES));
+        Ok(Self { grabber, shown, region, size, whole: Picture::default(), scaler: Scaler::default(), pool })
     }
 
-    /// What is on the screen now; `captured` is when the server had handed it over.
+    /// What is to be seen now, `None` where it is the same as before or hidden; `captured` is when the server had handed
+    /// it over.
     ///
     /// # Errors
-    /// `Reopen` where the display is gone or has another size now.
-    pub fn capture(&mut self, _: Instant) -> Result<CapturedPicture> {
-        self.grab().map_err(|error| {
-            Error::new(Kind::Reopen, format!("the screen cannot be captured any more, or has another size: {error}"))
-        })?;
+    /// `Reopen` where the display or the monitor is gone, or the window was closed.
+    pub fn capture(&mut self, _: Instant) -> Result<Option<CapturedPicture>> {
+        let (connection, root) = (&self.grabber.connection, self.grabber.root);
+        let reopen = |error: &dyn fmt::Display| {
+            Error::new(Kind::Reopen, format!("the screen cannot be captured any more: {error}"))
+        };
+        let (drawable, part) = match &mut self.shown {
+            Shown::Desktop { monitor, desktop: before, look_in } => {
+                *look_in -= 1;
+                if *look_in == 0 {
+                    *look_in = LOOK_EVERY;
+                    let size = desktop(connection, root).map_err(|error| reopen(&error))?;
+                    if size != *before {
+                        *before = size;
+                        let region = region(connection, root, *monitor, size);
+                        self.region = region.map_err(|error| reopen(&error))?.even();
+                    }
+                }
+                (root, self.region)
+            }
+            Shown::Window(watched) => match watched.look(connection, root).map_err(|error| reopen(&error))? {
+                State::Shown(pixmap, part, region) => {
+                    self.region = region;
+                    (pixmap, part)
+                }
+                State::Hidden => return Ok(None),
+                State::Closed => {
+                    return Err(Error::new(Kind::Reopen, format!("the window {} was closed", watched.title)));
+                }
+            },
+        };
+        let bytes = match self.grabber.grab(drawable, part, self.region) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(None),
+            Err(error) => match &mut self.shown {
+                // The desktop was made smaller, or the window hidden, resized or closed, since it was looked at.
+                Shown::Desktop { look_in, .. } if *look_in > 1 => {
+                    *look_in = 1;
+                    return Ok(None);
+                }
+                Shown::Window(_) if is_alive(&self.grabber) => return Ok(None),
+                _ => return Err(reopen(&error)),
+            },
+        };
         let captured = now();
-        let (bytes, whole, scaler, region) = (&self.bytes, &mut self.whole, &mut self.scaler, self.region);
+        let (whole, scaler) = (&mut self.whole, &mut self.scaler);
+        self.size = part.picture_size();
         let (width, height) = self.size;
         let picture = self.pool.take(Picture::default, |picture| {
-            if (region.width, region.height) == (width, height) {
+            if (part.width, part.height) == (width, height) {
                 from_bgrx(bytes, width, height, picture);
             } else {
-                from_bgrx(bytes, region.width, region.height, whole);
+                from_bgrx(bytes, part.width, part.height, whole);
                 picture.resize(width, height);
                 scaler.scale(whole, picture);
             }
         });
-        Ok(CapturedPicture { picture, captured })
+        Ok(Some(CapturedPicture { picture, captured }))
     }
 
     /// The size of the pictures.
@@ -126,63 +156,26 @@ impl Screen {
 
     /// Whether the server writes into our memory instead of sending.
     pub const fn shares_memory(&self) -> bool {
-        self.memory.is_some()
-    }
-
-    fn grab(&mut self) -> Result<(), Box<dyn std::error::Error>> {
-        self.look_in -= 1;
-        if self.look_in == 0 {
-            self.look_in = LOOK_EVERY;
-            if desktop(&self.connection, self.root)? != self.desktop {
-                return Err("the desktop was rearranged".into());
-            }
-        }
-        let Region { x, y, width, height } = self.region;
-        let (x, y, width, height) = (x as i16, y as i16, width as u16, height as u16);
-        match &self.memory {
-            Some(Memory { file, segment }) => {
-                let format = u8::from(ImageFormat::Z_PIXMAP);
-                let (all, start) = (u32::MAX, 0);
-                let image = self
-                    .connection
-                    .shm_get_image(self.root, x, y, width, height, all, format, *segment, start)?
-                    .reply()?;
-                let length = self.bytes.len().min(image.size as usize);
-                file.read_exact_at(&mut self.bytes[..length], 0)?;
-            }
-            None => {
-                let image =
-                    self.connection.get_image(ImageFormat::Z_PIXMAP, self.root, x, y, width, height, u32::MAX)?;
-                self.bytes = image.reply()?.data;
-            }
-        }
-        Ok(())
+        self.grabber.shares_memory()
     }
 }
 
 impl fmt::Debug for Screen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Screen").field("region", &self.region).field("size", &self.size).finish()
+        f.debug_struct("Screen").field("region", &self.region).field("size", &self.size).finish_non_exhaustive()
     }
 }
 
-fn connect(display: Option<&str>) -> Result<(RustConnection, Window)> {
-    let (connection, number) = RustConnection::connect(display).map_err(|error| {
-        Error::new(
-            Kind::Refused,
-            format!("the screen can be captured on X11 only, and no X11 display answers: {error}"),
-        )
-    })?;
-    let setup = connection.setup();
-    let screen = setup.roots.get(number).ok_or_else(|| Error::new(Kind::Refused, "the X11 display has no screen"))?;
-    let format = setup.pixmap_formats.iter().find(|format| format.depth == screen.root_depth);
-    let fits = |format: &x11rb::protocol::xproto::Format| format.bits_per_pixel == 32 && format.scanline_pad <= 32;
-    if screen.root_depth < 24 || !format.is_some_and(fits) || setup.image_byte_order != ImageOrder::LSB_FIRST {
-        let text = format!("the screen has {} bits a pixel: only 24 can be captured", screen.root_depth);
-        return Err(Error::new(Kind::Refused, text));
-    }
-    let root = screen.root;
-    Ok((connection, root))
+/// The titles of the windows there are; empty without an X11 display.
+pub fn windows() -> Vec<String> {
+    let Ok(grabber) = Grabber::open(None) else { return Vec::new() };
+    let windows = window::list(&grabber.connection, grabber.root).unwrap_or_default();
+    windows.into_iter().map(|(_, title)| title).collect()
+}
+
+/// The display still answers.
+fn is_alive(grabber: &Grabber) -> bool {
+    desktop(&grabber.connection, grabber.root).is_ok()
 }
 
 fn failed(error: &dyn fmt::Display) -> Error {
@@ -213,21 +206,4 @@ fn region(
         Error::new(Kind::Gone, format!("no screen {number}; there are: screen (all), {}", names.join(", ")))
     })?;
     Ok(Region { x: found.x.into(), y: found.y.into(), width: found.width.into(), height: found.height.into() })
-}
-
-/// Makes memory of `length` bytes and hands it to the server (MIT-SHM 1.2).
-fn share(connection: &RustConnection, length: usize) -> Result<Memory, String> {
-    let failed = |error: &dyn fmt::Display| error.to_string();
-    let version = connection.shm_query_version().map_err(|error| failed(&error))?;
-    let version = version.reply().map_err(|error| failed(&error))?;
-    if (version.major_version, version.minor_version) < (1, 2) {
-        return Err("MIT-SHM is older than 1.2".into());
-    }
-    let memory = memfd_create("visavis-screen", MemfdFlags::CLOEXEC).map_err(|error| failed(&error))?;
-    ftruncate(&memory, length as u64).map_err(|error| failed(&error))?;
-    let theirs = memory.try_clone().map_err(|error| failed(&error))?;
-    let segment = connection.generate_id().map_err(|error| failed(&error))?;
-    let attached = connection.shm_attach_fd(segment, theirs, false).map_err(|error| failed(&error))?;
-    attached.check().map_err(|error| failed(&error))?;
-    Ok(Memory { file: memory.into(), segment })
 }

@@ -70,6 +70,11 @@ pub struct Situation {
     pub music: bool,
     pub peer_muted: bool,
     pub peer_camera_off: bool,
+    /// Which of the further sources are on, ours and theirs, and which of all are screens; bits as in the message.
+    pub further: u8,
+    pub screens: u8,
+    pub peer_further: u8,
+    pub peer_screens: u8,
     /// The other side reads copies of earlier frames of sound.
     pub peer_reads_copies: bool,
     /// Bytes that the transport puts around a frame of sound.
@@ -124,7 +129,8 @@ pub struct PathNote {
 /// One packet, decrypted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PacketNote {
-    pub video: bool,
+    /// 0 sound, 1 pictures of the first source, 2 and more of further ones.
+    pub track: u8,
     pub sequence: u64,
     pub timestamp: u64,
     pub marker: bool,
@@ -143,6 +149,7 @@ pub enum EventNote {
     Connected,
     Disconnected,
     KeyframeRequest,
+    FurtherKeyframeRequest(u8),
     Estimate(u64),
     Figures { round_trip: Option<u64>, loss_out: Option<f32>, local: Option<SocketAddr>, remote: Option<SocketAddr> },
     Feedback(Vec<u8>),
@@ -252,7 +259,11 @@ pub fn path_note(drained: &Drained, heard: Option<Instant>, axis: &Axis) -> Note
 impl PacketNote {
     fn of(packet: &ArrivedPacket, axis: &Axis) -> Self {
         Self {
-            video: packet.track == Track::Video,
+            track: match packet.track {
+                Track::Audio => 0,
+                Track::Video => 1,
+                Track::Further(number) => 2 + number,
+            },
             sequence: packet.sequence,
             timestamp: packet.timestamp,
             marker: packet.marker,
@@ -268,7 +279,11 @@ impl PacketNote {
 
     fn arrived(&self, axis: &Axis) -> ArrivedPacket {
         ArrivedPacket {
-            track: if self.video { Track::Video } else { Track::Audio },
+            track: match self.track {
+                0 => Track::Audio,
+                1 => Track::Video,
+                further => Track::Further(further - 2),
+            },
             sequence: self.sequence,
             timestamp: self.timestamp,
             marker: self.marker,
@@ -289,6 +304,7 @@ impl EventNote {
             TransportEvent::Connected => Self::Connected,
             TransportEvent::Disconnected => Self::Disconnected,
             TransportEvent::KeyframeRequest => Self::KeyframeRequest,
+            TransportEvent::FurtherKeyframeRequest(number) => Self::FurtherKeyframeRequest(*number),
             TransportEvent::Estimate(rate) => Self::Estimate(rate.as_bps()),
             TransportEvent::Figures { round_trip, loss_out, local, remote } => Self::Figures {
                 round_trip: round_trip.map(|time| time.as_nanos() as u64),
@@ -306,6 +322,7 @@ impl EventNote {
             Self::Connected => TransportEvent::Connected,
             Self::Disconnected => TransportEvent::Disconnected,
             Self::KeyframeRequest => TransportEvent::KeyframeRequest,
+            Self::FurtherKeyframeRequest(number) => TransportEvent::FurtherKeyframeRequest(*number),
             Self::Estimate(bps) => TransportEvent::Estimate(Bitrate::from_bps(*bps)),
             Self::Figures { round_trip, loss_out, local, remote } => TransportEvent::Figures {
                 round_trip: round_trip.map(Duration::from_nanos),

@@ -3,7 +3,9 @@
 use visavis_tests::Outcome;
 
 use crate::table::Table;
-use crate::{contract, devices, endurance, jitter, lab, media, opus, probe, rate, replay, rival, sound, voice};
+use crate::{
+    contract, devices, endurance, jitter, lab, media, opus, probe, rate, replay, rival, screens, sound, video, voice,
+};
 
 /// A long measurement.
 pub struct Proof {
@@ -19,7 +21,7 @@ const fn proof(name: &'static str, run: fn(&mut Table) -> Outcome<()>, title: &'
     Proof { name, title, is, run }
 }
 
-pub const PROOFS: [Proof; 28] = [
+pub const PROOFS: [Proof; 33] = [
     proof(
         "call",
         media::call,
@@ -122,6 +124,36 @@ pub const PROOFS: [Proof; 28] = [
         opus::malformed,
         "Malformed sound",
         "A million spoilt Opus packets and redundant payloads through all that receives sound, in virtual time.",
+    ),
+    proof(
+        "screen-text",
+        screens::text,
+        "A screen with text",
+        "A page of small letters on a display of its own, sent as a screen: standing still, changing, scrolled.",
+    ),
+    proof(
+        "video-cost",
+        video::path,
+        "What is around the video codec",
+        "Processor time of our encoder and decoder with all that is around them, beside the bare calls of the library.",
+    ),
+    proof(
+        "many",
+        video::many,
+        "Fifty pictures at once",
+        "One picture of 720 lines and 49 small ones decoded side by side, beside the bare calls of the library.",
+    ),
+    proof(
+        "layers",
+        video::layers,
+        "Three sizes of one source",
+        "What encoding one source in three sizes costs beside the largest alone, and what is not encoded.",
+    ),
+    proof(
+        "mutated",
+        video::mutated,
+        "Mutated pictures",
+        "A million spoilt H.264 units through the parser and the decoder, with whole ones in between.",
     ),
     proof(
         "rival",

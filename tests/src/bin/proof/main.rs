@@ -14,8 +14,10 @@ mod probe;
 mod rate;
 mod replay;
 mod rival;
+mod screens;
 mod sound;
 mod table;
+mod video;
 mod voice;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,303 @@
+//! The video codec: what is around it costs, and what it does with mutated units.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::base::error::Error;
+use engine::base::id::UnitNumber;
+use engine::base::pipe::Wake;
+use engine::base::rate::Bitrate;
+use engine::base::time::{Instant, now};
+use engine::codec::VideoCodec;
+use engine::codec::layers::LayeredEncoder;
+use engine::codec::video_decoder::VideoDecoder;
+use engine::codec::video_encoder::{EncoderConfig, VideoEncoder};
+use engine::media::encoded::{EncodedUnit, ReceivedUnit};
+use engine::media::ledger::Stamps;
+use engine::media::video::CapturedPicture;
+use engine::source::testcard::TestCard;
+use openh264::decoder::Decoder;
+use openh264::encoder::{
+    BitRate, Complexity, Encoder, EncoderConfig as Bare, FrameRate, Profile, RateControlMode, UsageType,
+};
+use openh264::formats::{YUVSlices, YUVSource};
+use openh264::{OpenH264API, Timestamp};
+use rustix::time::{ClockId, clock_gettime};
+use visavis_tests::Outcome;
+use visavis_tests::mutated::{Plan, survive};
+
+use crate::table::Table;
+
+const MUTATED: u64 = 1_000_000;
+
+pub fn mutated(table: &mut Table) -> Outcome<()> {
+    let plan = Plan { seed: 7, size: (320, 180), mutated: MUTATED, planted: None };
+    let survived = catch_unwind(AssertUnwindSafe(|| survive(&plan)));
+    table.holds("nothing panics", survived.is_ok(), "");
+    let Ok(survived) = survived else { return Ok(()) };
+    let survived = survived?;
+    table.at_least("mutated units", Some(survived.mutated as f64), MUTATED as f64, "");
+    table.goal("kept from the decoder", Some(survived.refused as f64), "", "");
+    table.goal("the decoder failed on", Some(survived.failed as f64), "", "");
+    table.goal("decoded to a picture", Some(survived.shown as f64), "", "");
+    let right = survived.right as f64 / survived.whole.max(1) as f64 * 100.0;
+    table.at_least("whole units between them whose picture was right", Some(right), 100.0, "%");
+    table.goal("the slowest unit", Some(survived.slowest.as_secs_f64() * 1e3), "", "ms");
+    table.at_most("memory grown at its most", Some(survived.grown as f64 / 1e6), 100.0, "MB");
+    Ok(())
+}
+
+/// Times the measurement is made; the median counts.
+const TURNS: usize = 7;
+
+/// A picture of 720 lines after the other, at 30 a second, encoded and decoded by us and by the bare library in turns.
+pub fn path(table: &mut Table) -> Outcome<()> {
+    const PICTURES: usize = 90;
+    let (mut ours, mut bare) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        let (one, two) = (processor(|| bare_path(PICTURES))?, processor(|| our_path(PICTURES))?);
+        bare.push(one / PICTURES as f64);
+        ours.push(two / PICTURES as f64);
+    }
+    let share = ratio(&ours, &bare);
+    table.goal("the library's calls, a picture encoded and decoded", Some(median(&bare) * 1e3), "", "ms");
+    table.goal("ours", Some(median(&ours) * 1e3), "", "ms");
+    table.at_most("ours over the library's", Some((share - 1.0) * 100.0), 5.0, "%");
+    Ok(())
+}
+
+fn card(size: (u32, u32)) -> TestCard {
+    TestCard::new(size.0, size.1, 30.0)
+}
+
+/// Draws each picture when it is due, so that drawing costs the same in both.
+fn paced(count: usize, rate: u32, mut each: impl FnMut(usize, Instant) -> Outcome<()>) -> Outcome<()> {
+    let start = now();
+    for n in 0..count {
+        let due = start + Duration::from_secs(1) * n as u32 / rate;
+        std::thread::sleep(due.saturating_duration_since(now()));
+        each(n, due)?;
+    }
+    Ok(())
+}
+
+fn bare_path(count: usize) -> Outcome<()> {
+    let failed = |error: openh264::Error| error.to_string();
+    let mut encoder = Encoder::with_api_config(OpenH264API::from_source(), bare_config(2500)).map_err(failed)?;
+    let mut decoder = Decoder::new().map_err(failed)?;
+    let mut card = card((1280, 720));
+    // As many pictures as are on their way at once in a call: drawing into the one that was encoded a moment ago is cheaper.
+    let mut held = std::collections::VecDeque::new();
+    paced(count, 30, |n, due| {
+        let drawn = card.draw(due).picture;
+        held.push_back(drawn.clone());
+        if held.len() > 2 {
+            held.pop_front();
+        }
+        let (width, height) = (drawn.width as usize, drawn.height as usize);
+        let source = YUVSlices::new((&drawn.y, &drawn.u, &drawn.v), (width, height), (width, width / 2, width / 2));
+        let stream = encoder.encode_at(&source, Timestamp::from_millis(n as u64 * 33)).map_err(failed)?;
+        let unit = stream.to_vec();
+        if !unit.is_empty() {
+            decoder.decode(&unit).map_err(failed)?.ok_or("no picture")?;
+        }
+        Ok(())
+    })
+}
+
+fn bare_config(kbps: u32) -> Bare {
+    Bare::new()
+        .usage_type(UsageType::CameraVideoRealTime)
+        .profile(Profile::Baseline)
+        .complexity(Complexity::Low)
+        .rate_control_mode(RateControlMode::Bitrate)
+        .skip_frames(true)
+        .bitrate(BitRate::from_bps(kbps * 1000))
+        .max_frame_rate(FrameRate::from_hz(30.0))
+        .scene_change_detect(false)
+        .num_threads(1)
+}
+
+fn config((width, height): (u32, u32), kbps: u64) -> EncoderConfig {
+    let bitrate = Bitrate::from_kbps(kbps);
+    EncoderConfig { codec: VideoCodec::H264, width, height, frame_rate: 30.0, bitrate }
+}
+
+fn our_path(count: usize) -> Outcome<()> {
+    let mut encoder = VideoEncoder::spawn(config((1280, 720), 2500), Wake::none()).map_err(said)?;
+    let mut decoder = VideoDecoder::spawn(VideoCodec::H264, Wake::none()).map_err(said)?;
+    let mut card = card((1280, 720));
+    let turn = |decoder: &mut VideoDecoder, encoder: &mut VideoEncoder| {
+        while let Some(unit) = encoder.poll(now()) {
+            decoder.submit(received(unit), now());
+        }
+        while decoder.poll(now()).is_some() {}
+    };
+    paced(count, 30, |_, due| {
+        turn(&mut decoder, &mut encoder);
+        encoder.submit(card.draw(due), due).map_err(|_| "the encoder is behind")?;
+        Ok(())
+    })?;
+    let deadline = now() + Duration::from_secs(5);
+    while decoder.counters().frames + encoder.counters().skipped < count as u64 && now() < deadline {
+        turn(&mut decoder, &mut encoder);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let made = decoder.counters().frames + encoder.counters().skipped;
+    if made == count as u64 { Ok(()) } else { Err(format!("{made} of {count} pictures were made")) }
+}
+
+/// One picture of 720 lines at 30 a second and 49 of 180 lines at 15.
+pub fn many(table: &mut Table) -> Outcome<()> {
+    const SMALL: usize = 49;
+    const SECONDS: usize = 4;
+    let large = units((1280, 720), 2500, 30 * SECONDS, 30)?;
+    let small = units((320, 180), 200, 15 * SECONDS, 15)?;
+    let (mut ours, mut bare) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS.min(5) {
+        bare.push(processor(|| bare_many(&large, &small, SMALL))?);
+        ours.push(processor(|| our_many(&large, &small, SMALL))?);
+    }
+    let of_core = |values: &[f64]| Some(median(values) / SECONDS as f64 * 100.0);
+    table.goal("the library's calls, of a core", of_core(&bare), "", "%");
+    table.goal("ours, of a core", of_core(&ours), "", "%");
+    table.at_most("ours for one of the library's", Some(ratio(&ours, &bare) * 100.0), 115.0, "%");
+    Ok(())
+}
+
+fn bare_many(large: &[EncodedUnit], small: &[EncodedUnit], count: usize) -> Outcome<()> {
+    let new = || Decoder::new().map_err(|error| error.to_string());
+    let mut decoders = (0..=count).map(|_| new()).collect::<Outcome<Vec<Decoder>>>()?;
+    let decode = |decoder: &mut Decoder, unit: &EncodedUnit| -> Outcome<()> {
+        let decoded = decoder.decode(&unit.data).map_err(|error| error.to_string())?.ok_or("no picture")?;
+        if decoded.dimensions().0 == unit.width as usize { Ok(()) } else { Err("another size".into()) }
+    };
+    paced(large.len(), 30, |n, _| {
+        let (first, others) = decoders.split_first_mut().ok_or("none")?;
+        decode(first, &large[n])?;
+        if n.is_multiple_of(2)
+            && let Some(unit) = small.get(n / 2)
+        {
+            others.iter_mut().try_for_each(|decoder| decode(decoder, unit))?;
+        }
+        Ok(())
+    })
+}
+
+fn our_many(large: &[EncodedUnit], small: &[EncodedUnit], count: usize) -> Outcome<()> {
+    let new = || VideoDecoder::spawn(VideoCodec::H264, Wake::none()).map_err(said);
+    let mut decoders = (0..=count).map(|_| new()).collect::<Outcome<Vec<VideoDecoder>>>()?;
+    paced(large.len(), 30, |n, _| {
+        let (first, others) = decoders.split_first_mut().ok_or("none")?;
+        first.submit(received(large[n].clone()), now());
+        while first.poll(now()).is_some() {}
+        if n.is_multiple_of(2)
+            && let Some(unit) = small.get(n / 2)
+        {
+            for decoder in others {
+                decoder.submit(received(unit.clone()), now());
+                while decoder.poll(now()).is_some() {}
+            }
+        }
+        Ok(())
+    })?;
+    let wanted = (large.len() + small.len() * count) as u64;
+    let deadline = now() + Duration::from_secs(5);
+    let frames = |decoders: &[VideoDecoder]| decoders.iter().map(|decoder| decoder.counters().frames).sum::<u64>();
+    while frames(&decoders) < wanted && now() < deadline {
+        decoders.iter_mut().for_each(|decoder| while decoder.poll(now()).is_some() {});
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let made = frames(&decoders);
+    if made == wanted { Ok(()) } else { Err(format!("{made} of {wanted} units were decoded")) }
+}
+
+/// Three sizes of one source, and the largest alone.
+pub fn layers(table: &mut Table) -> Outcome<()> {
+    const PICTURES: usize = 120;
+    let (mut top, mut all) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        top.push(processor(|| encode_layers(PICTURES, &[0]).map(drop))?);
+        all.push(processor(|| encode_layers(PICTURES, &[0, 1, 2]).map(drop))?);
+    }
+    let each = |values: &[f64]| Some(median(values) / PICTURES as f64 * 1e3);
+    table.goal("the largest alone, a picture", each(&top), "", "ms");
+    table.goal("all three", each(&all), "", "ms");
+    table.at_most("all three for one of the largest", Some(ratio(&all, &top) * 100.0), 160.0, "%");
+    let none = encode_layers(30, &[])?;
+    table.at_most("units of layers that nobody watches", Some(none as f64), 0.0, "");
+    let (one, many) = (encode_layers(30, &[1])?, encode_layers(30, &[1; 50])?);
+    table.at_most("units more with fifty watchers than with one", Some(many as f64 - one as f64), 0.0, "");
+    Ok(())
+}
+
+/// Encodes a test card for these watchers; how many units that made.
+fn encode_layers(count: usize, watchers: &[usize]) -> Outcome<usize> {
+    let rates = [2500, 700, 200].map(Bitrate::from_kbps);
+    let mut encoder = LayeredEncoder::spawn(30.0, rates, Wake::none()).map_err(said)?;
+    watchers.iter().for_each(|layer| encoder.watch(*layer));
+    let (mut card, mut units) = (card((1280, 720)), 0);
+    paced(count, 30, |_, due| {
+        while encoder.poll(now()).is_some() {
+            units += 1;
+        }
+        if encoder.submit(&card.draw(due), due) > 0 { Err("the encoder is behind".into()) } else { Ok(()) }
+    })?;
+    std::thread::sleep(Duration::from_millis(200));
+    while encoder.poll(now()).is_some() {
+        units += 1;
+    }
+    Ok(units)
+}
+
+/// A test card of that size, encoded.
+fn units(size: (u32, u32), kbps: u64, count: usize, rate: u32) -> Outcome<Vec<EncodedUnit>> {
+    let (start, mut card) = (now(), card(size));
+    let mut encoder = VideoEncoder::inline(config(size, kbps), Duration::ZERO);
+    let mut units = Vec::new();
+    // Some are left out by rate control.
+    for n in 0..count as u32 * 2 {
+        let at = start + Duration::from_secs(1) * n / rate;
+        let CapturedPicture { picture, captured } = card.draw(at);
+        encoder.submit(CapturedPicture { picture, captured }, at).map_err(|_| "the encoder takes nothing")?;
+        units.extend(encoder.poll(at));
+        if units.len() == count {
+            return Ok(units);
+        }
+    }
+    Err(format!("{} of {count} units", units.len()))
+}
+
+fn received(unit: EncodedUnit) -> ReceivedUnit {
+    let EncodedUnit { data, keyframe, number: UnitNumber(number), .. } = unit;
+    let timestamp = u64::from(number) * 3000;
+    ReceivedUnit { data: Arc::new(data), keyframe, number: UnitNumber(number), timestamp, stamps: Stamps::default() }
+}
+
+/// Processor seconds of this process while `work` runs.
+fn processor(work: impl FnOnce() -> Outcome<()>) -> Outcome<f64> {
+    let seconds = || {
+        let time = clock_gettime(ClockId::ProcessCPUTime);
+        time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    };
+    let before = seconds();
+    work()?;
+    Ok(seconds() - before)
+}
+
+/// The median of the ratios of what was measured one after the other.
+fn ratio(ours: &[f64], bare: &[f64]) -> f64 {
+    let ratios: Vec<f64> = ours.iter().zip(bare).map(|(ours, bare)| ours / bare).collect();
+    median(&ratios)
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn said(error: Error) -> String {
+    error.text.to_string()
+}
