@@ -271,7 +271,12 @@ impl SoundControl {
     fn follow_path(&mut self, now: Instant) {
         let Some(trip) = self.round_trip else { return };
         self.least.observe(trip, now);
-        if self.ceiling.is_some() && self.limited.is_some_and(|before| is_another(before, trip)) {
+        if self.ceiling.is_none() {
+            return;
+        }
+        // It may have been met just when the path had become another one.
+        self.limited = self.limited.max(self.least.get());
+        if self.limited.is_some_and(|before| is_another(before, trip)) {
             (self.ceiling, self.patience, self.was_full) = (None, FIRST_PATIENCE, false);
             self.starting = Some(Starting::default());
         }

@@ -58,7 +58,12 @@ impl Flow {
     pub fn new(by: By, n: u8, one_way: Duration, sends: Vec<(f64, f64)>, at: Instant) -> Self {
         let end = |n: u8| {
             let base = u32::from(n) * 10;
-            let sources = Sources { audio: Ssrc(base), video: Ssrc(base + 1), video_rtx: Ssrc(base + 2) };
+            let sources = Sources {
+                audio: Ssrc(base),
+                video: Ssrc(base + 1),
+                video_rtx: Ssrc(base + 2),
+                further: Default::default(),
+            };
             let address = SocketAddr::from((Ipv4Addr::new(10, 0, 0, n), 2000));
             let mut transport = Transport::Webrtc(Box::new(Webrtc::new(sources, at)));
             transport.add_local_address(address);
