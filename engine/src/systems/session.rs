@@ -93,20 +93,24 @@ pub fn share_rate(
     mut outgoings: Query<(&mut TargetRate, &mut VideoQueue, &Source)>,
 ) {
     for tracks in &connections {
-        let Ok((rate, ..)) = outgoings.get(tracks.video_out) else { continue };
-        let whole = rate.0.clone();
         let runs = |source: &Source, queue: &VideoQueue| match &source.0 {
             Some(source) => source.content() == Content::Motion || queue.still.is_busy(now.0),
             None => false,
         };
         let videos = tracks.videos_out().filter_map(|(_, video)| outgoings.get(video).ok());
         let running = videos.filter(|(_, queue, source)| runs(source, queue)).count() as u64;
+        // The first one follows the path; where there are more, they have what it has found.
+        let has_more = tracks
+            .videos_out()
+            .skip(1)
+            .any(|(_, video)| outgoings.get(video).is_ok_and(|(.., source)| source.0.is_some()));
+        let whole = outgoings.get(tracks.video_out).ok().filter(|_| has_more).map(|(rate, ..)| rate.0.clone());
         for (track, video) in tracks.videos_out() {
             let Ok((mut rate, mut queue, source)) = outgoings.get_mut(video) else { continue };
             // What stands still may begin at any time: it is given a part as well.
             let sharing = if runs(source, &queue) { running } else { running + 1 };
             queue.share = 100 / sharing.max(1);
-            if track != Track::Video {
+            if let Some(whole) = whole.as_ref().filter(|_| track != Track::Video && source.0.is_some()) {
                 rate.0 = whole.clone();
             }
         }
