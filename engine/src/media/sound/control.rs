@@ -39,6 +39,7 @@ pub struct SoundControl {
     /// What the path takes at least, and what it took when its limit was met.
     least: LeastTrip,
     limited: Option<Duration>,
+    limited_at: Option<Instant>,
     /// Since when a shorter frame could be sent.
     better_since: Option<Instant>,
 }
@@ -104,6 +105,7 @@ impl SoundControl {
             starting: None,
             least: LeastTrip::default(),
             limited: None,
+            limited_at: None,
             better_since: None,
         }
     }
@@ -253,7 +255,7 @@ impl SoundControl {
             Step::Less | Step::Full => {
                 if step == Step::Full {
                     self.starting = None;
-                    self.limit(arrival_rate(report));
+                    self.limit(arrival_rate(report), now);
                 }
                 self.budget = self.budget.percent(40).max(LEAST.min(self.most));
             }
@@ -262,9 +264,9 @@ impl SoundControl {
     }
 
     /// The path was full with so much.
-    fn limit(&mut self, arrives: Bitrate) {
+    fn limit(&mut self, arrives: Bitrate, now: Instant) {
         self.ceiling = Some(arrives.min(self.budget));
-        self.limited = self.least.get();
+        (self.limited, self.limited_at) = (self.least.get(), Some(now));
     }
 
     /// A limit holds for the path that it was met on.
@@ -274,8 +276,10 @@ impl SoundControl {
         if self.ceiling.is_none() {
             return;
         }
-        // It may have been met just when the path had become another one.
-        self.limited = self.limited.max(self.least.get());
+        // It may have been met just when the path had become another one: what that takes is known a while later.
+        if self.limited_at.is_some_and(|at| now.saturating_duration_since(at) >= LeastTrip::KNOWN) {
+            (self.limited, self.limited_at) = (self.limited.max(self.least.get()), None);
+        }
         if self.limited.is_some_and(|before| is_another(before, trip)) {
             (self.ceiling, self.patience, self.was_full) = (None, FIRST_PATIENCE, false);
             self.starting = Some(Starting::default());
@@ -295,7 +299,7 @@ impl SoundControl {
             // What waits is to be gone within two seconds or so. One report is not believed everything, unless most is lost.
             let share = (85 - (report.queue.as_millis() / 25).min(35)) as u64;
             let wanted = arrives.percent(share).min(self.budget.percent(share));
-            self.limit(arrives);
+            self.limit(arrives, now);
             self.was_full = true;
             let believed = if report.lost > report.received { 10 } else { 30 };
             self.budget = wanted.max(self.budget.percent(believed)).max(LEAST.min(self.most));

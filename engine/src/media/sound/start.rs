@@ -62,6 +62,9 @@ pub struct LeastTrip {
 const WINDOW: Duration = Duration::from_secs(10);
 
 impl LeastTrip {
+    /// After so long it knows nothing any more of what was before.
+    pub const KNOWN: Duration = Duration::from_secs(2 * WINDOW.as_secs());
+
     pub fn observe(&mut self, trip: Duration, now: Instant) {
         let began = *self.began.get_or_insert(now);
         if now.saturating_duration_since(began) >= WINDOW {
