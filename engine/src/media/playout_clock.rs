@@ -36,6 +36,7 @@ pub struct PlayoutClock {
     skipped: u64,
     /// Every frame is due so much later: the laboratory's plant.
     extra: Duration,
+    at_once: bool,
 }
 
 impl PlayoutClock {
@@ -56,7 +57,14 @@ impl PlayoutClock {
             slowest: 0,
             skipped: 0,
             extra: Duration::ZERO,
+            at_once: false,
         }
+    }
+
+    /// Frames are due as soon as they are decoded, or as evenly as they were captured. Of a page of text nothing moves: a large
+    /// change takes long on its way, and the small one after it should not wait as long.
+    pub const fn set_at_once(&mut self, at_once: bool) {
+        self.at_once = at_once;
     }
 
     /// Every frame is due `extra` later than the path asks for.
@@ -96,6 +104,9 @@ impl PlayoutClock {
 
     /// When the frame with this timestamp is due.
     pub fn play_time(&self, timestamp: u64) -> Instant {
+        if self.at_once {
+            return self.start;
+        }
         let micros = media_micros(timestamp).saturating_add(self.base).saturating_add(self.target);
         self.start + Duration::from_micros(u64::try_from(micros).unwrap_or_default()) + self.extra
     }
@@ -116,7 +127,7 @@ impl PlayoutClock {
 
     /// How long frames wait so that nearly all are there in time.
     pub fn target(&self) -> Duration {
-        Duration::from_micros(self.target.unsigned_abs())
+        if self.at_once { Duration::ZERO } else { Duration::from_micros(self.target.unsigned_abs()) }
     }
 
     /// Frames that were decoded and never chosen, because a newer one was due as well.
@@ -142,6 +153,20 @@ mod tests {
 
     fn at(start: Instant, frame: u64, late_us: u64) -> Instant {
         start + Duration::from_micros(1_000_000 + frame * 33_333 + frame / 3 + late_us)
+    }
+
+    #[test]
+    fn what_is_to_be_shown_at_once_waits_for_nothing() {
+        let start = now();
+        let mut clock = PlayoutClock::new(start);
+        // A page that took half a second, now and then.
+        (0..200).for_each(|frame| {
+            clock.on_frame(90_000 + frame * FRAME, at(start, frame, frame % 8 / 7 * 500_000), Duration::ZERO)
+        });
+        let (next, arrived) = (90_000 + 200 * FRAME, at(start, 200, 0));
+        assert_eq!(clock.choose(std::iter::once(next), arrived), None);
+        clock.set_at_once(true);
+        assert_eq!((clock.choose(std::iter::once(next), arrived), clock.target()), (Some(0), Duration::ZERO));
     }
 
     #[test]

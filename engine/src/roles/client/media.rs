@@ -331,6 +331,9 @@ pub fn mute_streams(world: &mut World, tracks: &Tracks, mute: Mute) {
         if let Some(mut peer) = world.get_mut::<PeerMute>(video) {
             *peer = PeerMute { audio: mute.audio, video: is_off, narrow: mute.narrow, screen };
         }
+        if let Some(mut frames) = world.get_mut::<Frames>(video) {
+            frames.clock.set_at_once(screen);
+        }
         if let Some(mut ledger) = world.get_mut::<Ledger>(video)
             && (is_off || mute.narrow)
         {
