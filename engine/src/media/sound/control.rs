@@ -69,7 +69,7 @@ const LEAST: Bitrate = Bitrate::from_kbps(17);
 /// A queue within this time after a raise is the raise's doing.
 const BLAME: Duration = Duration::from_secs(5);
 /// Of what could be sent, in percent.
-const USED: u64 = 65;
+const USED: u64 = 75;
 /// And the plan has to need so much of the budget, in percent, before more is tried.
 const NEEDED: u64 = 60;
 const FORGET: Duration = Duration::from_secs(2);
