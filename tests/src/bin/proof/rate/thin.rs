@@ -44,7 +44,7 @@ pub fn thin(table: &mut Table) -> Outcome<()> {
         } else {
             table.at_most("  packets of pictures in the last half minute", most, 0.0, "");
         }
-        table.at_most("  pictures back after 4 Mbit/s, at most", back.into_iter().reduce(f64::max), 60.0, "s");
+        table.at_most("  pictures back after 4 Mbit/s, at most", back.into_iter().reduce(f64::max), 30.0, "s");
     }
     Ok(())
 }
