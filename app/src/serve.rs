@@ -1,0 +1,139 @@
+//! `visavis serve`: the service, until it is told to stop.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use clap::{Args, ValueEnum};
+use crossbeam_channel::Receiver;
+use engine::base::time::now;
+use engine::server::Serving;
+use engine::server::config::{Registration, ServeConfig};
+use serde_json::json;
+
+#[derive(Args, Clone, Debug)]
+pub struct Serve {
+    /// The port that only says where the service is; 0: none (default: 80)
+    #[arg(long, value_name = "N")]
+    http_port: Option<u16>,
+    /// The port that links name (default: 443)
+    #[arg(long, value_name = "N")]
+    tls_port: Option<u16>,
+    /// The service's other ports, as 2010-2030,9800; 0: one that the system chooses. With it alone no other port is opened
+    #[arg(long, value_name = "LIST", value_parser = ports)]
+    doors: Option<Doors>,
+    /// A certificate chain (PEM); read anew when the file changes. Without one the service makes its own
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// The name under which others reach this machine, for links and the certificate
+    #[arg(long, value_name = "NAME")]
+    host_name: Option<String>,
+    /// Who may make an account
+    #[arg(long, value_name = "WHO", default_value = "open")]
+    registration: Who,
+    /// Wait so many milliseconds before each commit, as a slow disk would: for measuring
+    #[arg(long, hide = true, value_name = "MS", default_value_t = 0)]
+    commit_delay: u64,
+}
+
+/// Who may make an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Who {
+    Open,
+    Invite,
+    Closed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Doors(Vec<u16>);
+
+/// Serves until it is interrupted, or for `run_for`. True when it went well.
+pub fn run(
+    what: &Serve,
+    data: PathBuf,
+    run_for: Option<Duration>,
+    json: bool,
+    interrupted: &Receiver<()>,
+) -> Result<bool> {
+    let serving = Serving::start(what.config(data))?;
+    let link = serving.link().to_string();
+    if json {
+        let said = json!({ "doors": serving.doors(), "http": serving.redirect(), "pin": serving.pin(), "link": link });
+        println!("{said}");
+    } else {
+        for line in &serving.closed {
+            eprintln!("{line}");
+        }
+        let doors: Vec<String> = serving.doors().iter().map(u16::to_string).collect();
+        println!("serving on TCP {}", doors.join(", "));
+        println!("link for others: {link}");
+    }
+    let until = run_for.map(|time| now() + time);
+    while serving.is_running() {
+        let tick = Duration::from_millis(500);
+        let left = until.map_or(tick, |until| until.saturating_duration_since(now()).min(tick));
+        if interrupted.recv_timeout(left).is_ok() || until.is_some_and(|until| now() >= until) {
+            return Ok(true);
+        }
+    }
+    Err(anyhow!("the service has stopped"))
+}
+
+impl Serve {
+    fn config(&self, data: PathBuf) -> ServeConfig {
+        let usual = ServeConfig::new(data);
+        let mut doors = self.doors.as_ref().map_or_else(|| usual.doors.clone(), |Doors(doors)| doors.clone());
+        if let Some(port) = self.tls_port {
+            doors.retain(|door| *door != 443);
+            doors.insert(0, port);
+        }
+        let http_port = match self.http_port {
+            Some(0) => None,
+            Some(port) => Some(port),
+            None => usual.http_port.filter(|_| self.doors.is_none()),
+        };
+        ServeConfig {
+            doors,
+            tls_port: self.tls_port.unwrap_or(usual.tls_port),
+            http_port,
+            tls: self.tls_cert.clone().zip(self.tls_key.clone()),
+            host: self.host_name.clone().unwrap_or_default(),
+            registration: match self.registration {
+                Who::Open => Registration::Open,
+                Who::Invite => Registration::Invite,
+                Who::Closed => Registration::Closed,
+            },
+            commit_delay: Duration::from_millis(self.commit_delay),
+            ..usual
+        }
+    }
+}
+
+fn ports(text: &str) -> Result<Doors, String> {
+    let port = |text: &str| text.trim().parse::<u16>().map_err(|_| format!("{text:?} is no port"));
+    let mut doors = Vec::new();
+    for part in text.split(',') {
+        match part.split_once('-') {
+            Some((first, last)) => doors.extend(port(first)?..=port(last)?),
+            None => doors.push(port(part)?),
+        }
+    }
+    if doors.is_empty() || doors.len() > 100 { Err("say 1 to 100 ports".to_owned()) } else { Ok(Doors(doors)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doors_are_ports_and_ranges_of_them() {
+        assert_eq!(ports("2010-2012,9800"), Ok(Doors(vec![2010, 2011, 2012, 9800])));
+        assert_eq!(ports("0"), Ok(Doors(vec![0])));
+        for wrong in ["", "x", "1-", "5-4", "70000", "1-200"] {
+            assert!(ports(wrong).is_err(), "{wrong}");
+        }
+    }
+}
