@@ -40,7 +40,7 @@ pub fn take_frames(
             let Stamps { captured, encoded, complete, decoded, .. } = frame.stamps;
             let encode = captured.zip(encoded).map(|(from, to)| to.saturating_duration_since(from));
             let arrived = complete.or(decoded).unwrap_or(now.0);
-            frames.clock.on_frame(frame.timestamp, arrived, encode.unwrap_or_default());
+            frames.clock.on_frame(frame.timestamp, arrived, encode.unwrap_or_default(), captured);
             if frames.waiting.len() >= Frames::BOUND {
                 frames.waiting.pop_front();
                 frames.skipped += 1;
@@ -82,6 +82,9 @@ pub fn take_presented(
         if let Some(total) = total {
             stats.recent.glass_to_glass.push(total);
             stream.ledger_total.push(total);
+            if let Some(sound) = ledger.sound_ms {
+                stream.sound_after_picture.push(sound - total);
+            }
         }
         // A picture of a source that stands still is sent again to become sharper: what it shows is as old as it is.
         let new = shown.marker.filter(|marker| ledger.last_marker != Some(marker.counter));

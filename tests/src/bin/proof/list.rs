@@ -21,7 +21,7 @@ const fn proof(name: &'static str, run: fn(&mut Table) -> Outcome<()>, title: &'
     Proof { name, title, is, run }
 }
 
-pub const PROOFS: [Proof; 33] = [
+pub const PROOFS: [Proof; 34] = [
     proof(
         "call",
         media::call,
@@ -33,6 +33,12 @@ pub const PROOFS: [Proof; 33] = [
         media::screen,
         "At a screen of 60 Hz",
         "The same, presented when a screen of 60 Hz would; ten starts, because its phase is another one each time.",
+    ),
+    proof(
+        "lips",
+        media::lips,
+        "Lips and words",
+        "Five calls over a path like that between two homes: how much later sound is heard than its picture is shown.",
     ),
     proof(
         "setup",
