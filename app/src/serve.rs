@@ -4,15 +4,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use crossbeam_channel::Receiver;
 use engine::base::time::now;
 use engine::server::Serving;
 use engine::server::config::{Registration, ServeConfig};
+use engine::store::backup;
 use serde_json::json;
+use tracing_subscriber::EnvFilter;
 
 #[derive(Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Serve {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     /// The port that only says where the service is; 0: none (default: 80)
     #[arg(long, value_name = "N")]
     http_port: Option<u16>,
@@ -22,6 +27,9 @@ pub struct Serve {
     /// The service's other ports, as 2010-2030,9800; 0: one that the system chooses. With it alone no other port is opened
     #[arg(long, value_name = "LIST", value_parser = ports)]
     doors: Option<Doors>,
+    /// The port of this machine that answers /healthz and /metrics; none unless said
+    #[arg(long, value_name = "N")]
+    metrics_port: Option<u16>,
     /// A certificate chain (PEM); read anew when the file changes. Without one the service makes its own
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -37,6 +45,20 @@ pub struct Serve {
     /// Wait so many milliseconds before each commit, as a slow disk would: for measuring
     #[arg(long, hide = true, value_name = "MS", default_value_t = 0)]
     commit_delay: u64,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Verb {
+    /// Copy all that the service has into a new folder, while it runs
+    Backup {
+        /// A folder that is not there yet
+        to: PathBuf,
+    },
+    /// Make the service's folder (--data) out of such a copy
+    Restore {
+        /// The copy
+        from: PathBuf,
+    },
 }
 
 /// Who may make an account.
@@ -58,10 +80,15 @@ pub fn run(
     json: bool,
     interrupted: &Receiver<()>,
 ) -> Result<bool> {
+    match &what.verb {
+        Some(Verb::Backup { to }) => return Ok(backup::back_up(&data, to).map(|()| true)?),
+        Some(Verb::Restore { from }) => return Ok(backup::restore(from, &data).map(|()| true)?),
+        None => log_to_stderr(),
+    }
     let serving = Serving::start(what.config(data))?;
     let link = serving.link().to_string();
     if json {
-        let said = json!({ "doors": serving.doors(), "http": serving.redirect(), "pin": serving.pin(), "link": link });
+        let said = json!({ "doors": serving.doors(), "http": serving.redirect(), "metrics": serving.figures(), "pin": serving.pin(), "link": link });
         println!("{said}");
     } else {
         for line in &serving.closed {
@@ -82,6 +109,14 @@ pub fn run(
     Err(anyhow!("the service has stopped"))
 }
 
+/// One JSON object a line; how much, `RUST_LOG` says.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr);
+    // One is there already only in tests.
+    let _ = log.try_init();
+}
+
 impl Serve {
     fn config(&self, data: PathBuf) -> ServeConfig {
         let usual = ServeConfig::new(data);
@@ -99,6 +134,7 @@ impl Serve {
             doors,
             tls_port: self.tls_port.unwrap_or(usual.tls_port),
             http_port,
+            figures_port: self.metrics_port,
             tls: self.tls_cert.clone().zip(self.tls_key.clone()),
             host: self.host_name.clone().unwrap_or_default(),
             registration: match self.registration {

@@ -21,12 +21,11 @@ use crate::proto::keys::Digest;
 use crate::proto::service::account::PHOTO_PATH;
 use crate::proto::service::link::ServiceLink;
 use crate::proto::service::messages::{BLOB_PATH, LARGEST};
-use crate::roles::accounts;
-use crate::service::session::{Connection, Present, Strangers};
-use crate::service::shared::{
-    Asked, Changes, Collected, Counters, Due, Ended, Network, Now, Outbox, Rules, Storage,
-};
+use crate::roles::{accounts, chat, directory, messages, pals};
 use crate::service;
+use crate::service::session::{Connection, Present, Strangers};
+use crate::service::shared::{Asked, Changes, Collected, Counters, Due, Ended, Network, Now, Outbox, Rules, Storage};
+use crate::store::backup::{BLOBS, DATABASE};
 use crate::store::blob::Blobs;
 use crate::store::file::{self, Existing};
 use crate::store::sqlite::Sqlite;
@@ -47,6 +46,7 @@ pub struct Serving {
     thread: Option<JoinHandle<()>>,
     doors: Vec<u16>,
     redirect: Option<u16>,
+    figures: Option<u16>,
     pin: Digest,
     link: ServiceLink,
     /// Doors that could not be opened, a line each.
@@ -78,7 +78,8 @@ impl Serving {
         let (mut doors, closed) = open_doors(&config)?;
         doors.register(poll.registry(), FIRST_DOOR).map_err(failed)?;
         let ports = |wanted| doors.ports().iter().filter(move |(_, kind)| *kind == wanted).map(|(port, _)| *port);
-        let (open, redirect): (Vec<u16>, _) = (ports(DoorKind::Tls).collect(), ports(DoorKind::Redirect).next());
+        let open: Vec<u16> = ports(DoorKind::Tls).collect();
+        let (redirect, figures) = (ports(DoorKind::Redirect).next(), ports(DoorKind::Figures).next());
         let port = open.iter().copied().find(|port| *port == config.tls_port).or_else(|| open.first().copied());
         let port = port.ok_or_else(|| Error::new(Kind::Refused, "no door of the service could be opened"))?;
         let host = config.host.clone();
@@ -89,9 +90,9 @@ impl Serving {
             invite: None,
         };
         let pin = tls.pin();
-        let database = Sqlite::open(&config.data.join("service.db"))?;
+        let database = Sqlite::open(&config.data.join(DATABASE))?;
         let store = Store::start(database, WorkerSettings { commit_delay: config.commit_delay }, wake.clone())?;
-        let blobs = Blobs::open(config.data.join("blobs"))?;
+        let blobs = Blobs::open(config.data.join(BLOBS))?;
         let limits = WebLimits { body: body_limit, ..WebLimits::default() };
         let network = Network {
             doors,
@@ -103,13 +104,14 @@ impl Serving {
             slots: Vec::new(),
             free: Vec::new(),
             waiting: Vec::new(),
+            stalled: Vec::new(),
             ready: Vec::new(),
         };
         let mut world = World::new();
         world.insert_resource(Now(time::now()));
         world.insert_resource(network);
         world.insert_resource(Storage { store, blobs });
-        world.insert_resource(Rules { registration: config.registration, host, port });
+        world.insert_resource(Rules { registration: config.registration, host, port, pin });
         world.init_resource::<Strangers>();
         world.init_resource::<Present>();
         world.init_resource::<Asked>();
@@ -121,6 +123,10 @@ impl Serving {
         world.init_resource::<Due>();
         let mut schedule = service::schedule();
         accounts::install(&mut world, &mut schedule, &wake)?;
+        directory::install(&mut schedule);
+        pals::install(&mut world, &mut schedule);
+        chat::install(&mut world, &mut schedule, &wake)?;
+        messages::install(&mut world, &mut schedule, &wake)?;
         let quit = Arc::new(AtomicBool::new(false));
         let server = Server { world, schedule, certificate, checked: time::now() };
         let thread = std::thread::Builder::new()
@@ -130,7 +136,7 @@ impl Serving {
                 move || server.run(poll, &quit)
             })
             .map_err(failed)?;
-        Ok(Self { quit, wake, thread: Some(thread), doors: open, redirect, pin, link, closed })
+        Ok(Self { quit, wake, thread: Some(thread), doors: open, redirect, figures, pin, link, closed })
     }
 
     /// The ports that lead to the service.
@@ -143,6 +149,12 @@ impl Serving {
         self.redirect
     }
 
+    /// The port on which this machine's programs ask for figures.
+    pub const fn figures(&self) -> Option<u16> {
+        self.figures
+    }
+
+    /// SHA-256 of the certificate's key.
     pub const fn pin(&self) -> Digest {
         self.pin
     }
@@ -208,6 +220,7 @@ impl Server {
         }
         match self.certificate.read().and_then(|pem| ServiceTls::new(&pem)) {
             Ok(tls) => {
+                self.world.resource_mut::<Rules>().pin = tls.pin();
                 self.world.resource_mut::<Network>().tls = tls;
                 tracing::info!(target: "service", "the certificate was read anew");
             }
@@ -264,13 +277,17 @@ fn open_doors(config: &ServeConfig) -> Result<(Doors, Vec<String>)> {
     let (mut doors, mut closed) = (Doors::default(), Vec::new());
     let mut wanted: Vec<(u16, DoorKind)> = config.doors.iter().map(|port| (*port, DoorKind::Tls)).collect();
     wanted.extend(config.http_port.map(|port| (port, DoorKind::Redirect)));
+    wanted.extend(config.figures_port.map(|port| (port, DoorKind::Figures)));
     for (port, kind) in wanted {
         if let Err(error) = doors.open(port, kind) {
             closed.push(error.text.to_string());
         }
     }
     if !doors.ports().iter().any(|(_, kind)| *kind == DoorKind::Tls) {
-        return Err(Error::new(Kind::Refused, format!("no door of the service could be opened. {}", closed.join(". "))));
+        return Err(Error::new(
+            Kind::Refused,
+            format!("no door of the service could be opened. {}", closed.join(". ")),
+        ));
     }
     Ok((doors, closed))
 }

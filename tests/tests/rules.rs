@@ -195,7 +195,16 @@ fn files_are_short(path: &str, text: &str) -> Vec<String> {
 
 fn bevy_stays_up(path: &str, text: &str) -> Vec<String> {
     const ABOVE: [&str; 11] = [
-        "world/", "systems/", "service/", "roles/", "engine.rs", "engine/", "handle.rs", "lab/", "replay/", "server.rs",
+        "world/",
+        "systems/",
+        "service/",
+        "roles/",
+        "engine.rs",
+        "engine/",
+        "handle.rs",
+        "lab/",
+        "replay/",
+        "server.rs",
         "server/",
     ];
     let is_above = path.strip_prefix("engine/src/").is_some_and(|inside| ABOVE.iter().any(|up| inside.starts_with(up)));

@@ -41,12 +41,16 @@ impl Listeners {
 }
 
 impl Listeners {
-    /// Listens on any port, for a service: a burst of clients may wait.
-    pub fn of_service(port: u16) -> std::io::Result<Self> {
-        let v4 = listen_with(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port, SERVICE_BACKLOG)?;
+    /// Listens on any port, for a service: a burst of clients may wait. `local`: only programs of this machine reach it.
+    pub fn of_service(port: u16, local: bool) -> std::io::Result<Self> {
+        let (v4, v6) = match local {
+            true => (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
+            false => (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
+        };
+        let v4 = listen_with(IpAddr::V4(v4), port, SERVICE_BACKLOG)?;
         let port = v4.local_addr()?.port();
         // A machine without IPv6 is reached over IPv4.
-        let v6 = listen_with(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port, SERVICE_BACKLOG).ok();
+        let v6 = listen_with(IpAddr::V6(v6), port, SERVICE_BACKLOG).ok();
         Ok(Self { v4, v6, port })
     }
 }

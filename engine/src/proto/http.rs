@@ -106,7 +106,11 @@ pub fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Bad> {
         Some(_) => return Err(Bad::Form),
     };
     let has_token = |name: &str, token: &str| {
-        fields.all(name).flatten().flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token))
+        fields
+            .all(name)
+            .flatten()
+            .flat_map(|value| value.split(','))
+            .any(|part| part.trim().eq_ignore_ascii_case(token))
     };
     let upgrade = if fields.all("upgrade").next().is_some() {
         let key = fields.only("sec-websocket-key")?.filter(|key| key.len() == 24).ok_or(Bad::Form)?;
@@ -120,7 +124,8 @@ pub fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Bad> {
     } else {
         None
     };
-    let bearer = fields.only("authorization")?.map(|value| value.strip_prefix("Bearer ").unwrap_or_default().to_owned());
+    let bearer =
+        fields.only("authorization")?.map(|value| value.strip_prefix("Bearer ").unwrap_or_default().to_owned());
     let head = Head {
         method,
         path: path.to_owned(),
@@ -206,7 +211,11 @@ fn head_length(bytes: &[u8]) -> Result<Option<usize>, Bad> {
 /// Nothing that is read differently by others: no escapes, no backslashes, no steps up, no empty or hidden parts.
 fn is_plain_path(path: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'/');
-    path.starts_with('/') && path.len() <= 512 && path.bytes().all(is_plain) && !path.contains("//") && !path.contains("/.")
+    path.starts_with('/')
+        && path.len() <= 512
+        && path.bytes().all(is_plain)
+        && !path.contains("//")
+        && !path.contains("/.")
 }
 
 struct Fields<'a, 'b> {

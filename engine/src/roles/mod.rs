@@ -2,5 +2,9 @@
 //! other.
 
 pub mod accounts;
+pub mod chat;
 #[cfg(feature = "client")]
 pub mod client;
+pub mod directory;
+pub mod messages;
+pub mod pals;

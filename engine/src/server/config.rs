@@ -7,6 +7,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::time::Duration;
 use crate::net::web::certificate::Pem;
 pub use crate::service::shared::Registration;
+use crate::store::backup::TLS;
 use crate::store::file;
 
 /// The settings of a service.
@@ -20,6 +21,8 @@ pub struct ServeConfig {
     pub tls_port: u16,
     /// The port that only says where the service is.
     pub http_port: Option<u16>,
+    /// The port of this machine on which `/healthz` and `/metrics` are asked for.
+    pub figures_port: Option<u16>,
     /// A certificate chain and its key, PEM; made at the first start where not given.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// The name under which the service is reached; empty: only links of this machine can be made.
@@ -38,6 +41,7 @@ impl ServeConfig {
             doors,
             tls_port: 443,
             http_port: Some(80),
+            figures_port: None,
             tls: None,
             host: String::new(),
             registration: Registration::Open,
@@ -52,7 +56,7 @@ impl ServeConfig {
                 Certificate::Given { chain: chain.clone(), key: key.clone(), seen }
             }
             None => {
-                let folder = self.data.join("tls");
+                let folder = self.data.join(TLS);
                 Certificate::Own { chain: folder.join("certificate.pem"), key: folder.join("key.pem") }
             }
         }
@@ -62,9 +66,16 @@ impl ServeConfig {
 /// Where the certificate comes from.
 #[derive(Clone, Debug)]
 pub(super) enum Certificate {
-    Own { chain: PathBuf, key: PathBuf },
+    Own {
+        chain: PathBuf,
+        key: PathBuf,
+    },
     /// Looked at now and then: whoever renews it writes new files.
-    Given { chain: PathBuf, key: PathBuf, seen: Option<(SystemTime, SystemTime)> },
+    Given {
+        chain: PathBuf,
+        key: PathBuf,
+        seen: Option<(SystemTime, SystemTime)>,
+    },
 }
 
 impl Certificate {

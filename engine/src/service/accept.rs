@@ -21,9 +21,8 @@ pub fn accept_connections(
     for door in std::mem::take(&mut network.waiting) {
         let mut left = ACCEPTS;
         while let Some(accepted) = network.doors.accept(door) {
-            // Out of file descriptors: those who wait are asked again in the next tick that anything happens in.
             let Ok((mut socket, peer, kind)) = accepted else {
-                network.waiting.push(door);
+                network.stalled.push(door);
                 break;
             };
             counters.accepted += 1;
@@ -40,14 +39,16 @@ pub fn accept_connections(
                 let interest = Interest::READABLE | Interest::WRITABLE;
                 let is_registered = network.registry.register(&mut socket, token, interest).is_ok();
                 let web = match kind {
-                    DoorKind::Redirect => Some(WebConnection::plain(socket, peer, network.limits, now.0)),
+                    DoorKind::Redirect | DoorKind::Figures => {
+                        Some(WebConnection::plain(socket, peer, network.limits, now.0))
+                    }
                     DoorKind::Tls => ServerConnection::new(network.tls.config())
                         .ok()
                         .map(|tls| WebConnection::tls(socket, peer, tls, network.limits, now.0)),
                 };
                 match web {
                     Some(web) if is_registered => {
-                        let entity = commands.spawn(Connection { web, slot }).id();
+                        let entity = commands.spawn(Connection { web, slot, door: kind }).id();
                         network.slots[slot] = Some(entity);
                         network.ready.push(entity);
                         if let Some(oldest) = strangers.add(address, entity) {

@@ -12,6 +12,7 @@ use crate::service::shared::{Changes, Counters, Due, Ended, Network, Now};
 pub fn close_late(
     mut connections: Query<(Entity, &mut Connection)>,
     mut ended: ResMut<Ended>,
+    mut network: ResMut<Network>,
     mut swept: Local<Option<Instant>>,
     now: Res<Now>,
 ) {
@@ -19,6 +20,8 @@ pub fn close_late(
         return;
     }
     *swept = Some(now.0);
+    let stalled = std::mem::take(&mut network.stalled);
+    network.waiting.extend(stalled);
     for (entity, mut connection) in &mut connections {
         if let Err(why) = connection.web.handle_timeout(now.0) {
             ended.0.push((entity, why));
@@ -65,6 +68,7 @@ pub fn bury(
         match session {
             Some(session) => {
                 let is_last = present.remove(session.account, entity);
+                tracing::info!(target: "session", account = session.account.0, why = ?why, "closed");
                 changes.went.push((entity, session.clone(), is_last));
             }
             None => strangers.remove(connection.web.peer().ip().to_canonical(), entity),

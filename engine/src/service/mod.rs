@@ -12,6 +12,7 @@
 pub mod accept;
 pub mod account;
 pub mod collect;
+pub mod figures;
 pub mod read;
 pub mod session;
 pub mod shared;
@@ -30,6 +31,16 @@ pub enum Stage {
     Account,
 }
 
+/// A role within [`Stage::Roles`]. Accounts come first: who comes and goes in a tick is known to the others then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, SystemSet)]
+pub enum Role {
+    Accounts,
+    Directory,
+    Pals,
+    Chat,
+    Messages,
+}
+
 /// The tick, without roles.
 pub fn schedule() -> Schedule {
     let mut schedule = Schedule::default();
@@ -37,11 +48,14 @@ pub fn schedule() -> Schedule {
     schedule.configure_sets(
         (Stage::Accept, Stage::Read, Stage::Collect, Stage::Roles, Stage::Write, Stage::Account).chain(),
     );
+    schedule.configure_sets(
+        (Role::Accounts, Role::Directory, Role::Pals, Role::Chat, Role::Messages).chain().in_set(Stage::Roles),
+    );
     schedule.add_systems((
         accept::accept_connections.in_set(Stage::Accept),
         read::read_connections.in_set(Stage::Read),
         collect::collect_done.in_set(Stage::Collect),
-        write::write_connections.in_set(Stage::Write),
+        (figures::answer_figures, write::write_connections).chain().in_set(Stage::Write),
         (account::close_late, account::bury, account::gather_due).chain().in_set(Stage::Account),
     ));
     schedule

@@ -5,6 +5,7 @@ use bevy_ecs::system::{Query, Res, ResMut};
 use tungstenite::Utf8Bytes;
 
 use crate::net::web::connection::{Close, Heard, Response};
+use crate::net::web::doors::DoorKind;
 use crate::proto::http::Head;
 use crate::proto::service::frame::{Ask as Wanted, AskFrame, Channel};
 use crate::proto::service::messages::BLOB_PATH;
@@ -30,12 +31,14 @@ pub fn read_connections(
         // What was readable may have become writable too.
         let written = connection.web.write(now.0);
         let mut wrong = None;
-        let is_plain = connection.web.is_plain();
+        let door = connection.door;
         let read = connection.web.read(now.0, &mut |heard| match heard {
             Heard::Request(request) => {
                 counters.requests += 1;
-                match refuse(&request.head, is_plain, &rules) {
+                tracing::debug!(target: "http", path = request.head.path, "request");
+                match refuse(&request.head, door, &rules) {
                     Some(response) => outbox.answer(entity, response),
+                    None if door == DoorKind::Figures => asked.figures.push((entity, request)),
                     None if request.head.path.starts_with(BLOB_PATH) => asked.blobs.push((entity, request)),
                     None => asked.http.push((entity, request)),
                 }
@@ -63,8 +66,8 @@ pub fn read_connections(
 }
 
 /// What is answered before anybody looks at the request.
-fn refuse(head: &Head, is_plain: bool, rules: &Rules) -> Option<Response> {
-    if is_plain {
+fn refuse(head: &Head, door: DoorKind, rules: &Rules) -> Option<Response> {
+    if door == DoorKind::Redirect {
         // Whatever was sent here went over the wire in the clear; it is not looked at.
         let host = if rules.host.is_empty() { host_of(&head.host) } else { &rules.host };
         let port = if rules.port == 443 { String::new() } else { format!(":{}", rules.port) };
@@ -72,6 +75,10 @@ fn refuse(head: &Head, is_plain: bool, rules: &Rules) -> Option<Response> {
         response.headers.push(format!("Location: https://{host}{port}{}", head.path));
         response.close = true;
         return Some(response);
+    }
+    // A page in a browser of this machine may have a name that leads here (DNS rebinding).
+    if door == DoorKind::Figures && !matches!(host_of(&head.host), "127.0.0.1" | "localhost" | "[::1]") {
+        return Some(Response::text(403, "this is for programs of this machine"));
     }
     // RFC 6455 §10.2, and for requests alike: a page of somebody else speaks for nobody here.
     let is_foreign = head.origin.as_ref().is_some_and(|origin| origin.strip_prefix("https://") != Some(&head.host));

@@ -10,6 +10,7 @@ use bevy_ecs::resource::Resource;
 
 use crate::base::id::AccountId;
 use crate::net::web::connection::WebConnection;
+use crate::net::web::doors::DoorKind;
 use crate::proto::keys::PublicKey;
 use crate::proto::service::frame::{Channel, ChannelLimits};
 use crate::proto::service::names::Person;
@@ -20,6 +21,8 @@ pub struct Connection {
     pub web: WebConnection,
     /// Its place among the tokens of the poll.
     pub slot: usize,
+    /// Where it came in.
+    pub door: DoorKind,
 }
 
 /// An account's session on a connection that carries its channels.

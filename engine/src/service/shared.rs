@@ -12,6 +12,7 @@ use crate::base::time::WallTime;
 use crate::net::web::certificate::ServiceTls;
 use crate::net::web::connection::{Close, Response, WebLimits, WebRequest};
 use crate::net::web::doors::Doors;
+use crate::proto::keys::Digest;
 use crate::proto::service::frame::{Channel, Push, Reply, refusal_text};
 use crate::proto::service::names::Millis;
 use crate::proto::service::refusal::Refusal;
@@ -50,6 +51,8 @@ pub struct Rules {
     pub host: String,
     /// The port that links name.
     pub port: u16,
+    /// The key of the certificate that is shown at present.
+    pub pin: Digest,
 }
 
 /// Listeners, sockets and what they need.
@@ -68,6 +71,8 @@ pub struct Network {
     pub free: Vec<usize>,
     /// Doors at which somebody waits.
     pub waiting: Vec<usize>,
+    /// Doors at which nobody could be let in for want of open files: asked again at the next sweep.
+    pub stalled: Vec<usize>,
     /// Connections on which something happened.
     pub ready: Vec<Entity>,
 }
@@ -98,6 +103,8 @@ pub struct Ask<T> {
 pub struct Asked {
     /// Requests of accounts, and pages.
     pub http: Vec<(Entity, Box<WebRequest>)>,
+    /// Questions of the operator's programs.
+    pub figures: Vec<(Entity, Box<WebRequest>)>,
     /// Uploads and downloads of sealed messages.
     pub blobs: Vec<(Entity, Box<WebRequest>)>,
     pub directory: Vec<Ask<directory::Request>>,

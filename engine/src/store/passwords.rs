@@ -21,7 +21,11 @@ pub enum Work {
     /// `None`: nobody has that name; it takes as long.
     Verify(Secret, Option<PasswordHash>),
     /// The old one against its hash, then the new one's hash.
-    Replace { old: Secret, seen: PasswordHash, new: Secret },
+    Replace {
+        old: Secret,
+        seen: PasswordHash,
+        new: Secret,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,12 +91,24 @@ fn perform(work: &Work) -> Outcome {
     let hashed = |secret: &Secret| hash(secret).map_or(Outcome::Wrong, Outcome::Hashed);
     match work {
         Work::Hash(secret) => hashed(secret),
-        Work::Verify(secret, Some(seen)) => if verify(secret, seen) { Outcome::Right } else { Outcome::Wrong },
+        Work::Verify(secret, Some(seen)) => {
+            if verify(secret, seen) {
+                Outcome::Right
+            } else {
+                Outcome::Wrong
+            }
+        }
         Work::Verify(secret, None) => {
             let _ = hash(secret);
             Outcome::Wrong
         }
-        Work::Replace { old, seen, new } => if verify(old, seen) { hashed(new) } else { Outcome::Wrong },
+        Work::Replace { old, seen, new } => {
+            if verify(old, seen) {
+                hashed(new)
+            } else {
+                Outcome::Wrong
+            }
+        }
     }
 }
 

@@ -85,6 +85,11 @@ impl Store {
         self.jobs.as_ref().map_or(0, PipeSender::len)
     }
 
+    /// How many may wait.
+    pub const fn room(&self) -> usize {
+        JOBS
+    }
+
     /// Operations that were refused because too many waited.
     pub fn refused(&self) -> u64 {
         self.jobs.as_ref().map_or(0, PipeSender::refused)

@@ -16,6 +16,8 @@ pub enum DoorKind {
     Tls,
     /// Says where the service is, and nothing else.
     Redirect,
+    /// Figures for the operator, for programs of this machine only.
+    Figures,
 }
 
 /// All open doors.
@@ -28,10 +30,13 @@ pub struct Doors {
 impl Doors {
     /// Opens `port` on every address; 0: one that the system chooses. [`Kind::Refused`] with a line for the operator.
     pub fn open(&mut self, port: u16, kind: DoorKind) -> Result<u16> {
-        let listeners = Listeners::of_service(port).map_err(|error| {
+        let local = kind == DoorKind::Figures;
+        let listeners = Listeners::of_service(port, local).map_err(|error| {
             let advice = match error.kind() {
                 ErrorKind::AddrInUse => "another program has it",
-                ErrorKind::PermissionDenied => "the system does not permit it (ports below 1024 need CAP_NET_BIND_SERVICE)",
+                ErrorKind::PermissionDenied => {
+                    "the system does not permit it (ports below 1024 need CAP_NET_BIND_SERVICE)"
+                }
                 _ => "the system refuses it",
             };
             Error::new(Kind::Refused, format!("TCP port {port} cannot be opened: {advice}"))

@@ -16,6 +16,8 @@ pub(super) struct Http {
     out: Vec<u8>,
     written: usize,
     pub stage: HttpStage,
+    /// The client asked for the connection to be closed behind the answer.
+    is_last: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +37,7 @@ pub(super) enum HttpStage {
 impl Http {
     pub const fn new(stream: WebStream) -> Self {
         let stage = HttpStage::Reading;
-        Self { stream, bytes: Vec::new(), head: None, out: Vec::new(), written: 0, stage }
+        Self { stream, bytes: Vec::new(), head: None, out: Vec::new(), written: 0, stage, is_last: false }
     }
 
     /// Reads within bounds. A whole request comes out once; then it has to be answered. `Ok(None)`: nothing whole yet.
@@ -70,7 +72,7 @@ impl Http {
 
     /// Queues the answer and writes what goes. The connection closes behind it where it has to.
     pub fn answer(&mut self, response: &Response, close: bool) -> Result<(), Close> {
-        let close = close || response.close;
+        let close = close || response.close || self.is_last;
         let Response { status, content_type, headers, body, .. } = response;
         let head = http::response_head(*status, content_type, body.len(), close, headers);
         self.out = head.into_bytes();
@@ -153,6 +155,7 @@ impl Http {
             return None;
         }
         self.stage = HttpStage::Asked;
+        self.is_last = head.close;
         Some(WebRequest { head, body })
     }
 

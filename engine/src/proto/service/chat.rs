@@ -32,7 +32,11 @@ pub enum Request {
         key: Key,
     },
     /// → [`Reply::Room`]
-    Join { room: RoomId, #[serde(default)] password: Option<Secret> },
+    Join {
+        room: RoomId,
+        #[serde(default)]
+        password: Option<Secret>,
+    },
     /// → [`Reply::Done`]
     Leave { room: RoomId },
     /// → [`Reply::Done`]
@@ -63,7 +67,12 @@ pub enum Request {
     SetTopic { room: RoomId, topic: Line },
     /// As a moderator: out, and with `ban` out for good; `ban: false` for somebody who was banned lets them in again.
     /// → [`Reply::Done`]
-    Kick { room: RoomId, name: AccountName, #[serde(default)] ban: Option<bool> },
+    Kick {
+        room: RoomId,
+        name: AccountName,
+        #[serde(default)]
+        ban: Option<bool>,
+    },
     /// As the host. → [`Reply::Done`]
     SetRole { room: RoomId, name: AccountName, role: Role },
     /// As a moderator: everybody else may post once in so many seconds; 0 ends it. → [`Reply::Done`]
@@ -76,11 +85,25 @@ pub enum Request {
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Reply {
     Done,
-    Rooms { rooms: List<Room, 256> },
+    Rooms {
+        rooms: List<Room, 256>,
+    },
     Room(Box<Room>),
-    Posted { room: RoomId, seq: Seq, at: Millis },
-    History { room: RoomId, entries: List<Entry, PAGE>, #[serde(default)] more: bool },
-    Members { room: RoomId, members: List<Member, 1000> },
+    Posted {
+        room: RoomId,
+        seq: Seq,
+        at: Millis,
+    },
+    History {
+        room: RoomId,
+        entries: List<Entry, PAGE>,
+        #[serde(default)]
+        more: bool,
+    },
+    Members {
+        room: RoomId,
+        members: List<Member, 1000>,
+    },
     #[serde(other)]
     Unknown,
 }
@@ -89,12 +112,28 @@ pub enum Reply {
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Push {
     /// The next entry of a room. A gap in the numbers is filled by [`Request::History`].
-    Entry { room: RoomId, entry: Box<Entry> },
-    Typing { room: RoomId, name: AccountName },
+    Entry {
+        room: RoomId,
+        entry: Box<Entry>,
+    },
+    Typing {
+        room: RoomId,
+        name: AccountName,
+    },
     /// Somebody lets one into a room: [`Request::Join`] accepts.
-    Invited { room: Box<Room>, by: Person },
+    Invited {
+        room: Box<Room>,
+        by: Person,
+    },
+    /// One has read so far, on another of one's devices.
+    Read {
+        room: RoomId,
+        seq: Seq,
+    },
     /// One is out of a room.
-    Out { room: RoomId },
+    Out {
+        room: RoomId,
+    },
     #[serde(other)]
     Unknown,
 }
@@ -154,11 +193,18 @@ pub enum What {
         #[serde(default)]
         mentions: List<AccountName, 16>,
     },
-    Edit { of: Seq, text: Words },
-    Delete { of: Seq },
+    Edit {
+        of: Seq,
+        text: Words,
+    },
+    Delete {
+        of: Seq,
+    },
     Joined,
     Left,
-    Topic { topic: Line },
+    Topic {
+        topic: Line,
+    },
     #[serde(other)]
     Unknown,
 }

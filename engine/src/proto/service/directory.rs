@@ -14,7 +14,11 @@ pub const PAGE: usize = 100;
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Request {
     /// Be listed, with a comment, or not any more. → [`Reply::Listed`]
-    List { listed: bool, #[serde(default)] comment: Line },
+    List {
+        listed: bool,
+        #[serde(default)]
+        comment: Line,
+    },
     /// Those who are listed, by name. Each filter that is not empty has to fit. → [`Reply::People`]
     Search {
         /// A part of the name, the display name or the comment.
@@ -47,9 +51,17 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Reply {
-    Listed { listed: bool },
-    People { people: List<Listing, PAGE>, next: Option<Text<64>> },
-    Rooms { rooms: List<RoomListing, PAGE>, next: Option<Text<64>> },
+    Listed {
+        listed: bool,
+    },
+    People {
+        people: List<Listing, PAGE>,
+        next: Option<Text<64>>,
+    },
+    Rooms {
+        rooms: List<RoomListing, PAGE>,
+        next: Option<Text<64>>,
+    },
     #[serde(other)]
     Unknown,
 }

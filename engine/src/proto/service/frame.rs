@@ -88,8 +88,14 @@ pub enum Push {
 /// What the service says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
-    Reply { id: u64, reply: Reply },
-    Refused { id: u64, refusal: Refusal },
+    Reply {
+        id: u64,
+        reply: Reply,
+    },
+    Refused {
+        id: u64,
+        refusal: Refusal,
+    },
     Push(Push),
     /// From a newer service.
     Unknown,

@@ -36,7 +36,12 @@ pub enum Request {
         sealed: List<SealedKey, 16>,
     },
     /// Oldest first. → [`Reply::Inbox`]
-    Inbox { #[serde(default)] after: Seq, #[serde(default)] limit: u16 },
+    Inbox {
+        #[serde(default)]
+        after: Seq,
+        #[serde(default)]
+        limit: u16,
+    },
     /// → [`Reply::Done`]
     Read { seq: Seq },
     /// → [`Reply::Done`]
@@ -49,9 +54,18 @@ pub enum Request {
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Reply {
     Done,
-    Keys { devices: DeviceList, keys: List<SealingKey, 16> },
-    Sent { at: Millis },
-    Inbox { messages: List<Message, PAGE>, #[serde(default)] more: bool },
+    Keys {
+        devices: DeviceList,
+        keys: List<SealingKey, 16>,
+    },
+    Sent {
+        at: Millis,
+    },
+    Inbox {
+        messages: List<Message, PAGE>,
+        #[serde(default)]
+        more: bool,
+    },
     #[serde(other)]
     Unknown,
 }
@@ -61,7 +75,9 @@ pub enum Reply {
 pub enum Push {
     Arrived(Box<Message>),
     /// One of one's own devices has read it.
-    Read { seq: Seq },
+    Read {
+        seq: Seq,
+    },
     #[serde(other)]
     Unknown,
 }

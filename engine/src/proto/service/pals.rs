@@ -24,17 +24,28 @@ pub const LARGEST_ENVELOPE: usize = 5632;
 pub enum Request {
     /// Everything there is, a page at a time: pals by name behind `after`; who asks, waits and is blocked stands on the
     /// first page. Pushes only say what changed. → [`Reply::Roster`]
-    Roster { #[serde(default)] after: Option<AccountName> },
+    Roster {
+        #[serde(default)]
+        after: Option<AccountName>,
+    },
     /// A pal's devices, as their account key signed them. → [`Reply::Devices`]
     Devices { name: AccountName },
     /// Ask somebody, or accept where they asked first. → [`Reply::Done`], the same whatever the other one thinks of it.
-    Add { name: AccountName, #[serde(default)] note: Line },
+    Add {
+        name: AccountName,
+        #[serde(default)]
+        note: Line,
+    },
     /// Say no to somebody who asked: silent. → [`Reply::Done`]
     Decline { name: AccountName },
     /// → [`Reply::Done`]
     Remove { name: AccountName },
     /// One's own state, on this device, until it is set again or the connection ends. → [`Reply::Done`]
-    SetPresence { presence: Presence, #[serde(default)] text: Line },
+    SetPresence {
+        presence: Presence,
+        #[serde(default)]
+        text: Line,
+    },
     /// Appear offline to one pal, or not any more; kept. → [`Reply::Done`]
     Hide { name: AccountName, hidden: bool },
     /// Silent: the other one is told nothing. → [`Reply::Done`]
@@ -52,7 +63,12 @@ pub enum Request {
         call: Option<CallId>,
     },
     /// Newest first. → [`Reply::Calls`]
-    Calls { #[serde(default)] before: Option<Millis>, #[serde(default)] limit: u16 },
+    Calls {
+        #[serde(default)]
+        before: Option<Millis>,
+        #[serde(default)]
+        limit: u16,
+    },
     #[serde(other)]
     Unknown,
 }
@@ -71,9 +87,15 @@ pub enum Reply {
         blocked: List<Person, 100>,
     },
     /// To how many devices it went.
-    Sent { devices: u16 },
-    Calls { calls: List<Call, 100> },
-    Devices { devices: DeviceList },
+    Sent {
+        devices: u16,
+    },
+    Calls {
+        calls: List<Call, 100>,
+    },
+    Devices {
+        devices: DeviceList,
+    },
     #[serde(other)]
     Unknown,
 }
@@ -88,7 +110,12 @@ pub enum Push {
     /// Somebody is none any more, or does not ask any more.
     Removed { name: AccountName },
     /// Presence of a pal.
-    Presence { name: AccountName, presence: Presence, #[serde(default)] text: Line },
+    Presence {
+        name: AccountName,
+        presence: Presence,
+        #[serde(default)]
+        text: Line,
+    },
     /// An envelope of a pal.
     Signal { from: Person, device: PublicKey, envelope: Bytes<LARGEST_ENVELOPE> },
     /// Somebody called while no device was there.

@@ -15,7 +15,7 @@ use crate::roles::accounts::hashed::Then;
 use crate::roles::accounts::photo::Painters;
 use crate::roles::accounts::{Hashers, pages};
 use crate::service::session::{Connection, Present, Session, Strangers};
-use crate::service::shared::{Changes, Collected, Network, Now, Out, Outbox, Rules, Storage, asker};
+use crate::service::shared::{Changes, Collected, Now, Out, Outbox, Rules, Storage, asker};
 use crate::store::op::accounts::{Answer, Checked, Holder, Opened};
 use crate::store::passwords::Work;
 
@@ -32,7 +32,6 @@ pub fn take_done(
     painters: Res<Painters>,
     storage: Res<Storage>,
     rules: Res<Rules>,
-    network: Res<Network>,
     now: Res<Now>,
     mut commands: Commands,
 ) {
@@ -120,15 +119,13 @@ pub fn take_done(
             }
             Ok(Answer::Invited(code)) => {
                 let host = if rules.host.is_empty() { "localhost".to_owned() } else { rules.host.clone() };
-                let pin = Some(network.tls.pin());
+                let pin = Some(rules.pin);
                 let link = ServiceLink { host, port: Some(rules.port), pin, invite: Some(code.clone()) }.to_string();
                 Ok(Some(json(&Invitation { invite: code, link })))
             }
             Ok(Answer::Page { person, profile, viewer: _ }) => Ok(Some(pages::profile(&person, &profile))),
             Ok(Answer::Photo(name)) => match storage.blobs.read(&name) {
-                Ok(Some(bytes)) => {
-                    Ok(Some(Response { content_type: "image/jpeg", ..Response::json(200, bytes) }))
-                }
+                Ok(Some(bytes)) => Ok(Some(Response { content_type: "image/jpeg", ..Response::json(200, bytes) })),
                 _ => Err(Refusal::new(Code::NotFound, "there is no such photo")),
             },
             Err(refusal) => Err(refusal),
@@ -158,6 +155,7 @@ fn open(
     }
     commands.entity(from).try_insert(Session::new(account, person, device, admin, now.0));
     present.add(account, from);
+    tracing::info!(target: "session", account = account.0, "opened");
     changes.came.push(from);
     outbox.0.push((from, Out::Upgrade(key)));
 }

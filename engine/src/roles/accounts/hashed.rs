@@ -45,8 +45,8 @@ pub fn take_hashed(
                 _ => backoff.succeeded(name, address),
             }
         }
-        let submitted = next(outcome, then, &rules, *now)
-            .and_then(|op| storage.submit(from, 0, StoreOp::Accounts(Box::new(op))));
+        let submitted =
+            next(outcome, then, &rules, *now).and_then(|op| storage.submit(from, 0, StoreOp::Accounts(Box::new(op))));
         if let Err(refusal) = submitted {
             outbox.refuse_http(from, &refusal);
         }

@@ -13,7 +13,8 @@ use bevy_ecs::world::World;
 
 use crate::base::error::Result;
 use crate::base::pipe::Wake;
-use crate::service::Stage;
+use crate::service::Role;
+use crate::service::shared::Storage;
 use crate::store::passwords::Passwords;
 
 /// The hashers, with what is to be done with each outcome.
@@ -29,9 +30,12 @@ pub fn install(world: &mut World, schedule: &mut Schedule, wake: &Wake) -> Resul
     world.insert_resource(Hashers(Passwords::start(threads, wake)?));
     world.init_resource::<backoff::Backoff>();
     world.init_resource::<requests::Registrations>();
-    world.insert_resource(photo::Painters::start(wake)?);
+    let blobs = world.resource::<Storage>().blobs.clone();
+    world.insert_resource(photo::Painters::start(blobs, wake)?);
     schedule.add_systems(
-        (requests::take_requests, hashed::take_hashed, photo::take_painted, done::take_done).chain().in_set(Stage::Roles),
+        (requests::take_requests, hashed::take_hashed, photo::take_painted, done::take_done)
+            .chain()
+            .in_set(Role::Accounts),
     );
     Ok(())
 }

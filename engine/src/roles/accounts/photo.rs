@@ -16,6 +16,7 @@ use crate::proto::hex;
 use crate::proto::keys::random;
 use crate::proto::service::refusal::{Code, Refusal};
 use crate::service::shared::{Outbox, Storage};
+use crate::store::blob::Blobs;
 use crate::store::op::Op as StoreOp;
 use crate::store::op::accounts::Op;
 
@@ -24,7 +25,7 @@ pub const LARGEST_PHOTO: usize = 2 * 1024 * 1024;
 
 /// Who sent a photo, and whose it is to be.
 type Job = (Entity, AccountId, Vec<u8>);
-type Painted = (Entity, AccountId, Option<Vec<u8>>);
+type Painted = (Entity, AccountId, Result<String, Refusal>);
 
 /// The thread that paints. Dropping it ends the thread.
 #[derive(Resource, Debug)]
@@ -35,7 +36,7 @@ pub struct Painters {
 }
 
 impl Painters {
-    pub fn start(wake: &Wake) -> Result<Self> {
+    pub fn start(blobs: Blobs, wake: &Wake) -> Result<Self> {
         let (jobs, to_do) = pipe::<Job>(QUEUE);
         let (done, painted) = pipe(QUEUE + 1);
         let wake = wake.clone();
@@ -43,7 +44,9 @@ impl Painters {
             .name("photos".into())
             .spawn(move || {
                 while let Some((from, account, bytes)) = to_do.recv() {
-                    if done.send((from, account, repaint(&bytes))).is_err() {
+                    let none = || Refusal::new(Code::Malformed, "that is no JPEG, PNG or WebP of at most 8192 by 8192");
+                    let kept = repaint(&bytes).ok_or_else(none).and_then(|painted| keep(&blobs, &painted));
+                    if done.send((from, account, kept)).is_err() {
                         return;
                     }
                     wake.wake();
@@ -69,25 +72,21 @@ impl Drop for Painters {
     }
 }
 
-/// Keeps what was painted, and has it noted.
+/// Has it noted whose photo was painted.
 pub fn take_painted(painters: Res<Painters>, storage: Res<Storage>, mut outbox: ResMut<Outbox>) {
-    while let Some((from, account, painted)) = painters.done.try_recv() {
-        let kept = match painted {
-            None => Err(Refusal::new(Code::Malformed, "that is no JPEG, PNG or WebP picture of at most 8192 by 8192")),
-            Some(bytes) => keep(&storage, &bytes).and_then(|photo| {
-                storage.submit(from, 0, StoreOp::Accounts(Box::new(Op::SetPhoto { account, photo })))
-            }),
-        };
-        if let Err(refusal) = kept {
+    while let Some((from, account, kept)) = painters.done.try_recv() {
+        let noted = kept
+            .and_then(|photo| storage.submit(from, 0, StoreOp::Accounts(Box::new(Op::SetPhoto { account, photo }))));
+        if let Err(refusal) = noted {
             outbox.refuse_http(from, &refusal);
         }
     }
 }
 
-fn keep(storage: &Storage, bytes: &[u8]) -> Result<String, Refusal> {
+fn keep(blobs: &Blobs, bytes: &[u8]) -> Result<String, Refusal> {
     let full = |_| Refusal::new(Code::Full, "the service cannot keep the photo: try again later");
     let name = hex::text(&random::<24>().map_err(full)?);
-    storage.blobs.put(&name, bytes).map_err(full)?;
+    blobs.put(&name, bytes).map_err(full)?;
     Ok(name)
 }
 

@@ -7,13 +7,13 @@ use bevy_ecs::system::{Query, Res, ResMut};
 use crate::base::time::Duration;
 use crate::net::bucket::Buckets;
 use crate::net::web::connection::WebRequest;
+use crate::proto::hex;
 use crate::proto::http::Method;
 use crate::proto::keys::{Digest, random};
 use crate::proto::service::account::{PHOTO_PATH, Register, Request, Secret};
 use crate::proto::service::frame::{PATH as CHANNELS, PROTOCOL};
 use crate::proto::service::names::{AccountName, Millis};
 use crate::proto::service::refusal::{Code, Refusal};
-use crate::proto::hex;
 use crate::roles::accounts::backoff::Backoff;
 use crate::roles::accounts::hashed::Then;
 use crate::roles::accounts::photo::LARGEST_PHOTO;
@@ -83,7 +83,8 @@ impl Desk<'_> {
             (Method::Get, CHANNELS) => {
                 let access = self.access(&request)?;
                 let upgrade = head.upgrade.as_ref().filter(|upgrade| upgrade.protocols.iter().any(|p| p == PROTOCOL));
-                let key = upgrade.ok_or_else(|| malformed("channels are opened as a WebSocket that speaks visavis.1"))?;
+                let key =
+                    upgrade.ok_or_else(|| malformed("channels are opened as a WebSocket that speaks visavis.1"))?;
                 self.submit(Op::Open { access, key: key.key.clone(), at })
             }
             (Method::Get, "/" | "/join") => Ok(Some(pages::front())),
@@ -117,7 +118,11 @@ impl Desk<'_> {
             Request::Logout => self.submit(Op::Logout { access, at }),
             Request::ChangePassword(request) => {
                 check_password(&request.new)?;
-                self.submit(Op::Check { access, at, then: Checked::ChangePassword { old: request.old, new: request.new } })
+                self.submit(Op::Check {
+                    access,
+                    at,
+                    then: Checked::ChangePassword { old: request.old, new: request.new },
+                })
             }
             Request::Recover(request) => {
                 check_password(&request.new)?;
@@ -133,9 +138,7 @@ impl Desk<'_> {
             }
             Request::Profile => self.submit(Op::Profile { access, at }),
             Request::SetProfile(profile) => self.submit(Op::SetProfile { access, profile, at }),
-            Request::Invite(request) => {
-                self.submit(Op::Invite { access, code: new_secret()?, uses: request.uses, at })
-            }
+            Request::Invite(request) => self.submit(Op::Invite { access, code: new_secret()?, uses: request.uses, at }),
         }
     }
 

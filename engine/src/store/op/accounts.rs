@@ -33,36 +33,118 @@ pub fn hash_of(secret: &Secret) -> Digest {
 
 #[derive(Clone, Debug)]
 pub enum Op {
-    Register { request: Box<Register>, password: PasswordHash, recovery: Secret, needs_invite: bool, tokens: NewTokens, at: Millis },
+    Register {
+        request: Box<Register>,
+        password: PasswordHash,
+        recovery: Secret,
+        needs_invite: bool,
+        tokens: NewTokens,
+        at: Millis,
+    },
     /// The hash of an account's password, for checking a login.
-    Find { login: Box<Login> },
+    Find {
+        login: Box<Login>,
+    },
     /// The password was right; `seen` is the hash it was checked against.
-    Login { login: Box<Login>, seen: PasswordHash, tokens: NewTokens, at: Millis },
-    Refresh { refresh: Secret, tokens: NewTokens, at: Millis },
-    Logout { access: Digest, at: Millis },
+    Login {
+        login: Box<Login>,
+        seen: PasswordHash,
+        tokens: NewTokens,
+        at: Millis,
+    },
+    Refresh {
+        refresh: Secret,
+        tokens: NewTokens,
+        at: Millis,
+    },
+    Logout {
+        access: Digest,
+        at: Millis,
+    },
     /// Who holds a token, and the hash of their password, for checking it before `then`.
-    Check { access: Digest, at: Millis, then: Checked },
-    SetPassword { account: AccountId, device: PublicKey, seen: PasswordHash, password: PasswordHash, tokens: NewTokens, at: Millis },
+    Check {
+        access: Digest,
+        at: Millis,
+        then: Checked,
+    },
+    SetPassword {
+        account: AccountId,
+        device: PublicKey,
+        seen: PasswordHash,
+        password: PasswordHash,
+        tokens: NewTokens,
+        at: Millis,
+    },
     /// The code is checked before the new password is hashed, so that only whoever knows it causes work.
-    CheckRecovery { request: Box<Recover>, at: Millis },
-    Recover { request: Box<Recover>, password: PasswordHash, recovery: Secret, tokens: NewTokens, at: Millis },
-    Delete { account: AccountId, seen: PasswordHash },
-    Export { access: Digest, at: Millis },
-    SetDevices { access: Digest, devices: Box<DeviceList>, at: Millis },
-    Profile { access: Digest, at: Millis },
-    SetProfile { access: Digest, profile: Box<Profile>, at: Millis },
+    CheckRecovery {
+        request: Box<Recover>,
+        at: Millis,
+    },
+    Recover {
+        request: Box<Recover>,
+        password: PasswordHash,
+        recovery: Secret,
+        tokens: NewTokens,
+        at: Millis,
+    },
+    Delete {
+        account: AccountId,
+        seen: PasswordHash,
+    },
+    Export {
+        access: Digest,
+        at: Millis,
+    },
+    SetDevices {
+        access: Digest,
+        devices: Box<DeviceList>,
+        at: Millis,
+    },
+    Profile {
+        access: Digest,
+        at: Millis,
+    },
+    SetProfile {
+        access: Digest,
+        profile: Box<Profile>,
+        at: Millis,
+    },
     /// `photo` names the new one; the old one's name comes back.
-    SetPhoto { account: AccountId, photo: String },
-    Invite { access: Digest, code: Secret, uses: u16, at: Millis },
+    SetPhoto {
+        account: AccountId,
+        photo: String,
+    },
+    Invite {
+        access: Digest,
+        code: Secret,
+        uses: u16,
+        at: Millis,
+    },
     /// Opens the channels.
     /// With the key of the WebSocket that is asked for.
-    Open { access: Digest, key: String, at: Millis },
+    Open {
+        access: Digest,
+        key: String,
+        at: Millis,
+    },
     /// A profile page, as the holder of the token sees it, or as anyone does.
-    Page { name: AccountName, access: Option<Digest>, at: Millis },
+    Page {
+        name: AccountName,
+        access: Option<Digest>,
+        at: Millis,
+    },
     /// Whether a photo may be seen.
-    Photo { photo: String, access: Option<Digest>, at: Millis },
+    Photo {
+        photo: String,
+        access: Option<Digest>,
+        at: Millis,
+    },
     /// Who holds a token: for uploads.
-    Who { access: Digest, at: Millis, then: Holder },
+    Who {
+        access: Digest,
+        at: Millis,
+        then: Holder,
+    },
 }
 
 /// What is to be done once a password was checked.
@@ -87,25 +169,43 @@ pub enum Answer {
     LoggedInAlone(AccountId, Box<LoggedIn>),
     Recovered(AccountId, Box<Registered>),
     /// `None`: there is no such account; the caller spends the same time all the same.
-    Found { login: Box<Login>, hash: Option<PasswordHash> },
+    Found {
+        login: Box<Login>,
+        hash: Option<PasswordHash>,
+    },
     LoggedOut(AccountId, PublicKey),
     /// A refresh token came a second time: the sessions that came of it are over.
     Reused(AccountId, PublicKey),
     /// The recovery code was wrong.
     RecoveryWrong(AccountName),
-    ToCheck { account: AccountId, device: PublicKey, hash: PasswordHash, then: Checked },
+    ToCheck {
+        account: AccountId,
+        device: PublicKey,
+        hash: PasswordHash,
+        then: Checked,
+    },
     RecoveryGood(Box<Recover>),
     Deleted(AccountId),
     Export(Box<Export>),
     Done,
     Profile(Box<Profile>),
-    PhotoSet { profile: Box<Profile>, old: String },
+    PhotoSet {
+        profile: Box<Profile>,
+        old: String,
+    },
     Invited(Secret),
     Opened(Box<Opened>),
-    Page { person: Person, profile: Box<Profile>, viewer: Viewer },
+    Page {
+        person: Person,
+        profile: Box<Profile>,
+        viewer: Viewer,
+    },
     /// It may be seen.
     Photo(String),
-    Holder { account: AccountId, then: Holder },
+    Holder {
+        account: AccountId,
+        then: Holder,
+    },
 }
 
 /// Whose channels are opened.

@@ -23,11 +23,24 @@ pub enum Op {
 #[derive(Clone, Debug)]
 pub enum Answer {
     Reply(Reply),
-    Sent { reply: Reply, to: AccountId, message: Option<Box<Message>> },
-    Read { account: AccountId, seq: Seq },
+    Sent {
+        reply: Reply,
+        to: AccountId,
+        message: Option<Box<Message>>,
+    },
+    Read {
+        account: AccountId,
+        seq: Seq,
+    },
     /// The message is gone, and its upload with it.
-    Deleted { blob: Option<BlobId> },
-    MayUpload { account: AccountId, blob: BlobId, bytes: Vec<u8> },
+    Deleted {
+        blob: Option<BlobId>,
+    },
+    MayUpload {
+        account: AccountId,
+        blob: BlobId,
+        bytes: Vec<u8>,
+    },
     Kept(BlobId),
     MayFetch(BlobId),
     Swept(Vec<BlobId>),

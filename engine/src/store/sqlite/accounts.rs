@@ -139,7 +139,8 @@ pub(super) fn take_devices(database: &Connection, holder: &Holder, devices: &Dev
     let changed = database.prepare_cached(update)?.execute(params![holder.account.0, json, devices.serial])?;
     if changed == 0 {
         let query = "SELECT devices = ?2 FROM accounts WHERE id = ?1";
-        let is_same: bool = database.prepare_cached(query)?.query_row(params![holder.account.0, json], |row| row.get(0))?;
+        let is_same: bool =
+            database.prepare_cached(query)?.query_row(params![holder.account.0, json], |row| row.get(0))?;
         if !is_same {
             return refuse(Code::Taken, "there is a newer list of devices: fetch it first");
         }

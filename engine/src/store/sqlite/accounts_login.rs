@@ -47,13 +47,11 @@ pub(super) fn perform(database: &Connection, op: &Op) -> Outcome<Answer> {
             let login = open_session(database, *account, person, device, tokens, None)?;
             Ok(Answer::LoggedInAlone(*account, Box::new(login)))
         }
-        Op::CheckRecovery { request, .. } => {
-            match recoverable(database, request) {
-                Ok(_) => Ok(Answer::RecoveryGood(request.clone())),
-                Err(Failed::Refused(_)) => Ok(Answer::RecoveryWrong(request.name.clone())),
-                Err(other) => Err(other),
-            }
-        }
+        Op::CheckRecovery { request, .. } => match recoverable(database, request) {
+            Ok(_) => Ok(Answer::RecoveryGood(request.clone())),
+            Err(Failed::Refused(_)) => Ok(Answer::RecoveryWrong(request.name.clone())),
+            Err(other) => Err(other),
+        },
         Op::Recover { request, password, recovery, tokens, .. } => {
             let (account, person) = recoverable(database, request)?;
             let update = "UPDATE accounts SET password = ?2, recovery = ?3 WHERE id = ?1";
@@ -114,7 +112,8 @@ fn register(
         Ok(_) => {}
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
             let is_name = error.to_string().contains("accounts.name");
-            let text = if is_name { "that name is taken: choose another" } else { "this account key is registered already" };
+            let text =
+                if is_name { "that name is taken: choose another" } else { "this account key is registered already" };
             return refuse(Code::Taken, text);
         }
         Err(error) => return Err(error.into()),
@@ -141,7 +140,9 @@ fn log_in(
         let holder = Holder { account, person: person.clone(), device: login.device, password, admin };
         take_devices(database, &holder, devices)?;
     }
-    database.prepare_cached("DELETE FROM tokens WHERE account = ?1 AND refresh_until <= ?2")?.execute([account.0, at.0])?;
+    database
+        .prepare_cached("DELETE FROM tokens WHERE account = ?1 AND refresh_until <= ?2")?
+        .execute([account.0, at.0])?;
     let login = open_session(database, account, person, &login.device, tokens, None)?;
     Ok(Answer::LoggedIn(Box::new(login)))
 }
@@ -214,4 +215,3 @@ fn open_session(
     ])?;
     Ok(LoggedIn { person, access, access_until, refresh, refresh_until })
 }
-

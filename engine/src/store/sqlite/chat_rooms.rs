@@ -61,7 +61,8 @@ pub(super) fn create(
         return Ok(Answer::Joined { account: by.account, room, entry: None });
     }
     check_number_of_rooms(database, by.account)?;
-    let insert = "INSERT INTO rooms(name, topic, private, password, maker, key, made) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let insert =
+        "INSERT INTO rooms(name, topic, private, password, maker, key, made) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let hash = password.map_or("", |hash| hash.0.as_str());
     let values = params![name.trim(), &**topic, private, hash, by.account.0, &**key, by.at.0];
     database.prepare_cached(insert)?.execute(values)?;

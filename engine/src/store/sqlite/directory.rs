@@ -87,4 +87,3 @@ pub(super) fn cut_page<T>(entries: &mut Vec<T>, limit: usize) -> Option<&T> {
 fn cursor(after: &Option<Text<64>>) -> &str {
     after.as_deref().unwrap_or_default()
 }
-

@@ -30,13 +30,13 @@ pub(super) fn perform(database: &Connection, op: &Op) -> Outcome<Answer> {
         }
         Op::Roster { by, after } => roster(database, *by, after.as_ref()),
         Op::Ask { by, request } => ask(database, *by, request),
-        Op::MaySignal { by, to } => {
+        Op::MaySignal { by, to, signal } => {
             let (to, _) = find(database, to)?;
             // One who is blocked is told the same as one who is no pal.
             if !are_pals(database, to, by.account)? || is_blocked(database, to, by.account)? {
                 return refuse(Code::NotFound, "that is none of your pals");
             }
-            Ok(Answer::MaySignal { to, from: person(database, by.account)? })
+            Ok(Answer::MaySignal { to, from: person(database, by.account)?, signal: signal.clone() })
         }
         Op::NoteCall { by, to, call, missed } => {
             let insert = "INSERT OR IGNORE INTO calls(account, at, call, other, incoming, missed) \
@@ -71,7 +71,8 @@ fn ask(database: &Connection, by: By, request: &Request) -> Outcome<Answer> {
             if database.prepare_cached(update)?.execute(params![me.0, other.0, hidden])? == 0 {
                 return refuse(Code::NotFound, "that is none of your pals");
             }
-            Ok(Answer::Hidden { account: me, from: other, hidden: *hidden })
+            let name = person(database, me)?.name;
+            Ok(Answer::Hidden { account: me, name, from: other, hidden: *hidden })
         }
         Request::Block { name, blocked: true } => {
             let (other, _) = find(database, name)?;

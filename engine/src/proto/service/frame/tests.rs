@@ -26,7 +26,10 @@ fn what_a_newer_side_says_is_unknown_and_no_error() {
     let frame = AskFrame::parse(r#"{"id":1,"channel":"chat","ask":{"type":"sing","volume":3},"more":1}"#);
     assert_eq!(frame.expect("its form").ask(), Ok(Ask::Chat(chat::Request::Unknown)));
     assert_eq!(Said::parse(r#"{"channel":"holograms","push":{"type":"x"}}"#), Ok(Said::Unknown));
-    assert_eq!(Said::parse(r#"{"channel":"pals","push":{"type":"x","y":1}}"#), Ok(Said::Push(Push::Pals(pals::Push::Unknown))));
+    assert_eq!(
+        Said::parse(r#"{"channel":"pals","push":{"type":"x","y":1}}"#),
+        Ok(Said::Push(Push::Pals(pals::Push::Unknown)))
+    );
     let frame = r#"{"id":4,"channel":"chat","refused":{"code":"too-cloudy","text":"no"}}"#;
     let Ok(Said::Refused { id: 4, refusal }) = Said::parse(frame) else { panic!("a refusal") };
     assert_eq!(refusal.code, Code::Other);
