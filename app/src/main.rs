@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod config;
 mod demo;
 mod headless;
 mod markers;
@@ -36,7 +37,10 @@ use crate::headless::Plan;
 
 fn main() -> ExitCode {
     engine::base::thread::share_heaps();
-    let arguments = Arguments::parse();
+    let arguments = match config::with_file(std::env::args_os().collect()) {
+        Ok(arguments) => Arguments::parse_from(arguments),
+        Err(error) => return fail(&error.into()),
+    };
     let interrupted = match interruptions() {
         Ok(interrupted) => interrupted,
         Err(error) => return fail(&error),

@@ -14,10 +14,13 @@ use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
 #[derive(Args, Clone, Debug)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, args_override_self = true)]
 pub struct Serve {
     #[command(subcommand)]
     verb: Option<Verb>,
+    /// A TOML file with any of these flags, as `tls-port = 8443`; the command line goes before it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// The port that only says where the service is; 0: none (default: 80)
     #[arg(long, value_name = "N")]
     http_port: Option<u16>,

@@ -3,7 +3,7 @@
 
 use std::thread::JoinHandle;
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 use crate::base::error::{Error, Kind, Result};
@@ -55,8 +55,10 @@ impl<T: Send + 'static> Passwords<T> {
             std::thread::Builder::new()
                 .name(format!("password {number}"))
                 .spawn(move || {
+                    // The same memory for each: what is taken and given back each time stays in the C library's heap.
+                    let mut memory = Vec::new();
                     while let Some((work, whose)) = to_do.recv() {
-                        let outcome = perform(&work);
+                        let outcome = perform(&work, &mut memory);
                         if done.send((outcome, whose)).is_err() {
                             return;
                         }
@@ -87,51 +89,46 @@ impl<T> Drop for Passwords<T> {
     }
 }
 
-fn perform(work: &Work) -> Outcome {
-    let hashed = |secret: &Secret| hash(secret).map_or(Outcome::Wrong, Outcome::Hashed);
+fn perform(work: &Work, memory: &mut Vec<Block>) -> Outcome {
     match work {
-        Work::Hash(secret) => hashed(secret),
-        Work::Verify(secret, Some(seen)) => {
-            if verify(secret, seen) {
-                Outcome::Right
-            } else {
-                Outcome::Wrong
-            }
-        }
+        Work::Hash(secret) => hash(secret, memory).map_or(Outcome::Wrong, Outcome::Hashed),
+        Work::Verify(secret, Some(seen)) if verify(secret, seen, memory) => Outcome::Right,
+        Work::Verify(_, Some(_)) => Outcome::Wrong,
         Work::Verify(secret, None) => {
-            let _ = hash(secret);
+            let _ = hash(secret, memory);
             Outcome::Wrong
         }
-        Work::Replace { old, seen, new } => {
-            if verify(old, seen) {
-                hashed(new)
-            } else {
-                Outcome::Wrong
-            }
+        Work::Replace { old, seen, new } if verify(old, seen, memory) => {
+            hash(new, memory).map_or(Outcome::Wrong, Outcome::Hashed)
         }
+        Work::Replace { .. } => Outcome::Wrong,
     }
 }
 
-/// `None` where the system gives no randomness or no memory.
-fn hash(secret: &Secret) -> Option<PasswordHash> {
+/// `None` where the system gives no randomness.
+fn hash(secret: &Secret, memory: &mut Vec<Block>) -> Option<PasswordHash> {
     let salt: [u8; 16] = random().ok()?;
-    let out = derive(secret, &salt, MEMORY, PASSES)?;
+    let out = derive(secret, &salt, MEMORY, PASSES, memory)?;
     Some(PasswordHash(format!("argon2id${MEMORY}${PASSES}${}${}", hex::text(&salt), hex::text(&out))))
 }
 
-fn verify(secret: &Secret, seen: &PasswordHash) -> bool {
+fn verify(secret: &Secret, seen: &PasswordHash, work: &mut Vec<Block>) -> bool {
     let parts: Vec<&str> = seen.0.split('$').collect();
     let ["argon2id", memory, passes, salt, expected] = parts[..] else { return false };
     let (Ok(memory), Ok(passes)) = (memory.parse(), passes.parse()) else { return false };
     let (Some(salt), Some(expected)) = (hex::parse::<16>(salt), hex::parse::<32>(expected)) else { return false };
-    derive(secret, &salt, memory, passes).is_some_and(|out| verify_slices_are_equal(&out, &expected).is_ok())
+    let derived = derive(secret, &salt, memory, passes, work);
+    derived.is_some_and(|out| verify_slices_are_equal(&out, &expected).is_ok())
 }
 
-fn derive(secret: &Secret, salt: &[u8; 16], memory: u32, passes: u32) -> Option<[u8; 32]> {
-    let params = Params::new(memory, passes, 1, Some(32)).ok()?;
+fn derive(secret: &Secret, salt: &[u8; 16], kib: u32, passes: u32, memory: &mut Vec<Block>) -> Option<[u8; 32]> {
+    let params = Params::new(kib, passes, 1, Some(32)).ok()?;
+    if memory.len() < params.block_count() {
+        memory.resize(params.block_count(), Block::default());
+    }
     let mut out = [0; 32];
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    argon2.hash_password_into(secret.expose().as_bytes(), salt, &mut out).ok()?;
+    argon2.hash_password_into_with_memory(secret.expose().as_bytes(), salt, &mut out, memory).ok()?;
     Some(out)
 }
 
@@ -149,12 +146,13 @@ mod tests {
     #[test]
     fn a_password_is_right_against_its_own_hash_only() {
         let secret = Secret::new("correct horse");
-        let seen = hash(&secret).expect("hashed");
-        assert!(verify(&secret, &seen) && !verify(&Secret::new("correct hors"), &seen));
-        assert_ne!(hash(&secret), Some(seen.clone()), "each has its own salt");
+        let mut memory = Vec::new();
+        let seen = hash(&secret, &mut memory).expect("hashed");
+        assert!(verify(&secret, &seen, &mut memory) && !verify(&Secret::new("correct hors"), &seen, &mut memory));
+        assert_ne!(hash(&secret, &mut memory), Some(seen.clone()), "each has its own salt");
         assert!(!seen.0.contains("horse"));
         for broken in ["", "argon2id", "argon2id$1$1$$", &seen.0[..seen.0.len() - 1]] {
-            assert!(!verify(&secret, &PasswordHash(broken.to_owned())));
+            assert!(!verify(&secret, &PasswordHash(broken.to_owned()), &mut memory));
         }
     }
 

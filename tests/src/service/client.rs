@@ -9,7 +9,7 @@ use engine::base::time::now;
 use engine::proto::keys::Digest;
 use engine::proto::service::account::{Request, Secret};
 use engine::proto::service::frame::{Ask, LARGEST_TO_CLIENT, PATH, PROTOCOL, Push, Reply, Said};
-use engine::proto::service::refusal::Refusal;
+use engine::proto::service::refusal::{Code, Refusal};
 use rustls::version::TLS13;
 use serde::de::DeserializeOwned;
 use tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
@@ -174,8 +174,20 @@ impl Client {
 }
 
 impl Channels {
-    /// Asks, and waits for the answer; pushes that come before it are kept.
+    /// Asks, and waits for the answer; pushes that come before it are kept. Asks again where it was too early.
     pub fn ask(&mut self, ask: &Ask) -> Asked<Reply> {
+        loop {
+            match self.ask_once(ask) {
+                Err(Failed::Refused(Refusal { code: Code::TooOften, retry_after_ms: Some(wait), .. })) => {
+                    std::thread::sleep(Duration::from_millis(wait.into()));
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// The same, without asking again.
+    pub fn ask_once(&mut self, ask: &Ask) -> Asked<Reply> {
         let id = self.send(ask)?;
         let until = now() + PATIENCE;
         loop {

@@ -95,6 +95,9 @@ pub fn take_done(
                 Ok(Some(json(&login)))
             }
             Ok(Answer::Recovered(account, registered)) => {
+                if let Some(address) = address {
+                    backoff.succeeded(&registered.login.person.name, address);
+                }
                 close(&mut outbox, account, None);
                 Ok(Some(json(&registered)))
             }
