@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use visavis_tests::Outcome;
 use visavis_tests::process::Holdings;
 use visavis_tests::service::client::Place;
@@ -55,6 +56,9 @@ pub fn load(table: &mut Table) -> Outcome<()> {
 const LASTING: Duration = Duration::from_secs(20);
 
 fn carry(data: &Path, args: &str) -> Outcome<(Seen, Holdings)> {
+    // Each connection is an open file on this side too.
+    let most = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).map_err(|error| error.to_string())?;
     let access = seed::fill(data, PEOPLE, WRITERS, ROOM)?;
     let host = Host::start(data, args)?;
     let place = Place::of(&host);
