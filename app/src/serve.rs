@@ -7,9 +7,11 @@ use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand, ValueEnum};
 use crossbeam_channel::Receiver;
 use engine::base::time::now;
+use engine::proto::service::names::AccountName;
 use engine::server::Serving;
 use engine::server::config::{Registration, ServeConfig};
 use engine::store::backup;
+use engine::store::sqlite::Sqlite;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
@@ -57,6 +59,14 @@ enum Verb {
         /// A folder that is not there yet
         to: PathBuf,
     },
+    /// Say who runs the service: they read reports and suspend accounts
+    Admin {
+        /// An account's name
+        name: String,
+        /// Not any more
+        #[arg(long)]
+        off: bool,
+    },
     /// Make the service's folder (--data) out of such a copy
     Restore {
         /// The copy
@@ -85,6 +95,11 @@ pub fn run(
 ) -> Result<bool> {
     match &what.verb {
         Some(Verb::Backup { to }) => return Ok(backup::back_up(&data, to).map(|()| true)?),
+        Some(Verb::Admin { name, off }) => {
+            let name = AccountName::new(name).map_err(|error| anyhow!(error))?;
+            let database = Sqlite::open(&data.join(backup::DATABASE))?;
+            return Ok(database.set_admin(&name, !off).map(|()| true)?);
+        }
         Some(Verb::Restore { from }) => return Ok(backup::restore(from, &data).map(|()| true)?),
         None => log_to_stderr(),
     }

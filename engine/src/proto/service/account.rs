@@ -11,7 +11,7 @@ use super::profile::Profile;
 use crate::proto::devices::DeviceList;
 use crate::proto::keys::PublicKey;
 use crate::proto::signal::body::Name;
-use crate::proto::text::Text;
+use crate::proto::text::{List, Prose, Text};
 
 /// A request of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,12 @@ pub enum Request {
     SetProfile(Box<Profile>),
     /// → [`Invitation`].
     Invite(Invite),
+    /// As one who runs the service: what was reported, oldest first. → [`Reports`]
+    Reports(ReportsAsk),
+    /// As one who runs the service: a report was dealt with. → [`Nothing`]
+    CloseReport(CloseReport),
+    /// As one who runs the service: an account can log in no more, or again. → [`Nothing`]
+    Suspend(Suspend),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +105,39 @@ pub struct SetDevices {
 pub struct Invite {
     /// How many may register with it.
     pub uses: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportsAsk {
+    /// The number of the last one of the page before.
+    #[serde(default)]
+    pub after: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reports {
+    /// Those that are not closed.
+    pub reports: List<Report, 100>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    pub number: u64,
+    pub at: Millis,
+    pub by: Person,
+    pub about: Person,
+    pub text: Prose<2000>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloseReport {
+    pub number: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspend {
+    pub name: AccountName,
+    pub suspended: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,6 +213,9 @@ impl Request {
             Self::Profile => "/v1/account/profile",
             Self::SetProfile(_) => "/v1/account/profile/set",
             Self::Invite(_) => "/v1/account/invite",
+            Self::Reports(_) => "/v1/account/reports",
+            Self::CloseReport(_) => "/v1/account/reports/close",
+            Self::Suspend(_) => "/v1/account/suspend",
         }
     }
 
@@ -193,6 +235,9 @@ impl Request {
             Self::SetDevices(body) => serde_json::to_vec(body),
             Self::SetProfile(body) => serde_json::to_vec(body),
             Self::Invite(body) => serde_json::to_vec(body),
+            Self::Reports(body) => serde_json::to_vec(body),
+            Self::CloseReport(body) => serde_json::to_vec(body),
+            Self::Suspend(body) => serde_json::to_vec(body),
             Self::Logout | Self::Export | Self::Profile => Ok(b"{}".to_vec()),
         };
         // These types have no map with keys that are not text, which is all that can fail.
@@ -218,6 +263,9 @@ impl Request {
             "/v1/account/profile" => nothing(Self::Profile),
             "/v1/account/profile/set" => read(body, |body| Self::SetProfile(Box::new(body))),
             "/v1/account/invite" => read(body, Self::Invite),
+            "/v1/account/reports" => read(body, Self::Reports),
+            "/v1/account/reports/close" => read(body, Self::CloseReport),
+            "/v1/account/suspend" => read(body, Self::Suspend),
             _ => return None,
         })
     }
@@ -237,6 +285,9 @@ mod tests {
             Request::ChangePassword(ChangePassword { old: Secret::new("o"), new: Secret::new("n") }),
             Request::Delete(Delete { password: Secret::new("p") }),
             Request::Invite(Invite { uses: 3 }),
+            Request::Reports(ReportsAsk { after: 3 }),
+            Request::CloseReport(CloseReport { number: 3 }),
+            Request::Suspend(Suspend { name: AccountName::new("ada").expect("a name"), suspended: true }),
             Request::SetProfile(Box::default()),
         ];
         for request in requests {

@@ -65,6 +65,8 @@ pub enum Request {
     Members { room: RoomId },
     /// As a moderator. → [`Reply::Done`]
     SetTopic { room: RoomId, topic: Line },
+    /// As a moderator: what everybody who comes in is shown. → [`Reply::Done`]
+    SetNotice { room: RoomId, notice: Prose<1000> },
     /// As a moderator: out, and with `ban` out for good; `ban: false` for somebody who was banned lets them in again.
     /// → [`Reply::Done`]
     Kick {
@@ -144,6 +146,9 @@ pub struct Room {
     pub name: Text<64>,
     #[serde(default)]
     pub topic: Line,
+    /// The message of the day.
+    #[serde(default)]
+    pub notice: Prose<1000>,
     #[serde(default)]
     pub private: bool,
     #[serde(default)]

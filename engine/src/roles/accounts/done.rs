@@ -113,6 +113,11 @@ pub fn take_done(
                 close(&mut outbox, account, None);
                 Ok(Some(json(&Nothing {})))
             }
+            Ok(Answer::Reports(reports)) => Ok(Some(json(&reports))),
+            Ok(Answer::Suspended(account)) => {
+                close(&mut outbox, account, None);
+                Ok(Some(json(&Nothing {})))
+            }
             Ok(Answer::Export(export)) => Ok(Some(json(&export))),
             Ok(Answer::Done) => Ok(Some(json(&Nothing {}))),
             Ok(Answer::Profile(profile)) => Ok(Some(json(&profile))),

@@ -138,6 +138,11 @@ impl Desk<'_> {
             }
             Request::Profile => self.submit(Op::Profile { access, at }),
             Request::SetProfile(profile) => self.submit(Op::SetProfile { access, profile, at }),
+            Request::Reports(request) => self.submit(Op::Reports { access, after: request.after, at }),
+            Request::CloseReport(request) => self.submit(Op::CloseReport { access, number: request.number, at }),
+            Request::Suspend(request) => {
+                self.submit(Op::Suspend { access, name: request.name, suspended: request.suspended, at })
+            }
             Request::Invite(request) => self.submit(Op::Invite { access, code: new_secret()?, uses: request.uses, at }),
         }
     }

@@ -3,7 +3,7 @@
 use crate::base::id::AccountId;
 use crate::proto::devices::DeviceList;
 use crate::proto::keys::{Digest, PublicKey};
-use crate::proto::service::account::{Export, LoggedIn, Login, Recover, Register, Registered, Secret};
+use crate::proto::service::account::{Export, LoggedIn, Login, Recover, Register, Registered, Reports, Secret};
 use crate::proto::service::names::{AccountName, Millis, Person};
 use crate::proto::service::profile::{Profile, Viewer};
 
@@ -120,6 +120,23 @@ pub enum Op {
         uses: u16,
         at: Millis,
     },
+    /// As one who runs the service.
+    Reports {
+        access: Digest,
+        after: u64,
+        at: Millis,
+    },
+    CloseReport {
+        access: Digest,
+        number: u64,
+        at: Millis,
+    },
+    Suspend {
+        access: Digest,
+        name: AccountName,
+        suspended: bool,
+        at: Millis,
+    },
     /// Opens the channels.
     /// With the key of the WebSocket that is asked for.
     Open {
@@ -187,6 +204,9 @@ pub enum Answer {
     RecoveryGood(Box<Recover>),
     Deleted(AccountId),
     Export(Box<Export>),
+    Reports(Box<Reports>),
+    /// Its sessions are to be closed.
+    Suspended(AccountId),
     Done,
     Profile(Box<Profile>),
     PhotoSet {

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::json;
 
+use super::accounts_admin as admin;
 use super::accounts_login as login;
 use super::{Failed, Outcome, damaged, refuse};
 use crate::base::id::AccountId;
@@ -52,6 +53,9 @@ pub(super) fn perform(database: &Connection, op: &Op) -> Outcome<Answer> {
             Ok(Answer::PhotoSet { profile: Box::new(new), old: old.to_string() })
         }
         Op::Invite { access, code, uses, at } => invite(database, access, code, *uses, *at),
+        Op::Reports { access, after, at } => admin::reports(database, access, *after, *at),
+        Op::CloseReport { access, number, at } => admin::close_report(database, access, *number, *at),
+        Op::Suspend { access, name, suspended, at } => admin::suspend(database, access, name, *suspended, *at),
         Op::Open { access, key, at } => {
             let Holder { account, person, device, admin, .. } = holder(database, access, *at)?;
             Ok(Answer::Opened(Box::new(Opened { account, person, device, admin, key: key.clone() })))

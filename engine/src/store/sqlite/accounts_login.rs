@@ -135,6 +135,10 @@ fn log_in(
     if !is_same {
         return refuse(Code::WrongPassword, "name or password are wrong");
     }
+    let query = "SELECT suspended FROM accounts WHERE id = ?1";
+    if database.prepare_cached(query)?.query_row([account.0], |row| row.get(0))? {
+        return refuse(Code::Forbidden, "this account was suspended by those who run the service");
+    }
     if let Some(devices) = &login.devices {
         let (password, admin) = (String::new(), false);
         let holder = Holder { account, person: person.clone(), device: login.device, password, admin };
@@ -174,7 +178,7 @@ fn rotate(database: &Connection, refresh: &Digest, tokens: &NewTokens, at: Milli
 
 fn recoverable(database: &Connection, request: &Recover) -> Outcome<(AccountId, Person)> {
     let wrong = || Failed::from(Refusal::new(Code::WrongPassword, "name or recovery code are wrong"));
-    let query = "SELECT id, name, key, display FROM accounts WHERE name = ?1 AND recovery = ?2 AND deleted = 0";
+    let query = "SELECT id, name, key, display FROM accounts WHERE name = ?1 AND recovery = ?2 AND deleted = 0 AND suspended = 0";
     let code = Secret::new(&plain_code(request.code.expose()));
     let values = params![&*request.name, hash_of(&code).0];
     let found = database.prepare_cached(query)?.query_row(values, super::accounts::person_of).optional()?;

@@ -52,6 +52,7 @@ fn ask(database: &Connection, by: By, request: &Request) -> Outcome<Answer> {
         | Request::Invite { .. }
         | Request::Members { .. }
         | Request::SetTopic { .. }
+        | Request::SetNotice { .. }
         | Request::Kick { .. }
         | Request::SetRole { .. }
         | Request::Slow { .. } => rooms::ask(database, by, request),

@@ -11,7 +11,7 @@ use crate::proto::service::chat::{Member, Reply, Request, Role, Room, What};
 use crate::proto::service::names::{AccountName, Key, RoomId, Seq};
 use crate::proto::service::refusal::{Code, Refusal};
 use crate::proto::signal::body::Line;
-use crate::proto::text::{List, Text};
+use crate::proto::text::{List, Prose, Text};
 use crate::store::op::By;
 use crate::store::op::accounts::PasswordHash;
 use crate::store::op::chat::Answer;
@@ -144,6 +144,12 @@ pub(super) fn ask(database: &Connection, by: By, request: &Request) -> Outcome<A
             let entry = append(database, by, *room, None, &What::Topic { topic: topic.clone() })?;
             Ok(Answer::Posted { room: *room, reply: Reply::Done, entry: Some(Box::new(entry)) })
         }
+        Request::SetNotice { room, notice } => {
+            moderating(database, by, *room)?;
+            let update = "UPDATE rooms SET notice = ?2 WHERE id = ?1";
+            database.prepare_cached(update)?.execute(params![room.0, &**notice])?;
+            Ok(Answer::Reply(Reply::Done))
+        }
         Request::Slow { room, seconds } => {
             moderating(database, by, *room)?;
             database.prepare_cached("UPDATE rooms SET slow = ?2 WHERE id = ?1")?.execute(params![room.0, seconds])?;
@@ -227,7 +233,7 @@ fn room_for(database: &Connection, account: AccountId, room: RoomId) -> Outcome<
     Ok(database.prepare_cached(&query)?.query_row([account.0, room.0], room_of)?)
 }
 
-const ROOM: &str = "SELECT r.id, r.name, r.topic, r.private, r.password <> '', m.role, r.last, m.read, r.members, r.slow \
+const ROOM: &str = "SELECT r.id, r.name, r.topic, r.private, r.password <> '', m.role, r.last, m.read, r.members, r.slow, r.notice \
                     FROM members m JOIN rooms r ON r.id = m.room";
 
 fn room_of(row: &Row<'_>) -> rusqlite::Result<Room> {
@@ -243,6 +249,7 @@ fn room_of(row: &Row<'_>) -> rusqlite::Result<Room> {
         read: Seq(row.get(7)?),
         members: row.get(8)?,
         slow_seconds: row.get(9)?,
+        notice: Prose::cut(&row.get::<_, String>(10)?),
     })
 }
 

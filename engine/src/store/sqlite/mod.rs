@@ -1,6 +1,7 @@
 //! The store on SQLite: one file, in WAL mode, with `synchronous=FULL`: what was committed survives the machine.
 
 mod accounts;
+mod accounts_admin;
 mod accounts_login;
 mod chat;
 mod chat_rooms;
@@ -15,6 +16,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::time::Duration;
+use crate::proto::service::names::AccountName;
 use crate::proto::service::refusal::{Code, Refusal};
 use crate::store::op::{Answer, Op, Ticket};
 
@@ -75,6 +77,19 @@ impl Sqlite {
         done.unwrap_or_else(|error| {
             batch.iter().map(|(_, op)| Answered::Refused(whose(op), refusal_of(&error))).collect()
         })
+    }
+
+    /// Says whether an account belongs to those who run the service.
+    ///
+    /// # Errors
+    /// There is no such account.
+    pub fn set_admin(&self, name: &AccountName, admin: bool) -> Result<()> {
+        let update = "UPDATE accounts SET admin = ?2 WHERE name = ?1 AND deleted = 0";
+        let fail = |error: rusqlite::Error| Error::new(Kind::Refused, format!("not noted: {error}"));
+        match self.connection.execute(update, rusqlite::params![&**name, admin]).map_err(fail)? {
+            0 => Err(Error::new(Kind::Refused, format!("nobody here is called {name}"))),
+            _ => Ok(()),
+        }
     }
 
     /// Copies the database as it is now.
@@ -161,3 +176,6 @@ fn refuse<T>(code: Code, text: &str) -> Outcome<T> {
 fn damaged(what: &str) -> Failed {
     Failed::Database(rusqlite::Error::InvalidColumnName(what.to_owned()))
 }
+
+#[cfg(test)]
+mod tests;
