@@ -73,6 +73,9 @@ pub fn take_presented(
         }
         ledger.freezes.presented(shown.at);
         let total = stamps.total_ms();
+        if let Some(published) = stamps.published {
+            ledger.phase.on_presented(millis_between(published, shown.at));
+        }
         for (samples, stage) in stream.stages.iter_mut().zip(stamps.stages_ms()) {
             samples.push(stage.unwrap_or(f64::NAN));
         }

@@ -18,6 +18,7 @@ use crate::media::jitter_audio::{Gaps, JitterBuffer};
 use crate::media::jitter_video::VideoJitter;
 use crate::media::level::Loudness;
 use crate::media::lips::SoundDelay;
+use crate::media::phase::PhaseMeter;
 use crate::media::playout_clock::PlayoutClock;
 use crate::media::policy::Policy;
 use crate::media::sound::report::SoundMeter;
@@ -71,6 +72,8 @@ pub struct Ledger {
     pub pending: VecDeque<(u64, crate::media::ledger::Stamps)>,
     pub freezes: FreezeMeter,
     pub presented: u64,
+    /// How long they wait for the screen.
+    pub phase: PhaseMeter,
     /// How long the sound took that is heard at the same time, milliseconds; `None` while there is none.
     pub sound_ms: Option<f64>,
     /// The last marker's counter, to count distinct ones.
