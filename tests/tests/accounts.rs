@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use engine::proto::service::account::{
-    ChangePassword, Delete, Export, Invitation, Invite, LoggedIn, Nothing, Recover, Refresh, Registered, Request,
-    Secret,
+    ChangePassword, CloseReport, Delete, Export, Invitation, Invite, LoggedIn, Nothing, Recover, Refresh, Registered,
+    Reports, ReportsAsk, Request, Secret, Suspend,
 };
+use engine::proto::service::frame::Ask;
+use engine::proto::service::pals;
 use engine::proto::service::refusal::Code;
+use engine::proto::text::Prose;
 use tempfile::tempdir;
 use visavis_tests::service::client::{Asked, Failed, Place};
 use visavis_tests::service::host::Host;
@@ -147,6 +150,41 @@ fn one_registers_by_invitation_where_the_service_says_so() {
     with(&ben, invitation.invite.expose()).map_err(String::from).expect("invited");
     assert_eq!(code(with(&Someone::new("eve"), invitation.invite.expose())), Code::Closed, "used up");
     assert!(invitation.link.contains(&place.pin.to_string()), "{}", invitation.link);
+}
+
+#[test]
+fn reports_are_read_and_accounts_suspended_by_those_who_run_the_service() {
+    let folder = tempdir().expect("folder");
+    let host = Host::start(folder.path(), "").expect("serves");
+    let place = Place::of(&host);
+    let (ada, ben) = (Someone::new("ada"), Someone::new("ben"));
+    let access = ada.register(&place).map_err(String::from).expect("registered").login.access;
+    let mut to_ben = ben.join(&place).map_err(String::from).expect("joined");
+    let text = Prose::cut("writes to me all the time");
+    let report = pals::Request::Report { name: ada.name.clone(), text };
+    to_ben.ask(&Ask::Pals(report)).map_err(String::from).expect("reported");
+    let read = || place.account::<Reports>(&Request::Reports(ReportsAsk { after: 0 }), Some(&access));
+    assert_eq!(code(read()), Code::Forbidden);
+    let said = std::process::Command::new(visavis_tests::party::program().expect("built"))
+        .args(["serve", "admin", "ada", "--data"])
+        .arg(folder.path())
+        .status();
+    assert!(said.expect("runs").success());
+    let reports = read().map_err(String::from).expect("read").reports;
+    assert_eq!((reports.len(), &*reports[0].by.name, &*reports[0].about.name), (1, "ben", "ada"));
+    let close = Request::CloseReport(CloseReport { number: reports[0].number });
+    place.account::<Nothing>(&close, Some(&access)).map_err(String::from).expect("closed");
+    assert!(read().map_err(String::from).expect("read").reports.is_empty());
+    let suspend = |name: &Someone, suspended| {
+        let request = Request::Suspend(Suspend { name: name.name.clone(), suspended });
+        place.account::<Nothing>(&request, Some(&access))
+    };
+    suspend(&ben, true).map_err(String::from).expect("suspended");
+    assert!(to_ben.read(Duration::from_secs(10)).is_err(), "the channels are closed");
+    assert_eq!(code(ben.log_in(&place)), Code::Forbidden);
+    assert_eq!(code(suspend(&ada, true)), Code::Forbidden, "not each other");
+    suspend(&ben, false).map_err(String::from).expect("let in again");
+    ben.log_in(&place).map_err(String::from).expect("logged in");
 }
 
 #[test]

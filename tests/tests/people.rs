@@ -148,6 +148,51 @@ fn people_are_found_when_they_want_to_be_and_pals_see_each_other() {
 }
 
 #[test]
+fn whoever_appears_offline_answers_like_one_who_is_not_there() {
+    let folder = tempdir().expect("folder");
+    let host = Host::start(folder.path(), "").expect("serves");
+    let place = Place::of(&host);
+    let (ada, ben, mia) = (Someone::new("ada"), Someone::new("ben"), Someone::new("mia"));
+    let (mut to_ada, mut to_ben, mut to_mia) = (well(ada.join(&place)), well(ben.join(&place)), well(mia.join(&place)));
+    befriend(&ada, &mut to_ada, &ben, &mut to_ben);
+    befriend(&ada, &mut to_ada, &mia, &mut to_mia);
+    // Ben is there and hides from Ada; Mia is not there.
+    well(pals(&mut to_ben, pals::Request::Hide { name: ada.name.clone(), hidden: true }));
+    set_presence(&mut to_ben, Presence::Online);
+    drop(to_mia);
+    // All that a pal can ask about somebody, as it comes back, with the names and keys taken out.
+    let probe = |to_ada: &mut Channels, of: &Someone| -> Vec<String> {
+        let name = || of.name.clone();
+        let envelope = Bytes::new(vec![1; 40]).expect("short");
+        let asks = [
+            Ask::Pals(pals::Request::Signal { to: name(), device: None, envelope: envelope.clone(), call: None }),
+            Ask::Pals(pals::Request::Signal { to: name(), device: Some(of.device.public()), envelope, call: None }),
+            Ask::Messages(messages::Request::Keys { name: name() }),
+            Ask::Pals(pals::Request::Add { name: name(), note: Default::default() }),
+        ];
+        let mut answers: Vec<String> = asks.iter().map(|ask| format!("{:?}", to_ada.ask(ask))).collect();
+        let pals::Reply::Roster { pals, .. } = well(pals(to_ada, pals::Request::Roster { after: None })) else {
+            panic!("a roster");
+        };
+        answers.extend(pals.iter().filter(|pal| pal.person.name == of.name).map(|pal| format!("{pal:?}")));
+        let strip = |text: String| {
+            let text = text.replace(&*of.name, "-").replace(&of.name.to_uppercase(), "-");
+            let text = text.replace(&of.account.public().to_string(), "-");
+            text.replace(&of.device.public().to_string(), "-").replace(&of.devices.signature.to_string(), "-")
+        };
+        answers.into_iter().map(strip).collect()
+    };
+    let absent = probe(&mut to_ada, &mia);
+    assert_eq!(probe(&mut to_ada, &ben), absent);
+    let pushed = to_ada.push(Duration::from_millis(300), presence_of(&ben, Presence::Online));
+    assert!(well(pushed).is_none(), "nothing was pushed either");
+    // The same probes tell them apart as soon as he does not hide: they are able to.
+    well(pals(&mut to_ben, pals::Request::Hide { name: ada.name.clone(), hidden: false }));
+    assert!(well(to_ada.push(PATIENCE, presence_of(&ben, Presence::Online))).is_some());
+    assert_ne!(probe(&mut to_ada, &ben), absent);
+}
+
+#[test]
 fn what_is_said_in_a_room_has_one_order_and_is_said_once() {
     let folder = tempdir().expect("folder");
     let host = Host::start(folder.path(), "").expect("serves");
