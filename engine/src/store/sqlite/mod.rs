@@ -69,7 +69,9 @@ impl Sqlite {
 
     /// Does all of a batch in one transaction. Each either happens or does not; what is answered well is on disk.
     pub fn run(&mut self, batch: &[(Ticket, Op)], commit_delay: Duration) -> Vec<Answered> {
-        let done = self.try_run(batch);
+        let done = self.try_run(batch).inspect_err(|error| {
+            tracing::error!(target: "storage", "nothing of {} operations was stored: {error}", batch.len());
+        });
         if !commit_delay.is_zero() {
             std::thread::sleep(commit_delay);
         }
@@ -116,6 +118,8 @@ impl Sqlite {
                     savepoint.finish()?;
                     answers.push(Answered::Refused(whose(op), refusal));
                 }
+                // A full disk and the like end the whole transaction (SQLite's "automatic rollback").
+                Err(Failed::Database(error)) if savepoint.is_autocommit() => return Err(error),
                 Err(Failed::Database(error)) => {
                     tracing::warn!(target: "storage", "an operation failed: {error}");
                     savepoint.finish()?;
