@@ -16,6 +16,7 @@ use visavis_app::probe::Probe;
 
 use crate::bench::Bench;
 use crate::replay::Replay;
+use crate::serve::Serve;
 
 /// Desktop video calling, face to face, with the milliseconds on show.
 #[derive(Debug, Parser)]
@@ -57,6 +58,8 @@ pub enum Verb {
     Probe(Probe),
     /// List microphones, loudspeakers and cameras
     Devices,
+    /// The service that people find each other on: accounts, directory, pals, chat, messages
+    Serve(Serve),
 }
 
 #[derive(Args, Clone, Debug)]

@@ -2,12 +2,14 @@
 
 mod args;
 mod bench;
+mod config;
 mod demo;
 mod headless;
 mod markers;
 mod present;
 mod replay;
 mod report;
+mod serve;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,7 +37,10 @@ use crate::headless::Plan;
 
 fn main() -> ExitCode {
     engine::base::thread::share_heaps();
-    let arguments = Arguments::parse();
+    let arguments = match config::with_file(std::env::args_os().collect()) {
+        Ok(arguments) => Arguments::parse_from(arguments),
+        Err(error) => return fail(&error.into()),
+    };
     let interrupted = match interruptions() {
         Ok(interrupted) => interrupted,
         Err(error) => return fail(&error),
@@ -49,6 +54,10 @@ fn main() -> ExitCode {
             probe::run(what, &probe::Settings { run_for, json, report, host }, &interrupted)
         }
         Some(Verb::Devices) => list_devices(&arguments.options),
+        Some(Verb::Serve(what)) => data_folder(&arguments.options).and_then(|data| {
+            let Options { run_for, json, .. } = arguments.options.clone();
+            serve::run(what, data, run_for, json, &interrupted)
+        }),
         Some(Verb::Call { target, trust_new_key }) => forget_key(&arguments.options, target, *trust_new_key)
             .and_then(|()| talk(&arguments.options, Some(target.clone()), false, true, &interrupted)),
         Some(Verb::Listen { auto_answer, once }) => talk(&arguments.options, None, *auto_answer, *once, &interrupted),

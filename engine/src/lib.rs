@@ -36,6 +36,20 @@
 //! device figures. A recorded call notes it, a replayed one ([`replay`]) takes it from the recording and asks nobody; what each
 //! tick decided ([`engine::decisions`]) must come out the same.
 //!
+//! # The service
+//!
+//! [`server`] is a world of its own beside it: sessions of people instead of streams, the same loop on sockets, the same
+//! floors. Its schedule is the table of [`service`]; what it does is in its roles. From a request to its answer:
+//!
+//! | where | what happens | what it leaves behind |
+//! |---|---|---|
+//! | [`net::web`] | TLS, then HTTP, then a WebSocket, within their limits | [`WebRequest`](net::web::connection::WebRequest), text |
+//! | [`service::read`] | sorted by channel; sizes and rates before contents | [`Asked`](service::shared::Asked) |
+//! | [`roles`] | answered, or made into one whole operation | [`Op`](store::op::Op) in the store's pipe |
+//! | [`store::worker`] | many operations, one commit, on a thread of its own | [`Done`](store::op::Done), on disk |
+//! | [`roles`] | the answer to whoever asked, pushes to whom it concerns | [`Outbox`](service::shared::Outbox) |
+//! | [`service::write`] | each to its connection | the sockets |
+//!
 //! # Floors
 //!
 //! Imports point down only.
@@ -43,8 +57,9 @@
 //! ```text
 //!  7  replay                            recorded calls again, decision for decision
 //!  6  lab                               whole engines in virtual time
-//!  5  engine, handle                    run loop; the app's end of the channels
-//!  4  roles                             client; never import each other
+//!  5  engine, handle, server            run loops; the app's end of the channels
+//!  4  roles                             client, and the service's; never import each other
+//!  3½ service                           the service's world and schedule
 //!  3  systems                           one verb per file; never import each other
 //!  2  world                             data only: components, resources, messages, steps
 //!  1  net codec source device voice render store never import each other; no ECS
@@ -76,8 +91,9 @@ pub mod proto;
 pub mod render;
 #[cfg(feature = "client")]
 pub mod replay;
-#[cfg(feature = "client")]
 pub mod roles;
+pub mod server;
+pub mod service;
 #[cfg(feature = "client")]
 pub mod source;
 pub mod store;

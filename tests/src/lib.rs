@@ -12,6 +12,7 @@ pub mod ports;
 pub mod probe;
 pub mod process;
 pub mod room;
+pub mod service;
 pub mod skip;
 pub mod speech;
 pub mod talk;

@@ -35,6 +35,11 @@ impl UnitNumber {
     }
 }
 
+/// An account of a service, as its store numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AccountId(pub u64);
+
 /// A tile of the picture: which party's media is shown there. Unique within one engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TileId(pub u64);

@@ -19,7 +19,12 @@ struct Bucket {
 impl Buckets {
     /// Takes one attempt of `address` at `per_minute`; `false` when it has none left.
     pub fn take(&mut self, address: IpAddr, per_minute: u32, now: Instant) -> bool {
-        let Some(step) = MINUTE.checked_div(per_minute) else { return false };
+        self.take_of(address, per_minute, MINUTE, now)
+    }
+
+    /// The same at `count` in each `period`.
+    pub fn take_of(&mut self, address: IpAddr, count: u32, period: Duration, now: Instant) -> bool {
+        let Some(step) = period.checked_div(count) else { return false };
         let key = group(address);
         if self.buckets.len() >= MOST && !self.buckets.contains_key(&key) {
             self.buckets.retain(|_, bucket| bucket.full_at > now);
@@ -30,7 +35,7 @@ impl Buckets {
         }
         let bucket = self.buckets.entry(key).or_insert(Bucket { full_at: now });
         let next = bucket.full_at.max(now).checked_add(step);
-        let Some(next) = next.filter(|next| next.saturating_duration_since(now) <= MINUTE) else { return false };
+        let Some(next) = next.filter(|next| next.saturating_duration_since(now) <= period) else { return false };
         bucket.full_at = next;
         true
     }
@@ -38,7 +43,7 @@ impl Buckets {
 
 /// One customer has a whole /64 of IPv6 (RFC 6177): it counts as one address. An IPv4 address is itself, however the
 /// socket writes it.
-fn group(address: IpAddr) -> IpAddr {
+pub fn group(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(ip) if !ip.is_loopback() => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
         other => other,

@@ -12,3 +12,4 @@ pub mod timer;
 pub mod tls;
 pub mod transport;
 pub mod udp;
+pub mod web;

@@ -40,6 +40,21 @@ impl Listeners {
     }
 }
 
+impl Listeners {
+    /// Listens on any port, for a service: a burst of clients may wait. `local`: only programs of this machine reach it.
+    pub fn of_service(port: u16, local: bool) -> std::io::Result<Self> {
+        let (v4, v6) = match local {
+            true => (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
+            false => (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
+        };
+        let v4 = listen_with(IpAddr::V4(v4), port, SERVICE_BACKLOG)?;
+        let port = v4.local_addr()?.port();
+        // A machine without IPv6 is reached over IPv4.
+        let v6 = listen_with(IpAddr::V6(v6), port, SERVICE_BACKLOG).ok();
+        Ok(Self { v4, v6, port })
+    }
+}
+
 /// The addresses of `host` with `port`; at most eight, IPv6 and IPv4 in turn so that a dead family costs one try.
 /// Waits for the name service: call it on a helper thread, or for literal addresses, which need none.
 /// [`Kind::Refused`] where the name has no address.
@@ -57,7 +72,17 @@ pub fn resolve_blocking(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
     Ok(addresses)
 }
 
+/// As many as the call door serves at once: more would only wait for their first-byte limit.
+const BACKLOG: i32 = 16;
+
+/// Clients that come back at once after a restart.
+const SERVICE_BACKLOG: i32 = 1024;
+
 fn listen(ip: IpAddr, port: u16) -> std::io::Result<TcpListener> {
+    listen_with(ip, port, BACKLOG)
+}
+
+fn listen_with(ip: IpAddr, port: u16, backlog: i32) -> std::io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(SocketAddr::new(ip, port)), Type::STREAM, Some(Protocol::TCP))?;
     if ip.is_ipv6() {
         // A socket per family behaves the same on every system; "dual stack" does not.
@@ -68,8 +93,7 @@ fn listen(ip: IpAddr, port: u16) -> std::io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SocketAddr::new(ip, port).into())?;
-    // As many as the door serves at once: more would only wait for their first-byte limit.
-    socket.listen(16)?;
+    socket.listen(backlog)?;
     Ok(TcpListener::from_std(socket.into()))
 }
 

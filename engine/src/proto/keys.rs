@@ -33,6 +33,8 @@ pub enum Purpose {
     Devices,
     /// A device key vouches for a signalling message.
     Envelope,
+    /// A device key vouches for what messages to it are sealed to.
+    Sealing,
 }
 
 /// An Ed25519 key pair.
@@ -112,6 +114,7 @@ impl Purpose {
         let prefix: &[u8] = match self {
             Self::Devices => b"visavis devices 1\0",
             Self::Envelope => b"visavis envelope 1\0",
+            Self::Sealing => b"visavis sealing 1\0",
         };
         [prefix, message].concat()
     }

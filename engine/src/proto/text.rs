@@ -55,6 +55,50 @@ impl<const MAX: usize> fmt::Display for Text<MAX> {
     }
 }
 
+/// At most MAX characters in lines: [`Text`] with line feeds and tabs.
+#[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Prose<const MAX: usize>(String);
+
+impl<const MAX: usize> Prose<MAX> {
+    /// `text` without other control characters, cut to MAX characters.
+    pub fn cut(text: &str) -> Self {
+        Self(text.chars().filter(|c| matches!(c, '\n' | '\t') || !is_unwanted(*c)).take(MAX).collect())
+    }
+}
+
+impl<const MAX: usize> TryFrom<String> for Prose<MAX> {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text.chars().take(MAX.saturating_add(1)).count() > MAX {
+            return Err(format!("a text of more than {MAX} characters"));
+        }
+        Ok(Self::cut(&text))
+    }
+}
+
+impl<const MAX: usize> From<Prose<MAX>> for String {
+    fn from(text: Prose<MAX>) -> Self {
+        text.0
+    }
+}
+
+impl<const MAX: usize> Deref for Prose<MAX> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<const MAX: usize> fmt::Debug for Prose<MAX> {
+    /// Never the words: they are what people say to each other.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes of text", self.0.len())
+    }
+}
+
 /// At most MAX items; a longer list is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<T>", into = "Vec<T>")]
@@ -117,6 +161,14 @@ mod tests {
         assert_eq!(read(r#""a\u0007\u202eb""#).ok().as_deref(), Some("ab"));
         assert!(read(r#""abcde""#).is_err());
         assert_eq!(&*Text::<4>::cut("abcde"), "abcd");
+    }
+
+    #[test]
+    fn prose_keeps_its_lines_and_is_not_printed() {
+        let read = serde_json::from_str::<Prose<6>>(r#""a\nb\u0007\tc""#).expect("short");
+        assert_eq!(&*read, "a\nb\tc");
+        assert_eq!(format!("{read:?}"), "5 bytes of text");
+        assert!(serde_json::from_str::<Prose<2>>(r#""abc""#).is_err());
     }
 
     #[test]

@@ -1,7 +1,14 @@
-//! What stays on disk: the identity, the keys of others, the choices of a person, and recordings of calls.
+//! What stays on disk: the identity, the keys of others, the choices of a person, and recordings of calls; and the
+//! service's database, with the threads that work for it.
 
+pub mod backup;
+pub mod blob;
 pub mod file;
 pub mod identity;
 pub mod known;
+pub mod op;
+pub mod passwords;
 pub mod recording;
 pub mod settings;
+pub mod sqlite;
+pub mod worker;

@@ -4,7 +4,8 @@ use visavis_tests::Outcome;
 
 use crate::table::Table;
 use crate::{
-    contract, devices, endurance, jitter, lab, media, opus, probe, rate, replay, rival, screens, sound, video, voice,
+    contract, devices, endurance, jitter, lab, media, opus, probe, rate, replay, rival, screens, service, sound, video,
+    voice,
 };
 
 /// A long measurement.
@@ -21,7 +22,19 @@ const fn proof(name: &'static str, run: fn(&mut Table) -> Outcome<()>, title: &'
     Proof { name, title, is, run }
 }
 
-pub const PROOFS: [Proof; 34] = [
+pub const PROOFS: [Proof; 36] = [
+    proof(
+        "durability",
+        service::durable,
+        "A service that is killed keeps what it acknowledged",
+        "Forty people write while the service is killed a thousand times and started again.",
+    ),
+    proof(
+        "service-load",
+        service::load,
+        "Ten thousand people on a service",
+        "10,000 connected clients, of which 1,000 write once a second into rooms of ten; on this disk, and with 5 ms more for each commit.",
+    ),
     proof(
         "call",
         media::call,

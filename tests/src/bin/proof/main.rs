@@ -15,6 +15,7 @@ mod rate;
 mod replay;
 mod rival;
 mod screens;
+mod service;
 mod sound;
 mod table;
 mod video;

@@ -1,0 +1,193 @@
+//! `visavis serve`: the service, until it is told to stop.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use clap::{Args, Subcommand, ValueEnum};
+use crossbeam_channel::Receiver;
+use engine::base::time::now;
+use engine::proto::service::names::AccountName;
+use engine::server::Serving;
+use engine::server::config::{Registration, ServeConfig};
+use engine::store::backup;
+use engine::store::sqlite::Sqlite;
+use serde_json::json;
+use tracing_subscriber::EnvFilter;
+
+#[derive(Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = true, args_override_self = true)]
+pub struct Serve {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    /// A TOML file with any of these flags, as `tls-port = 8443`; the command line goes before it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The port that only says where the service is; 0: none (default: 80)
+    #[arg(long, value_name = "N")]
+    http_port: Option<u16>,
+    /// The port that links name (default: 443)
+    #[arg(long, value_name = "N")]
+    tls_port: Option<u16>,
+    /// The service's other ports, as 2010-2030,9800; 0: one that the system chooses. With it alone no other port is opened
+    #[arg(long, value_name = "LIST", value_parser = ports)]
+    doors: Option<Doors>,
+    /// The port of this machine that answers /healthz and /metrics; none unless said
+    #[arg(long, value_name = "N")]
+    metrics_port: Option<u16>,
+    /// A certificate chain (PEM); read anew when the file changes. Without one the service makes its own
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// The name under which others reach this machine, for links and the certificate
+    #[arg(long, value_name = "NAME")]
+    host_name: Option<String>,
+    /// Who may make an account
+    #[arg(long, value_name = "WHO", default_value = "open")]
+    registration: Who,
+    /// Wait so many milliseconds before each commit, as a slow disk would: for measuring
+    #[arg(long, hide = true, value_name = "MS", default_value_t = 0)]
+    commit_delay: u64,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Verb {
+    /// Copy all that the service has into a new folder, while it runs
+    Backup {
+        /// A folder that is not there yet
+        to: PathBuf,
+    },
+    /// Say who runs the service: they read reports and suspend accounts
+    Admin {
+        /// An account's name
+        name: String,
+        /// Not any more
+        #[arg(long)]
+        off: bool,
+    },
+    /// Make the service's folder (--data) out of such a copy
+    Restore {
+        /// The copy
+        from: PathBuf,
+    },
+}
+
+/// Who may make an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Who {
+    Open,
+    Invite,
+    Closed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Doors(Vec<u16>);
+
+/// Serves until it is interrupted, or for `run_for`. True when it went well.
+pub fn run(
+    what: &Serve,
+    data: PathBuf,
+    run_for: Option<Duration>,
+    json: bool,
+    interrupted: &Receiver<()>,
+) -> Result<bool> {
+    match &what.verb {
+        Some(Verb::Backup { to }) => return Ok(backup::back_up(&data, to).map(|()| true)?),
+        Some(Verb::Admin { name, off }) => {
+            let name = AccountName::new(name).map_err(|error| anyhow!(error))?;
+            let database = Sqlite::open(&data.join(backup::DATABASE))?;
+            return Ok(database.set_admin(&name, !off).map(|()| true)?);
+        }
+        Some(Verb::Restore { from }) => return Ok(backup::restore(from, &data).map(|()| true)?),
+        None => log_to_stderr(),
+    }
+    let serving = Serving::start(what.config(data))?;
+    let link = serving.link().to_string();
+    if json {
+        let said = json!({ "doors": serving.doors(), "http": serving.redirect(), "metrics": serving.figures(), "pin": serving.pin(), "link": link });
+        println!("{said}");
+    } else {
+        for line in &serving.closed {
+            eprintln!("{line}");
+        }
+        let doors: Vec<String> = serving.doors().iter().map(u16::to_string).collect();
+        println!("serving on TCP {}", doors.join(", "));
+        println!("link for others: {link}");
+    }
+    let until = run_for.map(|time| now() + time);
+    while serving.is_running() {
+        let tick = Duration::from_millis(500);
+        let left = until.map_or(tick, |until| until.saturating_duration_since(now()).min(tick));
+        if interrupted.recv_timeout(left).is_ok() || until.is_some_and(|until| now() >= until) {
+            return Ok(true);
+        }
+    }
+    Err(anyhow!("the service has stopped"))
+}
+
+/// One JSON object a line; how much, `RUST_LOG` says.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr);
+    // One is there already only in tests.
+    let _ = log.try_init();
+}
+
+impl Serve {
+    fn config(&self, data: PathBuf) -> ServeConfig {
+        let usual = ServeConfig::new(data);
+        let mut doors = self.doors.as_ref().map_or_else(|| usual.doors.clone(), |Doors(doors)| doors.clone());
+        if let Some(port) = self.tls_port {
+            doors.retain(|door| *door != 443);
+            doors.insert(0, port);
+        }
+        let http_port = match self.http_port {
+            Some(0) => None,
+            Some(port) => Some(port),
+            None => usual.http_port.filter(|_| self.doors.is_none()),
+        };
+        ServeConfig {
+            doors,
+            tls_port: self.tls_port.unwrap_or(usual.tls_port),
+            http_port,
+            figures_port: self.metrics_port,
+            tls: self.tls_cert.clone().zip(self.tls_key.clone()),
+            host: self.host_name.clone().unwrap_or_default(),
+            registration: match self.registration {
+                Who::Open => Registration::Open,
+                Who::Invite => Registration::Invite,
+                Who::Closed => Registration::Closed,
+            },
+            commit_delay: Duration::from_millis(self.commit_delay),
+            ..usual
+        }
+    }
+}
+
+fn ports(text: &str) -> Result<Doors, String> {
+    let port = |text: &str| text.trim().parse::<u16>().map_err(|_| format!("{text:?} is no port"));
+    let mut doors = Vec::new();
+    for part in text.split(',') {
+        match part.split_once('-') {
+            Some((first, last)) => doors.extend(port(first)?..=port(last)?),
+            None => doors.push(port(part)?),
+        }
+    }
+    if doors.is_empty() || doors.len() > 100 { Err("say 1 to 100 ports".to_owned()) } else { Ok(Doors(doors)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doors_are_ports_and_ranges_of_them() {
+        assert_eq!(ports("2010-2012,9800"), Ok(Doors(vec![2010, 2011, 2012, 9800])));
+        assert_eq!(ports("0"), Ok(Doors(vec![0])));
+        for wrong in ["", "x", "1-", "5-4", "70000", "1-200"] {
+            assert!(ports(wrong).is_err(), "{wrong}");
+        }
+    }
+}

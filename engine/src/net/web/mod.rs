@@ -1,0 +1,7 @@
+//! The service's doors: TLS 1.3 on every port, HTTP inside, a WebSocket where one is asked for.
+
+pub mod certificate;
+pub mod connection;
+pub mod doors;
+mod http;
+pub mod stream;

@@ -1,0 +1,145 @@
+//! What the store has done for pals.
+
+use bevy_ecs::entity::Entity;
+use bevy_ecs::system::{Query, Res, ResMut};
+
+use crate::base::id::AccountId;
+use crate::proto::service::frame::{Channel, Push as AnyPush, Reply as AnyReply};
+use crate::proto::service::names::Person;
+use crate::proto::service::pals::{Asked, Pal, Presence, Push, Reply};
+use crate::proto::text::List;
+use crate::roles::pals::circle::Circles;
+use crate::service::session::{Present, Session};
+use crate::service::shared::{Collected, Now, Outbox, Storage, asker};
+use crate::store::op::pals::{Answer, Op, Signal};
+use crate::store::op::{By, Op as StoreOp};
+
+pub fn take_done(
+    sessions: Query<&Session>,
+    mut collected: ResMut<Collected>,
+    mut outbox: ResMut<Outbox>,
+    mut circles: ResMut<Circles>,
+    present: Res<Present>,
+    storage: Res<Storage>,
+    now: Res<Now>,
+) {
+    for done in collected.0.pals.drain(..) {
+        let from = asker(done.ticket);
+        let account = from.and_then(|from| sessions.get(from).ok()).map(|session| session.account);
+        let reply = match done.answer {
+            Err(refusal) => {
+                if let Some(from) = from {
+                    outbox.refuse(from, done.ticket.id, Channel::Pals, &refusal);
+                }
+                continue;
+            }
+            Ok(Answer::Circle(_, links)) => {
+                if let Some(account) = account {
+                    circles.set_links(account, links);
+                    circles.refresh(account, &present, &mut outbox);
+                }
+                continue;
+            }
+            Ok(Answer::Roster { pals, next, rest }) => {
+                let Some(viewer) = account else { continue };
+                roster(pals, next, *rest, viewer, &circles)
+            }
+            Ok(Answer::Reply(reply)) => reply,
+            Ok(Answer::Paired { one, other }) => {
+                circles.pair(one.0, other.0, true);
+                for (to, pal) in [(&one, &other), (&other, &one)] {
+                    let push = Push::Added(pal_of(pal.0, pal.1.clone(), false, to.0, &circles));
+                    outbox.push(present.of(to.0).iter().copied(), &AnyPush::Pals(push));
+                }
+                Reply::Done
+            }
+            Ok(Answer::Asked { of, person, note }) => {
+                let push = Push::Asked(Asked { person, note });
+                outbox.push(present.of(of).iter().copied(), &AnyPush::Pals(push));
+                Reply::Done
+            }
+            Ok(Answer::Parted { one, other }) => {
+                circles.pair(one.0, other.0, false);
+                for (to, gone) in [(&one, &other), (&other, &one)] {
+                    let push = Push::Removed { name: gone.1.clone() };
+                    outbox.push(present.of(to.0).iter().copied(), &AnyPush::Pals(push));
+                }
+                Reply::Done
+            }
+            Ok(Answer::Hidden { account, from: viewer, hidden, name }) => {
+                let before = circles.seen(account, viewer);
+                circles.hide(account, viewer, hidden);
+                // Whoever was seen offline before is seen so still: nothing is to be told, or the telling would tell.
+                if circles.seen(account, viewer) != before {
+                    circles.tell(account, &name, viewer, &present, &mut outbox);
+                }
+                Reply::Done
+            }
+            Ok(Answer::MaySignal { to, from: person, signal }) => {
+                let Some(caller) = account else { continue };
+                let devices = pass_on(to, caller, person, &signal, &sessions, &circles, &present, &mut outbox);
+                if let Some(call) = signal.call {
+                    let by = By { account: caller, at: now.wall() };
+                    let op = Op::NoteCall { by, to, call, missed: devices == 0 };
+                    storage.note(StoreOp::Pals(Box::new(op)));
+                }
+                Reply::Sent { devices }
+            }
+            Ok(Answer::Called { to, call, .. }) => {
+                // One who appears offline is there, and sees at once whom they missed.
+                if call.missed {
+                    outbox.push(present.of(to).iter().copied(), &AnyPush::Pals(Push::Missed(call)));
+                }
+                continue;
+            }
+        };
+        if let Some(from) = from {
+            outbox.reply(from, done.ticket.id, &AnyReply::Pals(reply));
+        }
+    }
+}
+
+/// Gives an envelope to the devices of `to`; to how many. One who is not seen by the caller is not rung: the caller
+/// finds no difference to one who is not there.
+fn pass_on(
+    to: AccountId,
+    caller: AccountId,
+    person: Person,
+    signal: &Signal,
+    sessions: &Query<&Session>,
+    circles: &Circles,
+    present: &Present,
+    outbox: &mut Outbox,
+) -> u16 {
+    if circles.seen(to, caller).0 == Presence::Offline {
+        return 0;
+    }
+    let is_meant = |entity: &&Entity| {
+        signal.device.is_none_or(|device| sessions.get(**entity).is_ok_and(|session| session.device == device))
+    };
+    let meant: Vec<Entity> = present.of(to).iter().filter(is_meant).copied().collect();
+    let devices = u16::try_from(meant.len()).unwrap_or(u16::MAX);
+    let push = Push::Signal { from: person, device: signal.from, envelope: signal.envelope.clone() };
+    outbox.push(meant, &AnyPush::Pals(push));
+    devices
+}
+
+fn roster(
+    pals: Vec<(AccountId, Person, bool)>,
+    next: Option<crate::proto::service::names::AccountName>,
+    rest: Reply,
+    viewer: AccountId,
+    circles: &Circles,
+) -> Reply {
+    let pals = pals.into_iter().map(|(account, person, hidden)| pal_of(account, person, hidden, viewer, circles));
+    let pals = List::cut(pals.collect());
+    match rest {
+        Reply::Roster { asked, waiting, blocked, .. } => Reply::Roster { pals, next, asked, waiting, blocked },
+        other => other,
+    }
+}
+
+fn pal_of(account: AccountId, person: Person, hidden: bool, viewer: AccountId, circles: &Circles) -> Pal {
+    let (presence, text) = circles.seen(account, viewer);
+    Pal { person, presence, text, hidden }
+}

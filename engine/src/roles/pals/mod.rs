@@ -1,0 +1,16 @@
+//! Pals: who they are, whether they are there, and the Service route of signalling.
+
+mod asks;
+mod circle;
+mod done;
+
+use bevy_ecs::schedule::{IntoScheduleConfigs, Schedule};
+use bevy_ecs::world::World;
+
+use crate::service::Role;
+
+/// Adds the role's systems to the tick.
+pub fn install(world: &mut World, schedule: &mut Schedule) {
+    world.init_resource::<circle::Circles>();
+    schedule.add_systems((circle::follow_sessions, done::take_done, asks::take_asks).chain().in_set(Role::Pals));
+}

@@ -1,0 +1,82 @@
+//! What the operator's programs ask: whether the service is well, and its figures in Prometheus' text form.
+
+use std::fmt::Write;
+
+use bevy_ecs::system::{Query, Res, ResMut};
+
+use crate::net::web::connection::Response;
+use crate::proto::http::Method;
+use crate::service::session::{Connection, Present, Session, Strangers};
+use crate::service::shared::{Asked, Counters, Outbox, Storage};
+
+pub fn answer_figures(
+    connections: Query<&Connection>,
+    sessions: Query<&Session>,
+    mut asked: ResMut<Asked>,
+    mut outbox: ResMut<Outbox>,
+    counters: Res<Counters>,
+    present: Res<Present>,
+    strangers: Res<Strangers>,
+    storage: Res<Storage>,
+) {
+    for (from, request) in asked.figures.drain(..) {
+        let response = match (request.head.method, request.head.path.as_str()) {
+            // Storage that refuses work is not well, whatever else is.
+            (Method::Get, "/healthz") if storage.store.waiting() < storage.store.room() => Response::text(200, "well"),
+            (Method::Get, "/healthz") => Response::text(503, "the storage does not keep up"),
+            (Method::Get, "/metrics") => {
+                let gauges = [
+                    ("connections", connections.iter().count() as u64),
+                    ("sessions", sessions.iter().count() as u64),
+                    ("accounts_present", present.accounts() as u64),
+                    ("strangers", strangers.count() as u64),
+                    ("storage_waiting", storage.store.waiting() as u64),
+                ];
+                let text = text(&counters, storage.store.refused(), &gauges);
+                Response { content_type: "text/plain; version=0.0.4", ..Response::json(200, text.into_bytes()) }
+            }
+            _ => Response::text(404, "there are /healthz and /metrics"),
+        };
+        outbox.answer(from, response);
+    }
+}
+
+fn text(counters: &Counters, refused: u64, gauges: &[(&str, u64)]) -> String {
+    let Counters { accepted, crowded, closed, late, malformed, slow, requests, asks, texts_out, posts, .. } = *counters;
+    let totals = [
+        ("connections_accepted", accepted),
+        ("connections_crowded", crowded),
+        ("connections_closed", closed),
+        ("connections_late", late),
+        ("connections_malformed", malformed),
+        ("connections_slow", slow),
+        ("http_requests", requests),
+        ("channel_requests", asks),
+        ("channel_requests_refused", counters.refused),
+        ("messages_out", texts_out),
+        ("chat_posts", posts),
+        ("storage_refused", refused),
+    ];
+    let mut out = String::new();
+    for (name, value) in totals {
+        // Writing to a text does not fail.
+        let _ = write!(out, "# TYPE visavis_{name}_total counter\nvisavis_{name}_total {value}\n");
+    }
+    for (name, value) in gauges {
+        let _ = write!(out, "# TYPE visavis_{name} gauge\nvisavis_{name} {value}\n");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_prometheus_form() {
+        let text = text(&Counters { posts: 7, ..Counters::default() }, 3, &[("sessions", 2)]);
+        assert!(text.contains("# TYPE visavis_chat_posts_total counter\nvisavis_chat_posts_total 7\n"));
+        assert!(text.contains("visavis_storage_refused_total 3\n") && text.contains("visavis_sessions 2\n"));
+        assert!(text.lines().all(|line| line.starts_with("# TYPE ") || line.split(' ').count() == 2));
+    }
+}

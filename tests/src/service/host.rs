@@ -1,0 +1,123 @@
+//! The service as a process of its own.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use engine::proto::keys::Digest;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::Outcome;
+use crate::party::program;
+
+/// A running service. Dropping it kills it.
+pub struct Host {
+    child: Child,
+    said: serde_json::Value,
+    log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Host {
+    /// Starts one with its data in `data` on a port that the system chooses, and waits until it serves.
+    ///
+    /// # Errors
+    /// It does not start; the text has its log.
+    pub fn start(data: &Path, args: &str) -> Outcome<Self> {
+        Self::start_on(data, 0, args)
+    }
+
+    /// The same on `port`.
+    pub fn start_on(data: &Path, port: u16, args: &str) -> Outcome<Self> {
+        let program: PathBuf = program()?;
+        let mut child = Command::new(&program)
+            .args(["serve", "--json", "--doors", &port.to_string(), "--data"])
+            .arg(data)
+            .args(args.split_whitespace())
+            .env("RUST_LOG", "debug")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("cannot start {}: {error}", program.display()))?;
+        let log = Arc::new(Mutex::new(String::new()));
+        let mut stderr = child.stderr.take().ok_or("no standard error")?;
+        let reader = std::thread::Builder::new()
+            .name("service log".into())
+            .spawn({
+                let log = log.clone();
+                move || {
+                    let mut bytes = [0; 4096];
+                    while let Ok(length @ 1..) = stderr.read(&mut bytes) {
+                        let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+                        log.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
+                    }
+                }
+            })
+            .map_err(|error| error.to_string())?;
+        let mut line = String::new();
+        let stdout = child.stdout.take().ok_or("no standard output")?;
+        let read = BufReader::new(stdout).read_line(&mut line);
+        let said = serde_json::from_str(&line);
+        let mut host = Self { child, said: serde_json::Value::Null, log, reader: Some(reader) };
+        match (read, said) {
+            (Ok(_), Ok(said)) => host.said = said,
+            _ => {
+                let _ = host.child.wait();
+                return Err(format!("the service did not start: {}", host.log()));
+            }
+        }
+        Ok(host)
+    }
+
+    /// The first door.
+    pub fn address(&self) -> SocketAddr {
+        let port = self.said["doors"][0].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a door");
+        ([127, 0, 0, 1], port).into()
+    }
+
+    pub fn pin(&self) -> Digest {
+        serde_json::from_value(self.said["pin"].clone()).expect("a pin")
+    }
+
+    /// What it said at its start.
+    pub const fn said(&self) -> &serde_json::Value {
+        &self.said
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has said on the standard error so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to end, and waits; its exit status.
+    pub fn stop(mut self) -> Option<i32> {
+        if let Some(pid) = Pid::from_raw(self.child.id().cast_signed()) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        self.child.wait().ok().and_then(|status| status.code())
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! A small client of the service for tests: blocking, one thread, says what it sends byte by byte where that is wanted.
+
+pub mod client;
+pub mod durability;
+pub mod host;
+pub mod people;
+pub mod seed;
+pub mod swarm;
+pub mod tls;

@@ -1,0 +1,94 @@
+//! A service's database with many people in it, made without asking the service.
+
+use std::path::Path;
+
+use engine::base::id::AccountId;
+use engine::base::time::Duration;
+use engine::proto::service::account::{Register, Request, Secret};
+use engine::proto::service::chat::Request as ChatRequest;
+use engine::proto::service::names::{Key, Millis, RoomId};
+use engine::proto::service::pals::Request as PalsRequest;
+use engine::proto::text::Text;
+use engine::store::backup::DATABASE;
+use engine::store::op::accounts::{NewTokens, Op as AccountOp, PasswordHash};
+use engine::store::op::chat::Op as ChatOp;
+use engine::store::op::pals::Op as PalsOp;
+use engine::store::op::{By, Op, Ticket};
+use engine::store::sqlite::{Answered, Sqlite};
+
+use crate::Outcome;
+use crate::service::people::Someone;
+
+/// Makes `people` accounts in `data`, each with a session that lasts; the first `in_rooms` of them in rooms of `room`, and
+/// everybody a pal of the next one. Their access tokens.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn fill(data: &Path, people: usize, in_rooms: usize, room: usize) -> Outcome<Vec<Secret>> {
+    let mut database = Sqlite::open(&data.join(DATABASE)).map_err(|error| error.to_string())?;
+    let at = Millis(1);
+    let forever = Millis(4_000_000_000_000);
+    let someones: Vec<Someone> = (0..people).map(|n| Someone::new(&name(n))).collect();
+    let access: Vec<Secret> = (0..people).map(|n| Secret::new(&format!("access-{n:060}"))).collect();
+    let register = |n: usize, someone: &Someone| {
+        let Request::Register(request) = someone.registration() else { unreachable!("a registration") };
+        let request: Box<Register> = request;
+        let refresh = Secret::new(&format!("refresh-{n:060}"));
+        let tokens = NewTokens { access: access[n].clone(), access_until: forever, refresh, refresh_until: forever };
+        let (password, recovery) = (PasswordHash(String::new()), Secret::new(&format!("recovery {n}")));
+        Op::Accounts(Box::new(AccountOp::Register { request, password, recovery, needs_invite: false, tokens, at }))
+    };
+    run(&mut database, someones.iter().enumerate().map(|(n, someone)| register(n, someone)).collect())?;
+    let by = |n: usize| By { account: AccountId(n as u64 + 1), at };
+    let key = |n: usize| Key::try_from(format!("room-{n:08}"));
+    let mut ops = Vec::new();
+    for n in 0..in_rooms {
+        let chat = if n % room == 0 {
+            let (name, key) = (Text::cut(&format!("room {n}")), key(n)?);
+            ChatOp::Create { by: by(n), name, topic: Default::default(), private: false, password: None, key }
+        } else {
+            ChatOp::Join { by: by(n), room: RoomId((n / room + 1) as u64), password: None, checked: None }
+        };
+        ops.push(Op::Chat(Box::new(chat)));
+    }
+    for n in 0..people {
+        let next = (n + 1) % people;
+        for (one, other) in [(n, next), (next, n)] {
+            let name = someones[other].name.clone();
+            let request = Box::new(PalsRequest::Add { name, note: Default::default() });
+            ops.push(Op::Pals(Box::new(PalsOp::Ask { by: by(one), request })));
+        }
+    }
+    run(&mut database, ops)?;
+    Ok(access)
+}
+
+/// The room of the n-th person.
+pub fn room_of(n: usize, room: usize) -> RoomId {
+    RoomId((n / room + 1) as u64)
+}
+
+fn name(n: usize) -> String {
+    format!("person{n}")
+}
+
+fn run(database: &mut Sqlite, ops: Vec<Op>) -> Outcome<()> {
+    let mut ops = ops.into_iter().map(|op| (Ticket::default(), op)).collect::<Vec<_>>();
+    while !ops.is_empty() {
+        let rest = ops.split_off(ops.len().min(500));
+        for answered in database.run(&ops, Duration::ZERO) {
+            if let Answered::Refused(_, refusal) = answered {
+                return Err(format!("not filled: {}", &*refusal.text));
+            }
+        }
+        ops = rest;
+    }
+    Ok(())
+}
+
+/// The request that says something into a room.
+pub fn post(n: usize, room: usize, count: u64) -> Outcome<ChatRequest> {
+    let key = Key::try_from(format!("{n:05}-{count:010}"))?;
+    let text = format!("person {n} says {count}, and some words more, as people do");
+    Ok(ChatRequest::Post { room: room_of(n, room), key, text: engine::proto::text::Prose::cut(&text) })
+}
