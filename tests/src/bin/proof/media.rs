@@ -75,8 +75,12 @@ pub fn lips(table: &mut Table) -> Outcome<()> {
     const RUNS: usize = 5;
     let (mut medians, mut worst, mut apart) = (Vec::new(), Vec::new(), Vec::new());
     for run in 0..RUNS {
-        for (side, report) in whole_call(15.0, &format!("--impair home --seed {run} {SILENT}"))?.into_iter().enumerate()
-        {
+        // One side's word is for both directions.
+        let callee = Party::listen(&Setup::new("Ben", &format!("--once {SILENT}")))?;
+        let caller = Setup::new("Ada", &format!("--for 15 --impair home --seed {run} {SILENT}"));
+        let caller = Party::call_to(&caller, &callee)?.finish(Duration::from_secs(50))?.ended()?;
+        let callee = callee.finish(Duration::from_secs(10))?.ended()?;
+        for (side, report) in [caller, callee].into_iter().enumerate() {
             let skew = report.av_skew_ms.ok_or("no skew was measured")?;
             let heard = report.audio.mouth_to_ear_ms.map(|summary| summary.p50);
             let seen = report.video.glass_to_glass_ms.map(|summary| summary.p50);
