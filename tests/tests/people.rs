@@ -231,7 +231,7 @@ fn what_is_said_in_a_room_has_one_order_and_is_said_once() {
     };
     let chat::What::Text { text, mentions, .. } = &entry.what else { panic!("text") };
     assert_eq!((&**text, entry.by.name.clone(), entry.seq), ("hello @ada\nand @eve", ben.name.clone(), first));
-    assert_eq!(mentions.to_vec(), [ada.name.clone()], "eve does not belong to the room");
+    assert_eq!(&mentions[..], std::slice::from_ref(&ada.name), "eve does not belong to the room");
 
     // Edits and deletions are entries too; others' words are not one's own.
     let edit = |seq| chat::Request::Edit { room, key: key("edit"), seq, text: Prose::cut("hello all") };
@@ -345,7 +345,7 @@ fn a_message_waits_for_somebody_who_is_not_there_and_is_not_read_by_the_service(
         (message.from.key, message.size as usize, message.read),
         (ada.account.public(), sealed_bytes.len(), false)
     );
-    assert_eq!(message.sealed.to_vec(), [sealed.clone()]);
+    assert_eq!(&message.sealed[..], std::slice::from_ref(&sealed));
     let path = format!("{BLOB_PATH}/{}", &*message.blob);
     let fetch = |token| well(well_connect(&place).request("GET", &path, token, "", &[]));
     assert_eq!(fetch(Some(&login.access)), (200, sealed_bytes));
