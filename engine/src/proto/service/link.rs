@@ -89,6 +89,8 @@ impl fmt::Display for ServiceLink {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{any, proptest};
+
     use super::*;
 
     #[test]
@@ -108,6 +110,20 @@ mod tests {
     fn what_is_no_link_is_refused() {
         for text in ["", "http://a", "https://", "https://a:0/", "https://a:x", "https://a/#pin=12", "[::1", "a b"] {
             assert_eq!(text.parse::<ServiceLink>().expect_err(text).kind, Kind::Refused);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_read_as_a_link_is_written_as_one(text in "(https://)?[a-z0-9.:\\[\\]-]{0,12}(:[0-9]{0,6})?/?(join)?#?(pin=[0-9a-f]{0,64})?.{0,8}") {
+            if let Ok(link) = text.parse::<ServiceLink>() {
+                assert_eq!(link.to_string().parse::<ServiceLink>().expect("its own form"), link);
+            }
+        }
+
+        #[test]
+        fn garbage_never_panics(text in any::<String>()) {
+            let _ = text.parse::<ServiceLink>();
         }
     }
 

@@ -163,6 +163,9 @@ impl<const MAX: usize> fmt::Debug for Bytes<MAX> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::{any, proptest};
+
     use super::*;
 
     #[test]
@@ -170,6 +173,25 @@ mod tests {
         assert_eq!(AccountName::new(" Ada.L "), AccountName::new("ada.l"));
         for wrong in ["ab", "-ada", "ada.", "a da", "ada/..", "ädä", &"a".repeat(33)] {
             assert!(AccountName::new(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_its_own_name_and_no_path(text in any::<String>(), like in "[A-Za-z0-9._ -]{0,40}") {
+            for text in [text, like] {
+                if let Ok(name) = AccountName::new(&text) {
+                    assert_eq!(AccountName::new(&name), Ok(name.clone()));
+                    assert!(!name.contains(['/', '\\']) && !name.starts_with('.') && name.is_ascii());
+                }
+            }
+        }
+
+        #[test]
+        fn bytes_are_read_as_they_were_written(bytes in vec(any::<u8>(), 0..40)) {
+            let written = serde_json::to_string(&Bytes::<32>::new(bytes.clone())).expect("written");
+            let read = serde_json::from_str::<Option<Bytes<32>>>(&written).expect("read");
+            assert_eq!(read.map(Bytes::into_vec), (bytes.len() <= 32).then_some(bytes));
         }
     }
 
