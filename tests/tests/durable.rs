@@ -4,10 +4,13 @@ use std::io::Write;
 use std::time::Duration;
 
 use engine::base::time::now;
+use engine::proto::service::frame::{Ask, Said};
+use engine::proto::service::pals;
+use engine::proto::service::refusal::Code;
 use rustls::version::TLS13;
 use tempfile::tempdir;
 use visavis_tests::process::Holdings;
-use visavis_tests::service::client::Place;
+use visavis_tests::service::client::{Channels, Failed, Place};
 use visavis_tests::service::durability;
 use visavis_tests::service::host::Host;
 use visavis_tests::service::people::Someone;
@@ -26,6 +29,43 @@ fn nothing_acknowledged_is_lost_or_doubled_when_the_service_is_killed() {
     assert_eq!((found.lost, found.doubled), (0, 0));
     assert!(found.back.len() > 50, "writers were cut off: {}", found.back.len());
     assert!(found.back.iter().all(|back| *back < Duration::from_secs(10)));
+}
+
+#[test]
+fn what_is_too_large_or_no_request_costs_its_sender_only() {
+    let folder = tempdir().expect("folder");
+    let host = Host::start(folder.path(), "").expect("serves");
+    let place = Place::of(&host);
+    let (ada, eve) = (Someone::new("ada"), Someone::new("eve"));
+    let mut to_ada = ada.join(&place).map_err(String::from).expect("joined");
+    let at_eve = eve.register(&place).map_err(String::from).expect("registered").login;
+    let roster = || Ask::Pals(pals::Request::Roster { after: None });
+    let answers = |channels: &mut Channels| channels.ask(&roster()).map(|_| ()).map_err(String::from);
+    // Longer than its channel permits: refused with words, and the connection goes on.
+    let mut to_eve = place.open(&at_eve.access).map_err(String::from).expect("opened");
+    let padded = |length: usize| {
+        let text = roster().to_text(7);
+        format!("{}{}", text, " ".repeat(length - text.len()))
+    };
+    to_eve.send_text(&padded(9000)).map_err(String::from).expect("sent");
+    let said = to_eve.read(Duration::from_secs(10)).map_err(String::from).expect("goes on");
+    assert!(matches!(&said, Some(Said::Refused { id: 7, refusal }) if refusal.code == Code::TooLarge), "{said:?}");
+    answers(&mut to_eve).expect("goes on");
+    // Longer than any channel permits, or no request at all: that connection is closed.
+    for text in [padded(20_000), "hello".to_owned(), r#"{"id":1,"channel":"chat"}"#.to_owned(), "[".repeat(10_000)] {
+        let mut to_eve = place.open(&at_eve.access).map_err(String::from).expect("opened");
+        let _ = to_eve.send_text(&text);
+        assert!(to_eve.read(Duration::from_secs(10)).is_err(), "{:.30}", text);
+        answers(&mut to_ada).expect("nobody else notices");
+    }
+    // More requests than its channel permits: refused until there is room again.
+    let mut to_eve = place.open(&at_eve.access).map_err(String::from).expect("opened");
+    let refused = (0..60).filter(
+        |_| matches!(to_eve.ask_once(&roster()), Err(Failed::Refused(refusal)) if refusal.code == Code::TooOften),
+    );
+    assert!(refused.count() >= 20);
+    answers(&mut to_eve).expect("after a while");
+    answers(&mut to_ada).expect("her requests are her own");
 }
 
 #[test]
