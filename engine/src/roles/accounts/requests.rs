@@ -24,9 +24,14 @@ use crate::store::op::Op as StoreOp;
 use crate::store::op::accounts::{Checked, Holder, NewTokens, Op};
 use crate::store::passwords::Work;
 
-/// Registrations without an invitation, by address.
+/// How often each address may have a password hashed: hashing is what costs the service most.
 #[derive(Resource, Debug, Default)]
-pub struct Registrations(Buckets);
+pub struct Registrations {
+    /// Registrations without an invitation.
+    registrations: Buckets,
+    /// Logins and recoveries, whoever they are about.
+    logins: Buckets,
+}
 
 pub fn take_requests(
     connections: Query<&Connection>,
@@ -161,7 +166,8 @@ impl Desk<'_> {
         // Several programs and tests of one machine share its own address.
         let count = if self.address.is_loopback() { 1_000_000 } else { 30 };
         let hour = Duration::from_secs(3600);
-        if request.invite.is_none() && !self.registrations.0.take_of(self.address, count, hour, self.now.0) {
+        if request.invite.is_none() && !self.registrations.registrations.take_of(self.address, count, hour, self.now.0)
+        {
             let text = "too many accounts were made from your address: try again later";
             return Err(Refusal::retry_after(Code::TooOften, text, 120_000));
         }
@@ -181,7 +187,11 @@ impl Desk<'_> {
         Err(not_found())
     }
 
-    fn may_try(&self, name: &AccountName) -> Result<(), Refusal> {
+    fn may_try(&mut self, name: &AccountName) -> Result<(), Refusal> {
+        let per_minute = if self.address.is_loopback() { 100_000 } else { 60 };
+        if !self.registrations.logins.take(self.address, per_minute, self.now.0) {
+            return Err(Refusal::retry_after(Code::TooOften, "too many logins from your address: wait", 1000));
+        }
         self.backoff.may_try(name, self.address, self.now.0).map_err(|wait| {
             let wait = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1);
             Refusal::retry_after(Code::TooOften, "too many wrong passwords from your address: wait", wait)
