@@ -9,6 +9,7 @@ pub mod jitter_audio;
 pub mod jitter_video;
 pub mod ledger;
 pub mod level;
+pub mod load;
 pub mod marker;
 pub mod mix;
 pub mod playout_clock;

@@ -1,27 +1,41 @@
 //! When the next picture is due.
+//!
+//! Absolute deadlines: of a source with a rate picture n is due at start + n / rate, of one whose pictures have times of
+//! their own as long after the one before as they say, however late the ones before it were.
 
 use crate::base::time::{Duration, Instant};
 
-/// Absolute deadlines: picture n is due at start + n / rate, however late the ones before it were.
+/// See the top of the file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     start: Instant,
     /// Infinite for a source that keeps a pace of its own: it is always due.
     frame_rate: f32,
     number: u64,
+    /// Of a source whose pictures have times of their own, once it has said one.
+    own: Option<Instant>,
 }
 
 impl Pace {
     pub(super) const fn new(start: Instant, frame_rate: f32) -> Self {
-        Self { start, frame_rate, number: 0 }
+        Self { start, frame_rate, number: 0, own: None }
     }
 
     pub(super) fn due(&self) -> Instant {
+        if let Some(own) = self.own {
+            return own;
+        }
         self.start + Duration::from_secs_f64(self.number as f64 / f64::from(self.frame_rate))
     }
 
-    /// Goes on to the next deadline; those that a stall has passed are left out.
-    pub(super) fn advance(&mut self, now: Instant) {
+    /// Goes on to the next deadline, which is `step` after this one where the source says so; those that a stall has passed
+    /// are left out.
+    pub(super) fn advance(&mut self, step: Option<Duration>, now: Instant) {
+        if let Some(step) = step {
+            let due = self.due() + step;
+            self.own = Some(now.checked_sub(step).map_or(due, |least| due.max(least)));
+            return;
+        }
         if self.frame_rate.is_infinite() {
             return;
         }
@@ -38,12 +52,30 @@ mod tests {
     #[test]
     fn deadlines_do_not_drift_and_a_stall_is_no_burst() {
         let start = now();
-        let mut pace = Pace { start, frame_rate: 30.0, number: 0 };
+        let mut pace = Pace::new(start, 30.0);
         for _ in 0..3000 {
-            pace.advance(pace.due() + Duration::from_millis(3));
+            pace.advance(None, pace.due() + Duration::from_millis(3));
         }
         assert!((pace.due() - start).abs_diff(Duration::from_secs(100)) < Duration::from_micros(1));
-        pace.advance(start + Duration::from_millis(101_020));
+        pace.advance(None, start + Duration::from_millis(101_020));
         assert_eq!(pace.number, 3030);
+    }
+
+    #[test]
+    fn pictures_with_times_of_their_own_come_at_them() {
+        let (start, ms) = (now(), Duration::from_millis);
+        let mut pace = Pace::new(start, 30.0);
+        let mut shown = Vec::new();
+        for step in [40, 40, 1000, 20] {
+            shown.push(pace.due() - start);
+            pace.advance(Some(ms(step)), pace.due() + ms(3));
+        }
+        assert_eq!(shown, [0, 40, 80, 1080].map(ms));
+        // A stall of a minute is no burst: one picture at once, and then as they say.
+        let late = start + ms(61_000);
+        pace.advance(Some(ms(20)), late);
+        assert_eq!(pace.due(), late - ms(20));
+        pace.advance(Some(ms(20)), late);
+        assert_eq!(pace.due(), late);
     }
 }

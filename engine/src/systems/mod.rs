@@ -33,7 +33,7 @@ pub fn schedule() -> Schedule {
         (deliver::file_packets, deliver::report_delay).chain().in_set(Stage::Deliver),
         (session::note_transport_events, session::share_rate, record::note_situation).chain().in_set(Stage::Session),
         (playout::feed_decoders, playout::choose_frames, playout::fill_speaker).in_set(Stage::Playout),
-        (capture::take_pictures, capture::take_sound).in_set(Stage::Capture),
+        ((capture::take_pictures, capture::take_layers).chain(), capture::take_sound).in_set(Stage::Capture),
         (send::send_sound, send::send_pictures).chain().in_set(Stage::Send),
         (flush::run_timeouts, flush::send_datagrams).chain().in_set(Stage::Flush),
         publish::publish_view.in_set(Stage::Publish),

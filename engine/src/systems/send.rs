@@ -77,9 +77,9 @@ pub fn send_pictures(
 ) {
     for (mut connection, tracks) in &mut connections {
         let mut further = 0;
-        for (track, video) in tracks.videos_out() {
+        for (track, video) in tracks.sending() {
             let Ok((mut queue, mut rate, mut sent)) = outgoings.get_mut(video) else { continue };
-            let (pace, burst) = (rate.0.pace(now.0).percent(queue.share), rate.0.burst());
+            let (pace, burst) = (queue.pace(&rate.0, now.0), rate.0.burst());
             if track == Track::Video && rate.0.take_forget(now.0) {
                 connection.transport.forget_sent();
             }
@@ -131,7 +131,7 @@ fn send_packet(
         number: unit.number,
         temporal_id: unit.temporal_id,
         discardable: unit.discardable,
-        layer: 0,
+        layer: queue.layer,
         encode: unit.encoded.saturating_duration_since(unit.captured),
         queue: now.saturating_duration_since(unit.encoded),
     };

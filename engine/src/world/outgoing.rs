@@ -14,8 +14,10 @@ use crate::codec::video_encoder::VideoEncoder;
 use crate::device::Microphone;
 use crate::media::encoded::EncodedUnit;
 use crate::media::level::Loudness;
+use crate::media::load::EncoderLoad;
 use crate::media::rate::{PicturePlan, RateControl, UnitQueue};
 use crate::media::report::ProcessingReport;
+use crate::media::simulcast::{Audience, LAYERS};
 use crate::media::sound::control::SoundControl;
 use crate::media::sound::framer::Framer;
 use crate::media::sound::plan::{Copies, SoundPlan};
@@ -59,6 +61,32 @@ pub struct VideoQueue {
     pub still: Still,
     /// The part of what the path leaves for video that this source may take, in percent.
     pub share: u64,
+    /// Which layer of its source this is at present.
+    pub layer: u8,
+    /// Of that so much is this layer's, in percent.
+    pub part: u64,
+    /// The picture that just went to the encoder, for the smaller layers of it.
+    pub handed: Option<Handed>,
+    /// Who looks, what was said about that last, and the layer that was needed when the plan was made.
+    pub audience: Audience,
+    pub asked: Option<Audience>,
+    pub wanted: usize,
+    /// How busy the encoder is.
+    pub load: EncoderLoad,
+}
+
+impl VideoQueue {
+    /// What the bucket of this source, or layer, is filled with.
+    pub fn pace(&self, rate: &RateControl, now: Instant) -> Bitrate {
+        rate.pace(now).percent(self.share).percent(self.part)
+    }
+}
+
+/// A picture for the smaller layers, and what each of them may take: nothing where nobody looks at it.
+#[derive(Clone, Debug)]
+pub struct Handed {
+    pub captured: CapturedPicture,
+    pub rates: [Bitrate; LAYERS],
 }
 
 /// The local picture, for our own tile.

@@ -16,12 +16,16 @@ pub struct PicturePlan {
 pub struct PictureSource {
     pub width: u32,
     pub height: u32,
+    /// The largest layer ([`crate::media::simulcast`]) that is looked at: more than that nobody sees.
+    pub wanted: usize,
     /// Halvings of the size that the machine's load asks for.
     pub load: u32,
 }
 
 /// Bits for each pixel and picture, in thousandths, under which H.264 looks torn.
 const LEAST_BITS: u64 = 40;
+/// Likewise, above which nobody sees a difference.
+const MOST_BITS: u64 = 300;
 /// Sizes by what the source's sides are divided by.
 const PARTS: [u32; 3] = [1, 2, 4];
 /// The narrowest picture that is worth looking at, and the width that is never given up for the rate.
@@ -43,11 +47,10 @@ impl PicturePlan {
         let mut possible = sizes.filter(|(step, size)| *step == 0 || size.0 >= NARROWEST.min(source.width));
         let found = possible.clone().find(|(_, size)| is_enough(*size)).or_else(|| possible.by_ref().last());
         let (step, _) = found.unwrap_or((0, part(1)));
-        let last = PARTS.len() - 1;
-        let loaded = (step + source.load as usize).min(last);
-        let (width, height) = part(PARTS[loaded]);
+        let (last, load) = (PARTS.len() - 1, source.load as usize);
+        let (width, height) = part(PARTS[step.max(source.wanted).max(load).min(last)]);
         // What load is left beyond the smallest picture takes pictures.
-        let beyond = (step + source.load as usize).saturating_sub(last) as u32;
+        let beyond = load.saturating_sub(last) as u32;
         let is_poor =
             target < HALF_RATE && target.as_bps() < u64::from(width) * u64::from(height) * 30 * LEAST_BITS / 800;
         Self { width, height, every: (1 + u32::from(is_poor)) << beyond.min(2) }
@@ -57,13 +60,18 @@ impl PicturePlan {
     pub const fn bitrate(&self, target: Bitrate) -> Bitrate {
         Bitrate::from_bps(target.as_bps() * self.every as u64)
     }
+
+    /// More than this nobody sees on a tile that is no larger than the picture.
+    pub const fn most(&self) -> Bitrate {
+        Bitrate::from_bps(self.width as u64 * self.height as u64 * 30 * MOST_BITS / 1000)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const HD: PictureSource = PictureSource { width: 1280, height: 720, load: 0 };
+    const HD: PictureSource = PictureSource { width: 1280, height: 720, wanted: 0, load: 0 };
 
     #[test]
     fn the_table_of_targets() {
@@ -89,6 +97,23 @@ mod tests {
     }
 
     #[test]
+    fn nobody_gets_more_pixels_than_are_looked_at() {
+        let kbps = Bitrate::from_kbps;
+        // The largest layer that is looked at, the target, what is sent, and the most that is worth spending on it, kbit/s.
+        let table = [
+            (0, 4000, (1280, 720), 8294),
+            (1, 4000, (640, 360), 2073),
+            (2, 4000, (320, 180), 518),
+            (1, 250, (320, 180), 518),
+            (7, 4000, (320, 180), 518),
+        ];
+        for (wanted, target, size, most) in table {
+            let plan = PicturePlan::new(kbps(target), PictureSource { wanted, ..HD }, None);
+            assert_eq!(((plan.width, plan.height), plan.most().as_bps() / 1000), (size, most), "layer {wanted}");
+        }
+    }
+
+    #[test]
     fn a_loaded_machine_gets_fewer_pixels_before_fewer_pictures() {
         let plans: Vec<_> = (0..4)
             .map(|load| PicturePlan::new(Bitrate::from_kbps(4000), PictureSource { load, ..HD }, None))
@@ -100,7 +125,7 @@ mod tests {
     #[test]
     fn small_and_odd_sources_stay_as_they_are() {
         for (width, height) in [(320, 240), (17, 33), (2, 2)] {
-            let source = PictureSource { width, height, load: 0 };
+            let source = PictureSource { width, height, wanted: 0, load: 0 };
             let plan = PicturePlan::new(Bitrate::from_kbps(50), source, None);
             assert_eq!((plan.width, plan.height), (width.max(16) & !1, height.max(16) & !1));
         }

@@ -21,7 +21,7 @@ const fn proof(name: &'static str, run: fn(&mut Table) -> Outcome<()>, title: &'
     Proof { name, title, is, run }
 }
 
-pub const PROOFS: [Proof; 33] = [
+pub const PROOFS: [Proof; 34] = [
     proof(
         "call",
         media::call,
@@ -148,6 +148,12 @@ pub const PROOFS: [Proof; 33] = [
         video::layers,
         "Three sizes of one source",
         "What encoding one source in three sizes costs beside the largest alone, and what is not encoded.",
+    ),
+    proof(
+        "fuzz",
+        video::fuzz,
+        "Parsers given anything",
+        "A million mutated inputs to every parser of pictures' files, packets, units and reports.",
     ),
     proof(
         "mutated",
