@@ -21,7 +21,8 @@ pub struct Replay {
     /// What --record wrote
     pub file: PathBuf,
     /// What another policy would have done with what came over the path: KEY=VALUE,… with sound.late, picture.share (%),
-    /// sound.safety (0 to 100), sound.least, picture.ignored, picture.most (ms). May be given several times, to compare
+    /// sound.safety (0 to 100), sound.least, picture.ignored, picture.most,
+    /// picture.ahead (ms). May be given several times, to compare
     #[arg(long, value_name = "KEY=VALUE")]
     pub policy: Vec<Policy>,
     /// Write the recording to OUT with a pattern instead of sound, pictures, addresses and texts: for a bug report

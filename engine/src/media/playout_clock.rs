@@ -34,6 +34,10 @@ pub struct PlayoutClock {
     /// The longest variation, forgotten slowly: what is lost twice is rare.
     slowest: i64,
     skipped: u64,
+    /// When the newest frame was captured, on the local clock, minus its media time.
+    capture: Option<i64>,
+    /// How long the sound that belongs to the pictures takes from its capture to the loudspeaker.
+    sound: Option<Duration>,
     /// Every frame is due so much later: the laboratory's plant.
     extra: Duration,
     at_once: bool,
@@ -56,6 +60,8 @@ impl PlayoutClock {
             target: 0,
             slowest: 0,
             skipped: 0,
+            capture: None,
+            sound: None,
             extra: Duration::ZERO,
             at_once: false,
         }
@@ -67,14 +73,21 @@ impl PlayoutClock {
         self.at_once = at_once;
     }
 
+    /// The sound that belongs to the pictures is heard so long after its capture; `None`: there is none, or not yet. Pictures
+    /// wait for it, as far as [`Policy::picture_ahead`] says; it does not wait for them.
+    pub const fn set_sound(&mut self, after_capture: Option<Duration>) {
+        self.sound = after_capture;
+    }
+
     /// Every frame is due `extra` later than the path asks for.
     pub const fn set_extra(&mut self, extra: Duration) {
         self.extra = extra;
     }
 
     /// A frame with this RTP timestamp (90 kHz, extended) was whole at `arrived`, after `encode` in its encoder (zero
-    /// where the sender does not say).
-    pub fn on_frame(&mut self, timestamp: u64, arrived: Instant, encode: Duration) {
+    /// where the sender does not say). It was captured at `captured`, on the local clock.
+    pub fn on_frame(&mut self, timestamp: u64, arrived: Instant, encode: Duration, captured: Option<Instant>) {
+        self.capture = captured.map(|captured| self.micros(captured).saturating_sub(media_micros(timestamp)));
         let transit = self.micros(arrived).saturating_sub(media_micros(timestamp));
         // The sender's timestamps began anew: what was measured says nothing any more.
         if self.transits.back().is_some_and(|last| last.0.abs_diff(transit) > 10_000_000) {
@@ -107,7 +120,7 @@ impl PlayoutClock {
         if self.at_once {
             return self.start;
         }
-        let micros = media_micros(timestamp).saturating_add(self.base).saturating_add(self.target);
+        let micros = media_micros(timestamp).saturating_add(self.hold());
         self.start + Duration::from_micros(u64::try_from(micros).unwrap_or_default()) + self.extra
     }
 
@@ -133,6 +146,14 @@ impl PlayoutClock {
     /// Frames that were decoded and never chosen, because a newer one was due as well.
     pub const fn skipped(&self) -> u64 {
         self.skipped
+    }
+
+    /// Play time minus media time: what the path asks for, or what the sound does.
+    fn hold(&self) -> i64 {
+        let path = self.base.saturating_add(self.target);
+        let Some((capture, sound)) = self.capture.zip(self.sound) else { return path };
+        let wait = sound.saturating_sub(self.policy.picture_ahead).min(self.policy.picture_most);
+        path.max(capture.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)))
     }
 
     fn micros(&self, at: Instant) -> i64 {
@@ -161,7 +182,7 @@ mod tests {
         let mut clock = PlayoutClock::new(start);
         // A page that took half a second, now and then.
         (0..200).for_each(|frame| {
-            clock.on_frame(90_000 + frame * FRAME, at(start, frame, frame % 8 / 7 * 500_000), Duration::ZERO)
+            clock.on_frame(90_000 + frame * FRAME, at(start, frame, frame % 8 / 7 * 500_000), Duration::ZERO, None)
         });
         let (next, arrived) = (90_000 + 200 * FRAME, at(start, 200, 0));
         assert_eq!(clock.choose(std::iter::once(next), arrived), None);
@@ -170,12 +191,33 @@ mod tests {
     }
 
     #[test]
+    fn pictures_wait_for_their_sound_and_no_longer_than_that() {
+        let start = now();
+        let mut clock = PlayoutClock::new(start);
+        let captured = |frame| at(start, frame, 0);
+        let arrived = |frame| at(start, frame, 40_000);
+        (0..30).for_each(|frame| {
+            clock.on_frame(frame * FRAME, arrived(frame), Duration::ZERO, Some(captured(frame)));
+        });
+        let due =
+            |clock: &PlayoutClock| clock.play_time(29 * FRAME).saturating_duration_since(captured(29)).as_millis();
+        assert_eq!(due(&clock), 40);
+        // Sound that is not later than the pictures by more than they may be ahead does not matter.
+        clock.set_sound(Some(Duration::from_millis(65)));
+        assert_eq!(due(&clock), 40);
+        clock.set_sound(Some(Duration::from_millis(130)));
+        assert_eq!(due(&clock), 100);
+        clock.set_sound(None);
+        assert_eq!(due(&clock), 40);
+    }
+
+    #[test]
     fn on_an_even_path_a_frame_is_due_on_arrival() {
         let start = now();
         let mut clock = PlayoutClock::new(start);
         for frame in 0..200 {
             let decoded = at(start, frame, frame * 7 % 13 * 100);
-            clock.on_frame(90_000 + frame * FRAME, decoded, Duration::ZERO);
+            clock.on_frame(90_000 + frame * FRAME, decoded, Duration::ZERO, None);
             assert_eq!(clock.choose(std::iter::once(90_000 + frame * FRAME), decoded), Some(0), "frame {frame}");
         }
         assert_eq!(clock.target(), Duration::ZERO);
@@ -186,12 +228,12 @@ mod tests {
         let start = now();
         let mut clock = PlayoutClock::new(start);
         let late = |frame: u64| frame * 7919 % 41 * 1000;
-        (0..200).for_each(|frame| clock.on_frame(frame * FRAME, at(start, frame, late(frame)), Duration::ZERO));
+        (0..200).for_each(|frame| clock.on_frame(frame * FRAME, at(start, frame, late(frame)), Duration::ZERO, None));
         assert!((34..=40).contains(&clock.target().as_millis()), "{:?}", clock.target());
         let gap = clock.play_time(201 * FRAME) - clock.play_time(200 * FRAME);
         assert!((33..=34).contains(&gap.as_millis()), "{gap:?}");
         // When the path becomes even again, the delay goes with it.
-        (200..330).for_each(|frame| clock.on_frame(frame * FRAME, at(start, frame, 0), Duration::ZERO));
+        (200..330).for_each(|frame| clock.on_frame(frame * FRAME, at(start, frame, 0), Duration::ZERO, None));
         assert_eq!(clock.target(), Duration::ZERO);
     }
 
@@ -202,7 +244,7 @@ mod tests {
         let slow = |frame: u64| Duration::from_millis(if frame.is_multiple_of(10) { 40 } else { 3 });
         for frame in 0..60 {
             let arrived = at(start, frame, slow(frame).as_micros() as u64);
-            clock.on_frame(frame * FRAME, arrived, slow(frame));
+            clock.on_frame(frame * FRAME, arrived, slow(frame), None);
             assert_eq!(clock.choose(std::iter::once(frame * FRAME), arrived), Some(0), "frame {frame}");
         }
         assert_eq!(clock.target(), Duration::ZERO);
@@ -212,7 +254,7 @@ mod tests {
     fn of_several_due_frames_the_newest_is_shown_and_the_others_counted() {
         let start = now();
         let mut clock = PlayoutClock::new(start);
-        (0..3).for_each(|frame| clock.on_frame(frame * FRAME, at(start, frame, 0), Duration::ZERO));
+        (0..3).for_each(|frame| clock.on_frame(frame * FRAME, at(start, frame, 0), Duration::ZERO, None));
         let waiting = || (0..4).map(|frame| frame * FRAME);
         assert_eq!(clock.choose(waiting(), at(start, 2, 900)), Some(2));
         assert_eq!(clock.skipped(), 2);

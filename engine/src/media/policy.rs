@@ -23,6 +23,8 @@ pub struct Policy {
     pub picture_share: u8,
     /// Pictures wait at most so long for their time.
     pub picture_most: Duration,
+    /// A picture may be seen so long before its sound is heard.
+    pub picture_ahead: Duration,
 }
 
 impl Default for Policy {
@@ -38,18 +40,25 @@ impl Default for Policy {
             picture_share: 95,
             // A call is no call any more behind more than this; later frames are shown as they come.
             picture_most: Duration::from_millis(500),
+            // ITU-R BT.1359-1: nobody sees that sound is late by less than 125 ms, and what is shown sooner is better; but by
+            // how much sound is late varies, and the picture is still to be on its way to the screen.
+            picture_ahead: Duration::from_millis(30),
         }
     }
 }
 
 /// The keys as a person gives them, and what they are.
-pub const KEYS: [(&str, &str); 6] = [
+pub const KEYS: [(&str, &str); 7] = [
     ("sound.late", "percent of the sound packets that may come too late, 0 to 50"),
     ("sound.safety", "0 to 100: from the least delay of sound to the least concealment"),
     ("sound.least", "milliseconds that sound waits at least for late packets, 0 to 500"),
     ("picture.ignored", "milliseconds of variation that hold no picture back, 0 to 500"),
     ("picture.share", "percent of the pictures that are to be in time, 50 to 100"),
     ("picture.most", "milliseconds that pictures wait at most, 0 to 2000"),
+    (
+        "picture.ahead",
+        "milliseconds that a picture may be seen before its sound is heard, 0 to 2000 (as early as possible)",
+    ),
 ];
 
 impl FromStr for Policy {
@@ -75,6 +84,7 @@ impl FromStr for Policy {
                 "picture.ignored" => policy.picture_ignored = ms(500.0)?,
                 "picture.share" => policy.picture_share = within(50.0, 100.0)? as u8,
                 "picture.most" => policy.picture_most = ms(2000.0)?,
+                "picture.ahead" => policy.picture_ahead = ms(2000.0)?,
                 _ => return Err(malformed(format!("nothing is called {key}; there are {}", keys()))),
             }
         }

@@ -8,7 +8,7 @@ pub mod screen;
 mod spec;
 pub mod testcard;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
@@ -31,6 +31,8 @@ pub struct VideoSource {
     frame_rate: f32,
     region: Option<Region>,
     content: Content,
+    /// Microseconds by which who watches wants pictures taken later.
+    shift: Arc<AtomicI32>,
 }
 
 #[derive(Debug)]
@@ -79,12 +81,14 @@ impl VideoSource {
         let shared = Arc::new(Shared::default());
         let (stop, stopped) = pipe::<()>(1);
         let (ours, pace) = (shared.clone(), pace_of(&feed, began, frame_rate));
+        let shift = Arc::new(AtomicI32::new(0));
+        let wanted = shift.clone();
         let thread = std::thread::Builder::new()
             .name("video-source".to_owned())
-            .spawn(move || run(feed, pace, &ours, &stopped, &wake))
+            .spawn(move || run(feed, pace, &ours, &wanted, &stopped, &wake))
             .map_err(|error| Error::new(Kind::Retry, format!("cannot start the thread video-source: {error}")))?;
         let running = Running::Thread { shared, stop: Some(stop), began, thread: Some(thread) };
-        Ok(Self { running, name, size, frame_rate, region, content: content_of(region) })
+        Ok(Self { running, name, size, frame_rate, region, content: content_of(region), shift })
     }
 
     /// The same without a thread: [`Self::take`] captures what is due, and waits for a camera.
@@ -96,7 +100,7 @@ impl VideoSource {
         let (feed, frame_rate) = Feed::open(spec)?;
         let (size, region) = (feed.size(), feed.region());
         let running = Running::Inline { pace: pace_of(&feed, now, frame_rate), feed, captured: 0, failure: None };
-        Ok(Self { running, name, size, frame_rate, region, content: content_of(region) })
+        Ok(Self { running, name, size, frame_rate, region, content: content_of(region), shift: Arc::default() })
     }
 
     /// The names of the sources there are, as a person gives them.
@@ -133,6 +137,7 @@ impl VideoSource {
                 let picture = feed.capture(now).map_err(|error| *failure = Some(error)).ok()?;
                 *captured += u64::from(picture.is_some());
                 pace.advance(feed.step(), now);
+                pace.shift_towards(self.shift.load(Ordering::Relaxed));
                 picture
             }
         }
@@ -175,6 +180,12 @@ impl VideoSource {
         let Running::Thread { shared, began, .. } = &self.running else { return false };
         let answered = *began + Duration::from_micros(shared.answered.load(Ordering::Relaxed));
         shared.failure.get().is_none() && now.saturating_duration_since(answered) > STALLED
+    }
+
+    /// Pictures are to be taken so much later than they would be by themselves, microseconds; a source that keeps a pace of its
+    /// own does not follow.
+    pub fn set_shift(&self, later_micros: i32) {
+        self.shift.store(later_micros, Ordering::Relaxed);
     }
 
     /// What its pictures are of.
@@ -239,7 +250,7 @@ fn pace_of(feed: &Feed, start: Instant, frame_rate: f32) -> Pace {
     Pace::new(start, if feed.keeps_own_pace() { f32::INFINITY } else { frame_rate })
 }
 
-fn run(mut feed: Feed, mut pace: Pace, shared: &Shared, stopped: &PipeReceiver<()>, wake: &Wake) {
+fn run(mut feed: Feed, mut pace: Pace, shared: &Shared, shift: &AtomicI32, stopped: &PipeReceiver<()>, wake: &Wake) {
     let (began, mut in_trouble) = (now(), false);
     loop {
         let due = feed.not_before().map_or(pace.due(), |at| at.max(pace.due()));
@@ -255,6 +266,7 @@ fn run(mut feed: Feed, mut pace: Pace, shared: &Shared, stopped: &PipeReceiver<(
             continue;
         }
         let captured = feed.capture(at);
+        pace.shift_towards(shift.load(Ordering::Relaxed));
         shared.answered.fetch_max((now() - began).as_micros() as u64, Ordering::Relaxed);
         if feed.trouble().is_some() != in_trouble {
             in_trouble = !in_trouble;

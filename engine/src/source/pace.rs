@@ -14,25 +14,38 @@ pub(super) struct Pace {
     number: u64,
     /// Of a source whose pictures have times of their own, once it has said one.
     own: Option<Instant>,
+    /// Microseconds by which pictures are taken later than that, for whoever watches.
+    shift: i64,
 }
+
+/// A picture is at most so much later or earlier after the one before than it would be (microseconds): nobody sees it.
+const SLEW: i64 = 1_000;
 
 impl Pace {
     pub(super) const fn new(start: Instant, frame_rate: f32) -> Self {
-        Self { start, frame_rate, number: 0, own: None }
+        Self { start, frame_rate, number: 0, own: None, shift: 0 }
     }
 
     pub(super) fn due(&self) -> Instant {
-        if let Some(own) = self.own {
-            return own;
-        }
-        self.start + Duration::from_secs_f64(self.number as f64 / f64::from(self.frame_rate))
+        let by = Duration::from_micros(self.shift.unsigned_abs());
+        if self.shift < 0 { self.unmoved().checked_sub(by).unwrap_or(self.start) } else { self.unmoved() + by }
+    }
+
+    fn unmoved(&self) -> Instant {
+        let by_rate = || self.start + Duration::from_secs_f64(self.number as f64 / f64::from(self.frame_rate));
+        self.own.unwrap_or_else(by_rate)
+    }
+
+    /// Pictures are to be taken `wanted` microseconds later. Called after each.
+    pub(super) fn shift_towards(&mut self, wanted: i32) {
+        self.shift += (i64::from(wanted) - self.shift).clamp(-SLEW, SLEW);
     }
 
     /// Goes on to the next deadline, which is `step` after this one where the source says so; those that a stall has passed
     /// are left out.
     pub(super) fn advance(&mut self, step: Option<Duration>, now: Instant) {
         if let Some(step) = step {
-            let due = self.due() + step;
+            let due = self.unmoved() + step;
             self.own = Some(now.checked_sub(step).map_or(due, |least| due.max(least)));
             return;
         }
@@ -77,5 +90,25 @@ mod tests {
         assert_eq!(pace.due(), late - ms(20));
         pace.advance(Some(ms(20)), late);
         assert_eq!(pace.due(), late);
+    }
+
+    #[test]
+    fn pictures_are_moved_by_little_each_and_keep_their_rate() {
+        let start = now();
+        for wanted in [-7_000, 12_000, 50_000] {
+            let mut pace = Pace::new(start, 30.0);
+            let mut taken = Vec::new();
+            for _ in 0..300 {
+                taken.push(pace.due());
+                pace.advance(None, pace.due());
+                pace.shift_towards(wanted);
+            }
+            let steps = taken.windows(2).map(|two| (two[1] - two[0]).as_micros());
+            // One is left out where the move is longer than a picture.
+            let uneven = steps.filter(|step| !(32_300..=34_400).contains(step)).count();
+            assert!(uneven <= usize::from(wanted > 33_000), "{wanted}: {uneven}");
+            let phase = (taken[299] - start).as_micros() as i64 - i64::from(wanted);
+            assert!((phase * 3 % 100_000).min(100_000 - phase * 3 % 100_000) < 10, "{wanted}: {phase}");
+        }
     }
 }

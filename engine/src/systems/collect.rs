@@ -41,7 +41,7 @@ pub fn take_frames(
             let Stamps { captured, encoded, complete, decoded, .. } = frame.stamps;
             let encode = captured.zip(encoded).map(|(from, to)| to.saturating_duration_since(from));
             let arrived = complete.or(decoded).unwrap_or(now.0);
-            frames.clock.on_frame(frame.timestamp, arrived, encode.unwrap_or_default());
+            frames.clock.on_frame(frame.timestamp, arrived, encode.unwrap_or_default(), captured);
             if frames.waiting.len() >= Frames::BOUND {
                 frames.waiting.pop_front();
                 frames.skipped += 1;
@@ -74,6 +74,9 @@ pub fn take_presented(
         }
         ledger.freezes.presented(shown.at);
         let total = stamps.total_ms();
+        if let Some(published) = stamps.published {
+            ledger.phase.on_presented(millis_between(published, shown.at));
+        }
         for (samples, stage) in stream.stages.iter_mut().zip(stamps.stages_ms()) {
             samples.push(stage.unwrap_or(f64::NAN));
         }
@@ -83,6 +86,9 @@ pub fn take_presented(
         if let Some(total) = total {
             stats.recent.glass_to_glass.push(total);
             stream.ledger_total.push(total);
+            if let Some(sound) = ledger.sound_ms {
+                stream.sound_after_picture.push(sound - total);
+            }
         }
         // A picture of a source that stands still is sent again to become sharper: what it shows is as old as it is.
         let new = shown.marker.filter(|marker| ledger.last_marker != Some(marker.counter));

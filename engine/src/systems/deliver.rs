@@ -14,7 +14,7 @@ use crate::proto::red;
 use crate::world::connection::{Connection, Exchange, LinkEstimate, Tracks};
 use crate::world::shared::Now;
 use crate::world::stats::StreamStats;
-use crate::world::stream::{AudioStream, VideoJitterBuffer};
+use crate::world::stream::{AudioStream, Ledger, VideoJitterBuffer};
 
 pub fn file_packets(
     mut connections: Query<(&Connection, &mut Exchange, &Tracks, &mut LinkEstimate)>,
@@ -56,12 +56,17 @@ pub fn file_packets(
 }
 
 /// Sends the receiver's own reports: every 50 ms while video comes in, every 200 ms while sound does.
+/// And when pictures should be taken, for the screen they are shown on.
 pub fn report_delay(
     now: Res<Now>,
     mut connections: Query<(&mut Connection, &mut LinkEstimate, &Tracks)>,
     mut audios: Query<&mut AudioStream>,
+    mut videos: Query<&mut Ledger>,
 ) {
     for (mut connection, mut link, tracks) in &mut connections {
+        if let Some(report) = videos.get_mut(tracks.video_in).ok().and_then(|mut ledger| ledger.phase.take_report()) {
+            connection.transport.send_feedback(&report.to_bytes());
+        }
         if let Some(report) = link.delay.report(now.0) {
             connection.transport.send_feedback(&report.to_bytes());
         }

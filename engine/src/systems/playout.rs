@@ -19,7 +19,7 @@ use crate::world::connection::{Connection, LinkEstimate, Tracks};
 use crate::world::outgoing::Voice;
 use crate::world::shared::{FIRST_TILE, Now, Recording, Sound};
 use crate::world::stats::{Stats, StreamStats};
-use crate::world::stream::{AudioStream, Decoder, Frames, Heard, Ledger, VideoJitterBuffer};
+use crate::world::stream::{AudioStream, Decoder, Frames, Heard, Ledger, PeerMute, VideoJitterBuffer};
 use crate::world::tape::note::{Deficit, KeyframeWanted, Made, Plays};
 use crate::world::tape::{NOBODY, Tape};
 
@@ -49,6 +49,22 @@ pub fn feed_decoders(
             if jitter.0.keyframe_due(now.0, link.round_trip) {
                 connection.transport.request_keyframe(track);
             }
+        }
+    }
+}
+
+/// Pictures wait for the sound that belongs to them.
+pub fn keep_lips_together(
+    connections: Query<&Tracks>,
+    sounds: Query<&AudioStream>,
+    mut streams: Query<(&PeerMute, &mut Frames, &mut Ledger)>,
+) {
+    for tracks in &connections {
+        let Ok(sound) = sounds.get(tracks.audio_in) else { continue };
+        for (_, video) in tracks.videos_in() {
+            let Ok((mute, mut frames, mut ledger)) = streams.get_mut(video) else { continue };
+            frames.clock.set_sound(sound.delay.usual().filter(|_| !mute.audio));
+            ledger.sound_ms = sound.delay.newest_ms().filter(|_| !mute.audio);
         }
     }
 }
@@ -113,6 +129,9 @@ pub fn fill_speaker(
     for (_, mut stream) in &mut streams {
         let Some(heard) = stream.heard.take() else { continue };
         note_delay(&heard, plays, now.0, &mut stats);
+        if let Some(captured) = heard.captured {
+            stream.delay.on_heard(captured, heard_at(&heard, plays));
+        }
         stream.first_played.get_or_insert(plays);
     }
     let Some(finder) = chirps else { return };
@@ -175,6 +194,11 @@ fn decode(next: &Next, decoder: &mut OpusDecoder, out: &mut Vec<Stereo>) {
     }
 }
 
+/// When the first sample of the packet decoded last plays.
+fn heard_at(heard: &Heard, plays: Instant) -> Instant {
+    plays + Duration::from_nanos(heard.before as u64 * 1_000_000_000 / u64::from(RATE))
+}
+
 /// Files the delay of the packet decoded last: from its capture to the moment its first sample plays.
 fn note_delay(heard: &Heard, plays: Instant, now: Instant, stats: &mut Stats) {
     let ring = millis_between(now, plays);
@@ -187,8 +211,7 @@ fn note_delay(heard: &Heard, plays: Instant, now: Instant, stats: &mut Stats) {
     let network = millis_between(captured, heard.arrived);
     stats.audio_network.push(network);
     stats.recent.audio_network.push(network);
-    let before = Duration::from_nanos(heard.before as u64 * 1_000_000_000 / u64::from(RATE));
-    stats.audio_delay.push(millis_between(captured, plays + before));
+    stats.audio_delay.push(millis_between(captured, heard_at(heard, plays)));
 }
 
 #[cfg(test)]

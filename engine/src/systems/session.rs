@@ -3,6 +3,7 @@
 use bevy_ecs::system::{Query, Res};
 
 use crate::base::rate::Bitrate;
+use crate::media::phase::PhaseReport;
 use crate::media::rate::DelayReport;
 use crate::media::sound::report::SoundReport;
 use crate::media::video::Content;
@@ -70,6 +71,11 @@ pub fn note_transport_events(
                             queue.units.clear();
                             encoder.0.request_keyframe();
                         }
+                    }
+                    if let Some(report) = PhaseReport::parse(&bytes)
+                        && let Some(source) = sources.get(tracks.video_out).ok().and_then(|source| source.0.as_ref())
+                    {
+                        source.set_shift(report.later_micros);
                     }
                     if let Some(report) = SoundReport::parse(&bytes) {
                         voice.control.set_round_trip(link.round_trip);

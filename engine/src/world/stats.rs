@@ -18,6 +18,8 @@ pub struct StreamStats {
     pub captured_to_decoded: Samples,
     pub glass_to_glass: Samples,
     pub ledger_total: Samples,
+    /// How much later than a picture the sound is heard that was captured with it, milliseconds.
+    pub sound_after_picture: Samples,
     /// |Σ stages − marker| per unit.
     pub ledger_error: Samples,
     /// From asking for a keyframe until it was there, milliseconds.

@@ -17,6 +17,8 @@ use crate::media::freeze::FreezeMeter;
 use crate::media::jitter_audio::{Gaps, JitterBuffer};
 use crate::media::jitter_video::VideoJitter;
 use crate::media::level::Loudness;
+use crate::media::lips::SoundDelay;
+use crate::media::phase::PhaseMeter;
 use crate::media::playout_clock::PlayoutClock;
 use crate::media::policy::Policy;
 use crate::media::sound::report::SoundMeter;
@@ -72,6 +74,10 @@ pub struct Ledger {
     pub pending: VecDeque<(u64, crate::media::ledger::Stamps)>,
     pub freezes: FreezeMeter,
     pub presented: u64,
+    /// How long they wait for the screen.
+    pub phase: PhaseMeter,
+    /// How long the sound took that is heard at the same time, milliseconds; `None` while there is none.
+    pub sound_ms: Option<f64>,
     /// The last marker's counter, to count distinct ones.
     pub last_marker: Option<u32>,
     pub markers: u64,
@@ -98,6 +104,7 @@ pub struct AudioStream {
     pub scratch: Vec<Stereo>,
     /// The packet decoded last in this tick.
     pub heard: Option<Heard>,
+    pub delay: SoundDelay,
     /// When the first decoded sample plays.
     pub first_played: Option<Instant>,
 }
@@ -115,6 +122,7 @@ impl AudioStream {
             meter: SoundMeter::default(),
             scratch: Vec::new(),
             heard: None,
+            delay: SoundDelay::default(),
             first_played: None,
         })
     }

@@ -13,12 +13,23 @@ use crate::base::stereo::Stereo;
 /// Decodes to 48 kHz stereo, whatever the packets hold (of mono both sides are the same).
 pub struct OpusDecoder {
     decoder: Decoder,
+    /// Sound goes on without a packet in frames of so many samples, as long as those of the packets: within one the library goes
+    /// on smoothly, and what it makes of another length does not fit to what follows.
+    step: usize,
+    /// What was made of such a frame and nobody has asked for yet.
+    rest: Vec<Stereo>,
 }
+
+/// A frame of the library's concealment is at most 20 ms long.
+const LONGEST_STEP: usize = 960;
+/// 2.5 ms, in which one sound goes over into another.
+const FADE: usize = 120;
 
 impl OpusDecoder {
     /// Errors: `Refused` where the library has no memory.
     pub fn new() -> Result<Self> {
-        Ok(Self { decoder: Decoder::new(SampleRate::Hz48000, Channels::Stereo).map_err(refused)? })
+        let decoder = Decoder::new(SampleRate::Hz48000, Channels::Stereo).map_err(refused)?;
+        Ok(Self { decoder, step: FADE, rest: Vec::with_capacity(LONGEST_STEP) })
     }
 
     /// Decodes `packet`, appends its samples to `out` and returns their number.
@@ -26,20 +37,33 @@ impl OpusDecoder {
     /// Errors: `Malformed`: count the packet as lost and [`conceal`](Self::conceal) instead; `out` is as it was.
     pub fn decode(&mut self, packet: &[u8], out: &mut Vec<Stereo>) -> Result<usize> {
         let samples = packet_samples(packet).ok_or_else(not_a_packet)?;
-        self.run(Some(packet), samples, false, out)
+        let start = out.len();
+        let decoded = self.run(Some(packet), samples, false, out)?;
+        self.step = samples.min(LONGEST_STEP);
+        self.join(&mut out[start..]);
+        Ok(decoded)
     }
 
-    /// Appends `samples` samples that continue the sound where a packet is missing. The library works in steps of
-    /// 2.5 ms; what does not fill a step at the end is decoded and cut.
+    /// Appends `samples` samples that continue the sound where a packet is missing, the same in however many calls.
     pub fn conceal(&mut self, samples: usize, out: &mut Vec<Stereo>) {
         let end = out.len() + samples;
+        out.extend(self.rest.drain(..samples.min(self.rest.len())));
         while out.len() < end {
-            let step = (end - out.len()).div_ceil(120).saturating_mul(120).min(MAX_PACKET_SAMPLES);
-            if self.run(None, step, false, out).is_err() {
+            if self.run(None, self.step, false, out).is_err() {
                 out.resize(end, [0.0; 2]);
             }
         }
-        out.truncate(end);
+        self.rest.extend(out.drain(end..));
+    }
+
+    /// What was concealed beyond what was asked for fades into what was decoded after it.
+    fn join(&mut self, decoded: &mut [Stereo]) {
+        let over = self.rest.len().min(FADE) as f32;
+        for (n, (sample, rest)) in decoded.iter_mut().zip(self.rest.iter().take(FADE)).enumerate() {
+            let share = (n as f32 + 0.5) / over;
+            *sample = std::array::from_fn(|side| sample[side] * share + rest[side] * (1.0 - share));
+        }
+        self.rest.clear();
     }
 
     /// Appends the `samples` samples *before* `packet` from the copy that `packet` carries of them, or conceals where
@@ -50,8 +74,10 @@ impl OpusDecoder {
         packet_samples(packet).ok_or_else(not_a_packet)?;
         let end = out.len() + samples;
         let step = samples.div_ceil(120).saturating_mul(120).min(MAX_PACKET_SAMPLES);
+        let start = out.len();
         self.run(Some(packet), step, true, out)?;
         out.resize(end, [0.0; 2]);
+        self.join(&mut out[start..]);
         Ok(samples)
     }
 

@@ -39,6 +39,35 @@ fn every_frame_length_comes_back_delayed_by_the_look_ahead() {
 }
 
 #[test]
+fn sound_goes_on_without_a_packet_in_small_steps_as_in_large_ones() {
+    for (length, kbps, has_silk) in [(FrameLength::Ms20, 14, true), (FrameLength::Ms5, 64, false)] {
+        let mut encoder = OpusEncoder::new(length, Bitrate::from_kbps(kbps)).unwrap();
+        let mut packets = Vec::new();
+        for frame in tone(0, 24_000).chunks_exact(length.samples()) {
+            let mut packet = Vec::new();
+            encoder.encode(frame, &mut packet).unwrap();
+            packets.push(packet);
+        }
+        assert_eq!(packets[20][0] >> 3 < 16, has_silk, "{length:?}");
+        // 22.5 ms in one call or in nine; then the next packet, which what was made too much goes over into.
+        let heard = |step: usize| {
+            let (mut decoder, mut out) = (OpusDecoder::new().unwrap(), Vec::new());
+            packets[..20].iter().for_each(|packet| _ = decoder.decode(packet, &mut out).unwrap());
+            let gap = out.len();
+            (0..1_080 / step).for_each(|_| decoder.conceal(step, &mut out));
+            decoder.decode(&packets[21], &mut out).unwrap();
+            let to_mono: Vec<f32> = out.into_iter().map(middle).collect();
+            (gap, to_mono)
+        };
+        let (gap, small) = heard(120);
+        assert!(small == heard(1_080).1, "{length:?}: not the same");
+        // 440 Hz at 0.4 rises by 0.023 a sample at most: no click where steps or packets meet.
+        let steepest = small[gap - 240..gap + 1_300].windows(2).map(|two| (two[1] - two[0]).abs()).fold(0.0, f32::max);
+        assert!(steepest < 0.06, "{length:?}: {steepest}");
+    }
+}
+
+#[test]
 fn music_keeps_its_two_sides_apart() {
     let mut encoder = OpusEncoder::music(Bitrate::from_kbps(160)).unwrap();
     let mut decoder = OpusDecoder::new().unwrap();

@@ -60,6 +60,12 @@ impl JitterBuffer {
         if self.ahead < FADED && self.excess(now, 0, due).is_some_and(|excess| excess < 0) {
             return plain(self.without(wanted));
         }
+        // It may have been overtaken: made up in small steps, so that the rest of it is heard if it still comes.
+        let part = gap / missing;
+        let restored = missing == 1 && self.fec && gap == samples as u64 && carries_fec(&front.payload, samples);
+        if self.ahead < part && !restored {
+            return plain(self.without(wanted.min((part - self.ahead) as usize)));
+        }
         // What was concealed while waiting has already filled this gap, or a part of it.
         let left = gap - gap.min(self.ahead);
         self.ahead = self.ahead.saturating_sub(gap);

@@ -227,7 +227,7 @@ impl JitterBuffer {
         }
         if self.next.is_some_and(|(sequence, _)| packet.sequence < sequence) {
             if arrival - *self.refused.get_or_insert(arrival) < REFUSED {
-                self.estimate.observe(arrival, lag(arrival, &packet));
+                self.estimate.observe(arrival, lag(arrival, &packet), spare(&packet));
                 self.counters.late += 1;
                 return;
             }
@@ -250,7 +250,9 @@ impl JitterBuffer {
         let arrival = samples_between(epoch, packet.arrival);
         match self.next {
             // Its place is concealed already: the next ones are to be waited for.
-            Some((sequence, _)) if packet.sequence < sequence => self.estimate.observe(arrival, lag(arrival, &packet)),
+            Some((sequence, _)) if packet.sequence < sequence => {
+                self.estimate.observe(arrival, lag(arrival, &packet), 0)
+            }
             _ => _ = self.file(packet, arrival),
         }
     }
@@ -261,7 +263,8 @@ impl JitterBuffer {
         if self.packets.get(place).is_some_and(|other| other.sequence == packet.sequence) {
             return None;
         }
-        self.estimate.observe(arrival, lag(arrival, &packet));
+        let overtaken = self.newest.is_some_and(|(newest, _)| packet.sequence < newest) && !packet.copy;
+        self.estimate.observe(arrival, lag(arrival, &packet), if overtaken { spare(&packet) } else { 0 });
         self.refused = None;
         let number = (packet.sequence, packet.timestamp);
         self.newest = Some(self.newest.map_or(number, |newest| newest.max(number)));
@@ -408,6 +411,11 @@ const fn end(packet: &AudioPacket) -> u64 {
 
 const fn lag(at: i64, packet: &AudioPacket) -> i64 {
     at.wrapping_sub(packet.timestamp as i64)
+}
+
+/// What an overtaken packet may be late by: most of its length is made up before it is given up.
+const fn spare(packet: &AudioPacket) -> i64 {
+    packet.samples as i64 * 3 / 4
 }
 
 /// 48 kHz samples from `start` to `end`; negative where `end` is earlier.

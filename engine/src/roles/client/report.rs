@@ -43,7 +43,7 @@ pub fn of_connection(world: &World, connection: Option<Entity>, times: &Times, o
             .map(|tracks| video(world, (tracks.video_out, tracks.video_in), times.ended, seconds))
             .unwrap_or_default(),
         further: tracks.map(|tracks| further(world, tracks, times.ended, seconds)).unwrap_or_default(),
-        av_skew_ms: tracks.and_then(|tracks| skew(world, tracks, stats)),
+        av_skew_ms: tracks.and_then(|tracks| skew(world, tracks)),
         ticks: TickReport {
             n: stats.ticks,
             overruns: stats.overruns,
@@ -149,12 +149,12 @@ fn rate(bytes: u64, seconds: f64) -> Option<u64> {
     (seconds > 0.0).then(|| (bytes as f64 * 8.0 / seconds) as u64)
 }
 
-/// Audio delay minus video delay, as the difference of their distributions' medians and tails.
-fn skew(world: &World, tracks: &Tracks, stats: &Stats) -> Option<SkewReport> {
-    let video = &world.get::<StreamStats>(tracks.video_in)?.ledger_total;
-    let audio = &stats.audio_delay;
-    let difference = |share| Some(audio.quantile(share)? - video.quantile(share)?);
-    Some(SkewReport { n: audio.len().min(video.len()), p50: difference(0.5)?, p95: difference(0.95)? })
+/// How much later sound is than pictures, picture by picture: its median, and what its amount stays below.
+fn skew(world: &World, tracks: &Tracks) -> Option<SkewReport> {
+    let skew = &world.get::<StreamStats>(tracks.video_in)?.sound_after_picture;
+    let mut amount = Samples::default();
+    skew.values().iter().for_each(|skew| amount.push(f64::from(skew.abs())));
+    Some(SkewReport { n: skew.len(), p50: skew.quantile(0.5)?, p95: amount.quantile(0.95)? })
 }
 
 /// Processor time and peak memory of this process.

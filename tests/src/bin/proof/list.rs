@@ -35,6 +35,12 @@ pub const PROOFS: [Proof; 34] = [
         "The same, presented when a screen of 60 Hz would; ten starts, because its phase is another one each time.",
     ),
     proof(
+        "lips",
+        media::lips,
+        "Lips and words",
+        "Five calls over a path like that between two homes: how much later sound is heard than its picture is shown.",
+    ),
+    proof(
         "setup",
         media::setup,
         "From the accept to the first sound and picture",

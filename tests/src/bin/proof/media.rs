@@ -69,6 +69,39 @@ pub fn screen(table: &mut Table) -> Outcome<()> {
     Ok(())
 }
 
+/// Whether lips move when the words are heard, on a path like that between two homes: by the ledger of each picture, and by what
+/// chirps and markers say.
+pub fn lips(table: &mut Table) -> Outcome<()> {
+    const RUNS: usize = 5;
+    let (mut medians, mut worst, mut apart) = (Vec::new(), Vec::new(), Vec::new());
+    for run in 0..RUNS {
+        for (side, report) in whole_call(15.0, &format!("--impair home --seed {run} {SILENT}"))?.into_iter().enumerate()
+        {
+            let skew = report.av_skew_ms.ok_or("no skew was measured")?;
+            let heard = report.audio.mouth_to_ear_ms.map(|summary| summary.p50);
+            let seen = report.video.glass_to_glass_ms.map(|summary| summary.p50);
+            let marked = heard.zip(seen).map(|(heard, seen)| heard - seen).ok_or("no chirp or no marker was found")?;
+            table.goal(
+                &format!("run {}, side {}: sound after picture p50", run + 1, side + 1),
+                Some(skew.p50),
+                "",
+                "ms",
+            );
+            medians.push(skew.p50);
+            worst.push(skew.p95);
+            apart.push((marked - skew.p50).abs());
+        }
+    }
+    let most = |values: &[f64]| values.iter().copied().reduce(f64::max);
+    let least = |values: &[f64]| values.iter().copied().reduce(f64::min);
+    table.at_most("amount of the skew p95, worst side of five calls", most(&worst), 45.0, "ms");
+    let middle = most(&medians).zip(least(&medians)).map(|(most, least)| (most - least) / 2.0);
+    table.at_most("medians differ from their middle by", middle, 10.0, "ms");
+    // A chirp is heard every half second and a sample of sound is played all the time: their medians differ a little.
+    table.at_most("chirps and markers differ from the ledger by, worst side", most(&apart), 10.0, "ms");
+    Ok(())
+}
+
 /// How soon after the accept there is something to hear and to see.
 pub fn setup(table: &mut Table) -> Outcome<()> {
     const CALLS: usize = 20;
