@@ -1,4 +1,4 @@
-//! What goes out: one entity per local track.
+//! What goes out: one entity per local track and layer.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -170,32 +170,46 @@ pub fn many(table: &mut Table) -> Outcome<()> {
     const SECONDS: usize = 4;
     let large = units((1280, 720), 2500, 30 * SECONDS, 30)?;
     let small = units((320, 180), 200, 15 * SECONDS, 15)?;
-    let (mut ours, mut bare) = (Vec::new(), Vec::new());
+    // As many threads as we have; and one, on which decoders never meet in the caches.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let (mut ours, mut bare, mut alone) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..TURNS.min(5) {
-        bare.push(processor(|| bare_many(&large, &small, SMALL))?);
+        bare.push(processor(|| bare_many(&large, &small, SMALL, threads))?);
         ours.push(processor(|| our_many(&large, &small, SMALL))?);
+        alone.push(processor(|| bare_many(&large, &small, SMALL, 1))?);
     }
     let of_core = |values: &[f64]| Some(median(values) / SECONDS as f64 * 100.0);
-    table.goal("the library's calls, of a core", of_core(&bare), "", "%");
+    table.goal("the library's calls on as many threads, of a core", of_core(&bare), "", "%");
+    table.goal("on one thread, one after the other, of a core", of_core(&alone), "", "%");
     table.goal("ours, of a core", of_core(&ours), "", "%");
     table.at_most("ours for one of the library's", Some(ratio(&ours, &bare) * 100.0), 115.0, "%");
+    table.goal("ours for one of the library's on one thread", Some(ratio(&ours, &alone) * 100.0), "", "%");
     Ok(())
 }
 
-fn bare_many(large: &[EncodedUnit], small: &[EncodedUnit], count: usize) -> Outcome<()> {
-    let new = || Decoder::new().map_err(|error| error.to_string());
-    let mut decoders = (0..=count).map(|_| new()).collect::<Outcome<Vec<Decoder>>>()?;
+fn bare_many(large: &[EncodedUnit], small: &[EncodedUnit], count: usize, threads: usize) -> Outcome<()> {
+    std::thread::scope(|scope| {
+        let part = |own| move || bare_part(large, small, (0..=count).skip(own).step_by(threads));
+        let workers: Vec<_> = (0..threads).map(|own| scope.spawn(part(own))).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|_| Err("a decoder panicked".into())))
+    })
+}
+
+/// The decoders of one thread; number 0 has the large pictures.
+fn bare_part(large: &[EncodedUnit], small: &[EncodedUnit], numbers: impl Iterator<Item = usize>) -> Outcome<()> {
+    let new = |number| Decoder::new().map(|decoder| (number, decoder)).map_err(|error| error.to_string());
+    let mut decoders = numbers.map(new).collect::<Outcome<Vec<(usize, Decoder)>>>()?;
     let decode = |decoder: &mut Decoder, unit: &EncodedUnit| -> Outcome<()> {
         let decoded = decoder.decode(&unit.data).map_err(|error| error.to_string())?.ok_or("no picture")?;
         if decoded.dimensions().0 == unit.width as usize { Ok(()) } else { Err("another size".into()) }
     };
     paced(large.len(), 30, |n, _| {
-        let (first, others) = decoders.split_first_mut().ok_or("none")?;
-        decode(first, &large[n])?;
-        if n.is_multiple_of(2)
-            && let Some(unit) = small.get(n / 2)
-        {
-            others.iter_mut().try_for_each(|decoder| decode(decoder, unit))?;
+        for (number, decoder) in &mut decoders {
+            match number {
+                0 => decode(decoder, &large[n])?,
+                _ if n.is_multiple_of(2) => small.get(n / 2).map_or(Ok(()), |unit| decode(decoder, unit))?,
+                _ => {}
+            }
         }
         Ok(())
     })
