@@ -127,6 +127,7 @@ fn made_up(phase: &str) -> ViewSnapshot {
             width: 1280,
             height: 720,
             frames_per_second: 30.0,
+            busy: None,
         },
         in_call_since: now().checked_sub(Duration::from_secs(754)),
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use engine::base::rate::Bitrate;
 use engine::device::{Backend, MicrophoneSpec, SpeakerSpec};
 use engine::media::frame_length::FrameLength;
@@ -68,6 +68,9 @@ pub struct Options {
     /// for several at once, at most three
     #[arg(long, global = true, value_parser = camera, help_heading = "Media")]
     pub video: Vec<Camera>,
+    /// How screens and windows are sent: text (sharp, fewer pictures where there is little room) or motion (smooth, less sharp)
+    #[arg(long, global = true, value_name = "MODE", value_enum, default_value_t = ScreenMode::Text, help_heading = "Media")]
+    pub screen_mode: ScreenMode,
     /// Sound to send: default, a device's NAME, file:PATH.wav, chirp, none
     #[arg(long, global = true, value_parser = microphone, help_heading = "Media")]
     pub mic: Option<MicrophoneSpec>,
@@ -155,6 +158,13 @@ pub enum Camera {
     Source(SourceSpec),
 }
 
+/// What `--screen-mode` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ScreenMode {
+    Text,
+    Motion,
+}
+
 /// What `--frame` says: a length, or as the path asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame(pub Option<FrameLength>);
@@ -173,6 +183,7 @@ impl Options {
         });
         config.camera = if self.video.is_empty() { Some(SourceSpec::TEST_CARD) } else { sources.next() };
         config.further.iter_mut().zip(sources).for_each(|(further, spec)| *further = Some(spec));
+        config.screen_motion = self.screen_mode == ScreenMode::Motion;
         config.microphone = self.mic.clone().unwrap_or_default();
         config.speaker = self.speaker.clone().unwrap_or_default();
         config.processing = self.processing;

@@ -4,6 +4,7 @@ pub mod canvas;
 pub mod input;
 #[cfg(unix)]
 pub mod jack;
+pub mod looking;
 pub mod page;
 pub mod probe;
 #[cfg(unix)]

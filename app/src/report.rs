@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use engine::media::ledger::STAGES;
-use engine::media::report::Report;
+use engine::media::report::{Report, VideoReport};
 use engine::media::summary::{Spread, Summary};
 
 /// The table, lines of at most 78 characters.
@@ -26,27 +26,9 @@ pub fn table(report: &Report) -> String {
             ms(setup.first_video)
         ),
     );
-    let _ = writeln!(out, "\n  PICTURE");
-    let video = &report.video;
-    let mut line = |name: &str, text: String| {
-        let _ = writeln!(out, "  {name:<24}{text}");
-    };
-    let size = video.width.zip(video.height).map(|(width, height)| format!("{width}×{height}"));
-    line("received", format!("{}, sent at {}", or_dash(size), bits(video.bitrate_bps)));
-    line(
-        "pictures",
-        format!(
-            "captured {}, sent {}, decoded {}, shown {}",
-            video.frames_captured, video.frames_sent, video.frames_decoded, video.frames_presented
-        ),
-    );
-    line("freezes", format!("{}, longest gap {}", video.freezes, ms(video.longest_freeze_ms)));
-    line("captured to decoded", summary(video.captured_to_decoded_ms.as_ref()));
-    line("glass to glass", summary(video.glass_to_glass_ms.as_ref()));
-    line("ledger against marker", spread(video.ledger_error_ms.as_ref()));
-    for stage in STAGES {
-        let values = video.stages_ms.get(stage).and_then(Option::as_ref);
-        line(&format!("  {stage}"), format!("{:<24}{}", spread(values), bar(values)));
+    picture(&mut out, "PICTURE", &report.video);
+    for (number, video) in (2..).zip(&report.further) {
+        picture(&mut out, &format!("PICTURE {number}"), video);
     }
     let _ = writeln!(out, "\n  SOUND");
     let audio = &report.audio;
@@ -94,6 +76,31 @@ pub fn table(report: &Report) -> String {
     let cpu = process.cpu_s.map(|seconds| format!("{seconds:.1} s of processor time"));
     let _ = writeln!(out, "  {:<24}{}, {}", "process", or_dash(cpu), or_dash(memory));
     out
+}
+
+/// What there is to say about one source of pictures of either side.
+fn picture(out: &mut String, title: &str, video: &VideoReport) {
+    let _ = writeln!(out, "\n  {title}");
+    let mut line = |name: &str, text: String| {
+        let _ = writeln!(out, "  {name:<24}{text}");
+    };
+    let size = video.width.zip(video.height).map(|(width, height)| format!("{width}×{height}"));
+    line("received", format!("{}, sent at {}", or_dash(size), bits(video.bitrate_bps)));
+    line(
+        "pictures",
+        format!(
+            "captured {}, sent {}, decoded {}, shown {}",
+            video.frames_captured, video.frames_sent, video.frames_decoded, video.frames_presented
+        ),
+    );
+    line("freezes", format!("{}, longest gap {}", video.freezes, ms(video.longest_freeze_ms)));
+    line("captured to decoded", summary(video.captured_to_decoded_ms.as_ref()));
+    line("glass to glass", summary(video.glass_to_glass_ms.as_ref()));
+    line("ledger against marker", spread(video.ledger_error_ms.as_ref()));
+    for stage in STAGES {
+        let values = video.stages_ms.get(stage).and_then(Option::as_ref);
+        line(&format!("  {stage}"), format!("{:<24}{}", spread(values), bar(values)));
+    }
 }
 
 fn or_dash(text: Option<String>) -> String {
@@ -145,6 +152,10 @@ mod tests {
         report.video.stages_ms.insert("network".into(), Some(Spread { p50: 20.0, p95: 31.5 }));
         let text = table(&report);
         assert!(STAGES.iter().all(|stage| text.contains(stage)));
+        assert!(!text.contains("PICTURE 2"));
+        report.further = vec![VideoReport { frames_decoded: 77, ..Default::default() }];
+        let two = table(&report);
+        assert!(two.contains("PICTURE 2") && two.contains("decoded 77"), "{two}");
         assert!(text.contains("p50 20.00  p95 31.50 ms"));
     }
 }

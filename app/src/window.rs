@@ -12,12 +12,14 @@ use engine::layout::snapshot::{Presented, ViewSnapshot};
 use engine::media::marker::Marker;
 use engine::media::report::Report;
 use engine::render::offscreen::save_png;
+use engine::world::shared::LOCAL_TILE;
 use winit::application::ApplicationHandler;
 use winit::dpi::{LogicalSize, PhysicalSize};
 use winit::event::WindowEvent;
 use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoop, EventLoopProxy};
 use winit::window::WindowId;
 
+use crate::looking::Looking;
 use crate::screen::{Frame, Read, Screen};
 use crate::ui::{UiState, theme};
 
@@ -147,6 +149,8 @@ impl WindowLoop {
             pending: self.pending,
             report: WindowReport::default(),
             leaving: false,
+            looking: Looking::default(),
+            hidden: false,
             failure: None,
             options,
         };
@@ -173,6 +177,9 @@ struct App {
     report: WindowReport,
     /// Hung up on the way out: the report is still awaited.
     leaving: bool,
+    looking: Looking,
+    /// Nobody sees the window.
+    hidden: bool,
     failure: Option<Error>,
 }
 
@@ -197,7 +204,11 @@ impl ApplicationHandler<Changed> for App {
         let repaint = screen.handle_event(&event);
         match event {
             WindowEvent::CloseRequested => return self.quit(event_loop),
-            WindowEvent::Resized(size) => screen.resize(size.width, size.height),
+            WindowEvent::Resized(size) => {
+                screen.resize(size.width, size.height);
+                self.hide(event_loop, size.width == 0 || size.height == 0);
+            }
+            WindowEvent::Occluded(hidden) => self.hide(event_loop, hidden),
             WindowEvent::RedrawRequested => return self.redraw(event_loop),
             _ => {}
         }
@@ -285,11 +296,20 @@ impl App {
         }
     }
 
+    fn hide(&mut self, event_loop: &ActiveEventLoop, hidden: bool) {
+        if std::mem::replace(&mut self.hidden, hidden) != hidden {
+            self.looking.hide(hidden).into_iter().for_each(|command| self.send(event_loop, command));
+        }
+    }
+
     fn after(&mut self, event_loop: &ActiveEventLoop, frame: Frame, shot_due: bool) {
         self.report.frames += 1;
         self.repaint_at =
             frame.at.checked_add(frame.repaint_after).filter(|_| frame.repaint_after < Duration::from_secs(3600));
         self.tell_presented(&frame, shot_due);
+        let remote = frame.drawn.iter().filter(|tile| tile.id != LOCAL_TILE);
+        let sizes = remote.map(|tile| (tile.id, (tile.placed.rect.width, tile.placed.rect.height)));
+        self.looking.follow(sizes).into_iter().for_each(|command| self.send(event_loop, command));
         if shot_due && let Some((path, _)) = self.shot.take() {
             let saved = match &frame.pixels {
                 Some(([_, _, width, height], rgba)) => save_png(&path, *width, *height, rgba),

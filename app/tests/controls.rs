@@ -7,7 +7,7 @@ use engine::base::id::TileId;
 use engine::base::time::{Duration, now};
 use engine::handle::{Command, Notice};
 use engine::layout::grid::{Rect as Area, Spacing};
-use engine::layout::snapshot::{Controls, Party, Phase, Quality, TileView, ViewSnapshot};
+use engine::layout::snapshot::{Busy, Controls, Party, Phase, Quality, TileView, ViewSnapshot};
 use engine::media::switches::Switches;
 use engine::render::draw::place_tiles;
 use visavis_app::input;
@@ -156,6 +156,19 @@ fn devices_are_chosen_and_sound_is_switched_in_the_devices_panel() {
         before.clone_into(&mut open.snapshot.controls.shared);
         assert_eq!(click(open, "Share screen"), [Command::CheckMicrophone(true), Command::Share(after)]);
     }
+    let mut open = stage(in_call());
+    open.state.devices_open = true;
+    open.snapshot.controls.shares = vec!["screen".to_owned(), "window:Notes: today".to_owned()];
+    let share = Command::Share(Some("window:Notes: today".to_owned()));
+    assert_eq!(click(open, "Share window Notes: today"), [Command::CheckMicrophone(true), share]);
+    for motion in [false, true] {
+        let mut open = stage(in_call());
+        open.state.devices_open = true;
+        open.snapshot.controls.shares = vec!["screen".to_owned()];
+        open.snapshot.controls.screen_motion = motion;
+        let switched = Command::ScreenMotion(!motion);
+        assert_eq!(click(open, "Smooth instead of sharp"), [Command::CheckMicrophone(true), switched]);
+    }
     let mut harness = harness(stage(in_call()), 640.0, 400.0, 1.0);
     harness.get_by_label("Devices").click();
     harness.run_steps(2);
@@ -235,6 +248,22 @@ fn keys_do_what_the_hints_say() {
 }
 
 #[test]
+fn a_machine_that_is_too_busy_says_so_and_what_it_sends() {
+    for (every, text) in [
+        (1, "Sending 640×360: computer too busy"),
+        (2, "Sending 640×360, every other picture: computer too busy"),
+        (4, "Sending 640×360, one picture of 4: computer too busy"),
+    ] {
+        let mut busy = stage(in_call());
+        busy.state.latency_open = true;
+        busy.snapshot.latency.busy = Some(Busy { width: 640, height: 360, every });
+        let mut harness = harness(busy, 640.0, 400.0, 1.0);
+        harness.run_steps(2);
+        assert!(harness.query_by_label(text).or_else(|| harness.query_by_value(text)).is_some(), "{text}");
+    }
+}
+
+#[test]
 fn an_error_is_shown_in_words() {
     let mut harness = harness(stage(Phase::Idle), 640.0, 400.0, 1.0);
     harness.state_mut().state.notice(Notice::Error("The port is taken".to_owned()));
@@ -251,6 +280,7 @@ fn nothing_is_cut_at_the_smallest_size_and_at_twice_the_scale() {
                 let mut stage = stage(phase.clone());
                 stage.state.latency_open = latency_open;
                 stage.snapshot.latency.audio_stages_ms = vec![("Jitter buffer", 12.0); 4];
+                stage.snapshot.latency.busy = Some(Busy { width: 1920, height: 1080, every: 2 });
                 stage.state.toast("Something went wrong and this line says what to do about it".to_owned());
                 let mut harness = harness(stage, width, height, scale);
                 harness.run_steps(2);

@@ -15,6 +15,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::Wake;
 use crate::base::thread;
 use crate::base::time::{self, CELL, Duration, Instant};
+use crate::codec::pool::Pool;
 use crate::codec::worker::Work;
 use crate::handle::{Link, Redraw, link};
 use crate::media::chirp::ChirpFinder;
@@ -35,7 +36,7 @@ use crate::world::call::Signalling;
 use crate::world::config::Config;
 use crate::world::message::Notice;
 use crate::world::shared::{
-    AppEnd, Arriving, Demux, Due, EngineWake, MediaPort, Now, Quit, Recording, Settings, Showing, Sound,
+    AppEnd, Arriving, Decoding, Demux, Due, EngineWake, MediaPort, Now, Quit, Recording, Settings, Showing, Sound,
 };
 use crate::world::stats::Stats;
 use crate::world::tape::Tape;
@@ -109,6 +110,7 @@ impl Engine {
         world.insert_resource(Demux::default());
         world.insert_resource(MediaPort { udp: None, port: config.base_port, sent: Default::default() });
         world.insert_resource(EngineWake(wake));
+        world.insert_resource(Decoding(Pool::new("video-decoder")));
         world.insert_resource(Sound { chirps: config.find_chirps.then(ChirpFinder::new), ..Default::default() });
         world.insert_resource(Stats::default());
         world.insert_resource(Showing::default());
@@ -255,6 +257,7 @@ impl Engine {
     }
 
     fn measured_tick(&mut self, now: Instant, due: Option<Instant>) {
+        self.world.resource::<EngineWake>().0.heard();
         self.tick(now);
         let work = time::now().saturating_duration_since(now);
         let mut stats = self.world.resource_mut::<Stats>();

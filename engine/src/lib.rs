@@ -18,8 +18,8 @@
 //!
 //! # From the camera to the socket
 //!
-//! A [`source`] thread leaves its newest picture in a slot → [`systems::capture`] → an encoder worker
-//! ([`codec::video_encoder`]) → [`systems::collect`] → our own queue with its bucket and brake
+//! A [`source`] thread leaves its newest picture in a slot → [`systems::capture`], in as many layers as are looked at
+//! ([`media::simulcast`]) → an encoder worker each ([`codec::video_encoder`]) → [`systems::collect`] → our own queue with its bucket and brake
 //! ([`media::rate::UnitQueue`]) → [`systems::send`] packetises and writes to the transport → [`systems::flush`] runs its
 //! timeouts and gives the datagrams to the socket. Sound: microphone callback → ring → [`systems::capture`]: [`voice`]
 //! takes echo and noise out, and what is left is encoded → the same `send`.

@@ -4,6 +4,7 @@ pub mod attack;
 pub mod capture;
 pub mod delay;
 pub mod display;
+pub mod fuzz;
 pub mod malformed;
 pub mod mirror;
 pub mod mutated;

@@ -135,7 +135,7 @@ fn panel(
         ("Keep my voice at one level", own.gain, Switches { gain: !own.gain, ..own }),
     ];
     let others = if other.is_some() { HEADING + ROW + checks::VOLUME } else { 0.0 };
-    let shares = if controls.shares.is_empty() { 0.0 } else { HEADING + ROW * controls.shares.len() as f32 };
+    let shares = if controls.shares.is_empty() { 0.0 } else { HEADING + ROW * (controls.shares.len() + 1) as f32 };
     let content =
         lists + shares + HEADING + ROW * (1 + switches.len()) as f32 + checks::METER + checks::BUTTONS + others;
     let bottom = screen.bottom() - theme::BOTTOM_BAR;
@@ -185,9 +185,17 @@ fn panel(
             }
             for name in &controls.shares {
                 let is_shared = *name == controls.shared;
-                if check_box(ui, &format!("Share {name}"), is_shared) {
+                // A title may be anything.
+                let text = match name.strip_prefix("window:") {
+                    Some(title) => format!("Share window {title}"),
+                    None => format!("Share {name}"),
+                };
+                if check_box(ui, &text, is_shared) {
                     commands.push(Command::Share((!is_shared).then(|| name.clone())));
                 }
+            }
+            if !controls.shares.is_empty() && check_box(ui, "Smooth instead of sharp", controls.screen_motion) {
+                commands.push(Command::ScreenMotion(!controls.screen_motion));
             }
             heading(ui, "My sound");
             if check_box(ui, "Music: stereo, as it is", controls.music) {

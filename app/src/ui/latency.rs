@@ -1,7 +1,7 @@
 //! The live latency overlay: eight stages as a waterfall, and the figures beside them.
 
 use egui::{Align2, Rect, Ui, pos2, vec2};
-use engine::layout::snapshot::{LatencyView, PathView};
+use engine::layout::snapshot::{Busy, LatencyView, PathView};
 use engine::media::ledger::STAGES;
 
 use super::theme;
@@ -19,7 +19,8 @@ const NAME_PILL: f32 = 48.0;
 pub fn panel(ui: &mut Ui, screen: Rect, view: &LatencyView) {
     let colours = theme::palette(ui.visuals().dark_mode);
     let facts = facts(view);
-    let height = 24.0 + 26.0 + ROW * STAGES.len() as f32 + 8.0 + FACT * facts.len().div_ceil(2) as f32;
+    let lines = facts.len().div_ceil(2) + usize::from(view.busy.is_some());
+    let height = 24.0 + 26.0 + ROW * STAGES.len() as f32 + 8.0 + FACT * lines as f32;
     let top = screen.top() + theme::TOP_BAR;
     let size =
         vec2(WIDTH.min(screen.width() - 2.0 * theme::GAP), height.min(screen.bottom() - theme::BOTTOM_BAR - top));
@@ -43,6 +44,21 @@ pub fn panel(ui: &mut Ui, screen: Rect, view: &LatencyView) {
         let value_place = Rect::from_min_max(pos2(place.left() + 58.0, place.top()), place.max);
         paint_text(ui.painter(), value_place, Align2::RIGHT_CENTER, value, theme::SMALL, colours.text);
     }
+    if let Some(busy) = view.busy {
+        let corner = pos2(inner.left(), top + facts.len().div_ceil(2) as f32 * FACT);
+        let place = Rect::from_min_size(corner, vec2(inner.width(), FACT));
+        label(ui, place, Align2::LEFT_CENTER, &busy_text(busy), theme::SMALL, colours.accent);
+    }
+}
+
+/// What is sent less, and why, in one line.
+pub fn busy_text(busy: Busy) -> String {
+    let pictures = match busy.every {
+        0 | 1 => String::new(),
+        2 => ", every other picture".to_owned(),
+        every => format!(", one picture of {every}"),
+    };
+    format!("Sending {}×{}{pictures}: computer too busy", busy.width, busy.height)
 }
 
 /// Each stage starts where the one before ended; the sum is as wide as there is room.

@@ -1,6 +1,6 @@
 //! Bounded crossings between threads. Every one has a name, a bound, and counts what it refuses.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
@@ -8,11 +8,18 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
 /// Wakes the engine's poll. Cloned into every thread that hands something over; a spent one (tests, virtual
 /// time) does nothing.
 #[derive(Clone, Debug, Default)]
-pub struct Wake(Option<Arc<mio::Waker>>);
+pub struct Wake(Option<Arc<Waking>>);
+
+#[derive(Debug)]
+struct Waking {
+    waker: mio::Waker,
+    /// It was called and has not heard yet: another call would say nothing new.
+    called: AtomicBool,
+}
 
 impl Wake {
     pub fn new(waker: mio::Waker) -> Self {
-        Self(Some(Arc::new(waker)))
+        Self(Some(Arc::new(Waking { waker, called: AtomicBool::new(false) })))
     }
 
     /// Wakes nobody: for engines driven by an argument instead of a clock.
@@ -21,9 +28,17 @@ impl Wake {
     }
 
     pub fn wake(&self) {
-        // A failed wake means the poll is gone: the engine has ended and nobody waits.
-        if let Some(waker) = &self.0 {
-            let _ = waker.wake();
+        if let Some(waking) = self.0.as_ref().filter(|waking| !waking.called.swap(true, Ordering::SeqCst)) {
+            // A failed wake means the poll is gone: the engine has ended and nobody waits.
+            let _ = waking.waker.wake();
+        }
+    }
+
+    /// The engine is about to look at everything: what is handed over from now on calls again. Fifty decoders that are ready
+    /// within a cell so cost one system call, not fifty.
+    pub fn heard(&self) {
+        if let Some(waking) = &self.0 {
+            waking.called.store(false, Ordering::SeqCst);
         }
     }
 }
@@ -115,6 +130,10 @@ impl<T> PipeReceiver<T> {
     /// True when every sender is gone and nothing is left.
     pub fn is_gone(&self) -> bool {
         self.channel.is_empty() && matches!(self.channel.try_recv(), Err(TryRecvError::Disconnected))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.channel.is_empty()
     }
 
     pub fn refused(&self) -> u64 {

@@ -1,9 +1,9 @@
 //! Codecs: one folder and one enum arm each.
 
 pub mod h264;
-pub mod layers;
 pub mod opus;
 pub mod plain;
+pub mod pool;
 pub mod video_decoder;
 pub mod video_encoder;
 pub mod worker;

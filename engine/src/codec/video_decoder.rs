@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::VideoCodec;
 use super::h264::decoder::{H264Decoder, NoPicture};
 use super::plain::PlainDecoder;
+use super::pool::Pool;
 use super::worker::{Clock, Job, Worker};
 use crate::base::error::Result;
 use crate::base::id::UnitNumber;
@@ -47,7 +48,7 @@ pub struct DecoderCounters {
     pub frames: u64,
 }
 
-/// A decoder on a thread of its own (or inline): one unit in, one frame out.
+/// A decoder in a pool (or inline): one unit in, one frame out.
 pub struct VideoDecoder {
     worker: Worker<DecodeJob>,
     shared: Arc<Shared>,
@@ -66,19 +67,10 @@ struct Shared {
 }
 
 impl VideoDecoder {
-    /// Starts the decoder's thread; `wake` is called after each unit.
-    ///
-    /// # Errors
-    /// There is no thread to be had (`Kind::Retry`).
-    pub fn spawn(codec: VideoCodec, wake: Wake) -> Result<Self> {
+    /// A decoder on the threads of `pool`; `wake` is called after each unit. Until the first one it costs next to nothing.
+    pub fn pooled(codec: VideoCodec, pool: &Pool, wake: Wake) -> Self {
         let (job, shared) = DecodeJob::new(codec);
-        Ok(Self::with(Worker::spawn("video-decoder", BOUND, job, wake)?, shared))
-    }
-
-    /// The same, whose thread starts with the first unit.
-    pub fn asleep(codec: VideoCodec, wake: Wake) -> Self {
-        let (job, shared) = DecodeJob::new(codec);
-        Self::with(Worker::asleep("video-decoder", BOUND, job, wake), shared)
+        Self::with(Worker::Pooled(pool.add(BOUND, job, wake)), shared)
     }
 
     /// The same without a thread: `submit` decodes, which takes `takes` of virtual time.

@@ -93,6 +93,13 @@ impl VideoEncoder {
         Self { worker: Worker::inline(job, takes), shared, submitted: 0, refused: 0 }
     }
 
+    /// The same on a machine that takes so much longer for each picture of 1280×720, and for others as their pixels are.
+    pub fn inline_slow(config: EncoderConfig, takes: Duration, slow: Duration) -> Self {
+        let (mut job, shared) = EncodeJob::new(config);
+        job.slow = slow;
+        Self { worker: Worker::inline_bounded(BOUND, job, takes), shared, submitted: 0, refused: 0 }
+    }
+
     /// Hands a picture over. `Full`: the encoder is busy; skip this picture (it has been counted).
     pub fn submit(&mut self, picture: CapturedPicture, now: Instant) -> Result<(), Refusal<CapturedPicture>> {
         let result = self.worker.submit(picture, now);
@@ -184,6 +191,8 @@ struct EncodeJob {
     failures: u32,
     /// A good guess of the next unit's size.
     capacity: usize,
+    /// See [`VideoEncoder::inline_slow`].
+    slow: Duration,
 }
 
 impl EncodeJob {
@@ -213,6 +222,7 @@ impl EncodeJob {
             last_size: (0, 0),
             failures: 0,
             capacity: 4096,
+            slow: Duration::ZERO,
         };
         (job, shared)
     }
@@ -221,6 +231,11 @@ impl EncodeJob {
 impl Job for EncodeJob {
     type In = CapturedPicture;
     type Out = EncodedUnit;
+
+    fn extra(&self) -> Duration {
+        let (width, height) = unpack(self.shared.size.load(Ordering::Relaxed));
+        self.slow.mul_f64(f64::from(width * height) / (1280.0 * 720.0))
+    }
 
     fn run(&mut self, item: CapturedPicture, clock: Clock) -> Result<Option<EncodedUnit>> {
         let captured = item.captured;

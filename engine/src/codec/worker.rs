@@ -1,4 +1,4 @@
-//! A job on a named thread of its own, or inline for virtual time; the engine's end is the same for both.
+//! A job on a named thread of its own, in a pool, or inline for virtual time; the engine's end is the same for all.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use super::pool::Pooled;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::foreign;
 use crate::base::pipe::{PipeReceiver, PipeSender, Refusal, Wake, pipe};
@@ -31,6 +32,11 @@ pub trait Job: Send + 'static {
     /// # Errors
     /// The job cannot go on: its handle says [`Worker::is_gone`] from then on.
     fn run(&mut self, item: Self::In, clock: Clock) -> Result<Option<Self::Out>>;
+
+    /// What the next item takes of virtual time beyond what every item takes.
+    fn extra(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Where a job's stamps come from.
@@ -55,6 +61,8 @@ impl Clock {
 #[derive(Debug)]
 pub enum Worker<J: Job> {
     Thread(Thread<J::In, J::Out>),
+    /// On the threads of a pool, in turns with others.
+    Pooled(Pooled<J>),
     Inline(Inline<J>),
     /// A thread that starts with the first item: of what may never be used there is none.
     Asleep(Box<Asleep<J>>),
@@ -75,6 +83,8 @@ pub struct Inline<J: Job> {
     job: Option<J>,
     /// As long as each item takes.
     takes: Duration,
+    /// So many may wait beside the one that is worked on.
+    bound: usize,
     /// What was made, and when it is ready.
     out: VecDeque<(Instant, J::Out)>,
     busy_until: Option<Instant>,
@@ -141,7 +151,12 @@ impl<J: Job> Worker<J> {
 
     /// The same job without a thread: it is done inside [`Self::submit`], and each item takes `takes` of virtual time.
     pub const fn inline(job: J, takes: Duration) -> Self {
-        Self::Inline(Inline { job: Some(job), takes, out: VecDeque::new(), busy_until: None })
+        Self::inline_bounded(usize::MAX, job, takes)
+    }
+
+    /// The same, which refuses what comes while `bound` items wait behind the one that is worked on.
+    pub const fn inline_bounded(bound: usize, job: J, takes: Duration) -> Self {
+        Self::Inline(Inline { job: Some(job), takes, bound, out: VecDeque::new(), busy_until: None })
     }
 
     /// Hands an item over. Inline the work is done here; its result is ready when the time it takes is over.
@@ -154,8 +169,14 @@ impl<J: Job> Worker<J> {
         }
         match self {
             Self::Thread(Thread { pipes: Some((to, _)), .. }) => to.try_send(item),
-            Self::Inline(Inline { job: Some(running), takes, out, busy_until }) => {
-                let ready = busy_until.map_or(now, |busy| busy.max(now)) + *takes;
+            Self::Pooled(pooled) => pooled.submit(item),
+            Self::Inline(Inline { job: Some(_), bound, out, .. })
+                if out.iter().filter(|(ready, _)| *ready > now).count() > *bound =>
+            {
+                Err(Refusal::Full(item))
+            }
+            Self::Inline(Inline { job: Some(running), takes, out, busy_until, .. }) => {
+                let ready = busy_until.map_or(now, |busy| busy.max(now)) + *takes + running.extra();
                 *busy_until = Some(ready);
                 match foreign::call(|| running.run(item, Clock::At(ready))) {
                     Ok(result) => out.extend(result.map(|result| (ready, result))),
@@ -175,6 +196,7 @@ impl<J: Job> Worker<J> {
     pub fn poll(&mut self, now: Instant) -> Option<J::Out> {
         match self {
             Self::Thread(thread) => thread.pipes.as_ref()?.1.try_recv(),
+            Self::Pooled(pooled) => pooled.poll(),
             Self::Inline(inline) => inline.out.pop_front_if(|(ready, _)| *ready <= now).map(|(_, result)| result),
             Self::Asleep(_) => None,
         }
@@ -183,7 +205,7 @@ impl<J: Job> Worker<J> {
     /// When the next result is ready; `None` where a thread's wake says so.
     pub fn next_due(&self) -> Option<Instant> {
         match self {
-            Self::Thread(_) | Self::Asleep(_) => None,
+            Self::Thread(_) | Self::Pooled(_) | Self::Asleep(_) => None,
             Self::Inline(inline) => inline.out.front().map(|(ready, _)| *ready),
         }
     }
@@ -192,6 +214,7 @@ impl<J: Job> Worker<J> {
     pub fn is_full(&self) -> bool {
         match self {
             Self::Thread(thread) => thread.pipes.as_ref().is_some_and(|(to, _)| to.is_full()),
+            Self::Pooled(pooled) => pooled.is_full(),
             Self::Inline(_) | Self::Asleep(_) => false,
         }
     }
@@ -200,6 +223,7 @@ impl<J: Job> Worker<J> {
     pub fn is_gone(&self) -> bool {
         match self {
             Self::Thread(thread) => thread.gone.load(Ordering::Acquire),
+            Self::Pooled(pooled) => pooled.is_gone(),
             Self::Inline(inline) => inline.job.is_none(),
             Self::Asleep(asleep) => asleep.job.is_none(),
         }

@@ -143,7 +143,8 @@ impl Case {
             config.find_chirps = true;
             config.auto_answer = true;
             config.work = Work::Inline { encode: ENCODE + extra("encode"), decode: DECODE + extra("decode") };
-            config.plant = Plant { queue: extra("queue"), hold: extra("hold"), publish: extra("publish") };
+            let (queue, hold, publish) = (extra("queue"), extra("hold"), extra("publish"));
+            config.plant = Plant { queue, hold, publish, ..Plant::default() };
             if !self.real {
                 (config.plain, config.codec) = (true, VideoCodec::Plain);
             }

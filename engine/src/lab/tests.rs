@@ -1,3 +1,5 @@
+mod watching;
+
 use super::*;
 use crate::codec::VideoCodec;
 use crate::codec::worker::Work;

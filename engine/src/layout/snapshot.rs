@@ -123,6 +123,8 @@ pub struct Controls {
     /// What may be sent beside the camera, and which of it is; empty: nothing.
     pub shares: Vec<String>,
     pub shared: String,
+    /// Screens are sent so that they move smoothly, not so that they can be read.
+    pub screen_motion: bool,
     pub camera: String,
     /// One line about a device that was lost or could not be opened; empty when all is well.
     pub device_note: String,
@@ -150,6 +152,17 @@ pub struct LatencyView {
     pub width: u32,
     pub height: u32,
     pub frames_per_second: f32,
+    /// This machine cannot encode as much as the path would carry.
+    pub busy: Option<Busy>,
+}
+
+/// What is sent less than could be, because encoding takes too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy {
+    pub width: u32,
+    pub height: u32,
+    /// Every so manyth picture is sent.
+    pub every: u32,
 }
 
 /// The two directions of a path, milliseconds. Clocks compared over the same path cannot tell more than `uncertainty_ms`.

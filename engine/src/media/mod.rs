@@ -10,6 +10,7 @@ pub mod jitter_video;
 pub mod ledger;
 pub mod level;
 pub mod lips;
+pub mod load;
 pub mod marker;
 pub mod mix;
 pub mod parity;

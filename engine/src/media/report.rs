@@ -16,7 +16,11 @@ pub struct Report {
     pub path: PathReport,
     pub setup_ms: SetupReport,
     pub audio: AudioReport,
+    /// Of the first source of pictures of either side.
     pub video: VideoReport,
+    /// Of the further ones, by their place.
+    #[serde(default)]
+    pub further: Vec<VideoReport>,
     pub av_skew_ms: Option<SkewReport>,
     pub ticks: TickReport,
     pub process: ProcessReport,

@@ -1,4 +1,4 @@
-//! Scaling pictures: area average for exactly 2:1, a triangle filter otherwise (bilinear
+//! Scaling pictures: area average for exactly 2:1 and 4:1, a triangle filter otherwise (bilinear
 //! whose support grows with the ratio, so that nothing aliases).
 
 use super::video::Picture;
@@ -7,6 +7,7 @@ use super::video::Picture;
 #[derive(Debug, Default)]
 pub struct Scaler {
     rows: Vec<u8>,
+    half: Vec<u8>,
     horizontal: Taps,
     vertical: Taps,
 }
@@ -46,6 +47,12 @@ impl Scaler {
         }
         if from_size == (to_size.0 * 2, to_size.1 * 2) {
             halve(from, from_size.0, to, to_size.0);
+            return;
+        }
+        if from_size == (to_size.0 * 4, to_size.1 * 4) {
+            self.half.resize(from.len() / 4, 0);
+            halve(from, from_size.0, &mut self.half, from_size.0 / 2);
+            halve(&self.half, from_size.0 / 2, to, to_size.0);
             return;
         }
         self.horizontal.set(from_size.0, to_size.0);

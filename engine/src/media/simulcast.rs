@@ -1,6 +1,8 @@
 //! Simulcast: the same pictures in three sizes, of which each watcher gets one (RFC 8853 has the idea; each layer is a stream
 //! with a source number of its own).
 
+use crate::base::rate::Bitrate;
+
 /// The whole picture, half of it and a quarter of it on each side.
 pub const LAYERS: usize = 3;
 
@@ -24,28 +26,59 @@ pub fn layer_for(tile: (u32, u32), top: (u32, u32)) -> Option<usize> {
     Some((0..LAYERS).rev().find(fills).unwrap_or(0))
 }
 
-/// How many watch each layer.
+/// At which sizes a source is looked at on the other side: by one watcher, or by those behind a relay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Watched([u32; LAYERS]);
+pub struct Audience {
+    /// `None` before anything was said: then it is looked at as it is. Tiles of no size are none.
+    tiles: Option<[(u16, u16); LAYERS]>,
+}
 
-impl Watched {
-    /// One more watches `layer`. True where a keyframe is needed: each that begins to watch needs one.
-    pub fn watch(&mut self, layer: usize) -> bool {
-        let count = self.0.get_mut(layer);
-        let is_layer = count.is_some();
-        count.into_iter().for_each(|count| *count = count.saturating_add(1));
-        is_layer
+impl Audience {
+    /// Looked at on tiles of these sizes in pixels, of which the first [`LAYERS`] count; on none of them: by nobody.
+    pub fn of(sizes: impl IntoIterator<Item = (u16, u16)>) -> Self {
+        let mut tiles = [(0, 0); LAYERS];
+        tiles.iter_mut().zip(sizes).for_each(|(tile, size)| *tile = size);
+        Self { tiles: Some(tiles) }
     }
 
-    /// One less does.
-    pub fn unwatch(&mut self, layer: usize) {
-        self.0.get_mut(layer).into_iter().for_each(|count| *count = count.saturating_sub(1));
+    /// Which layers of pictures of size `top` have to be made.
+    pub fn layers(&self, top: (u32, u32)) -> [bool; LAYERS] {
+        let Some(tiles) = self.tiles else { return std::array::from_fn(|layer| layer == 0) };
+        let mut layers = [false; LAYERS];
+        for (width, height) in tiles {
+            let layer = layer_for((width.into(), height.into()), top);
+            layer.and_then(|layer| layers.get_mut(layer)).into_iter().for_each(|wanted| *wanted = true);
+        }
+        layers
     }
 
-    /// Somebody watches `layer`: it has to be encoded, once.
-    pub fn is_watched(&self, layer: usize) -> bool {
-        self.0.get(layer).is_some_and(|count| *count > 0)
+    /// The largest of them; `None` where nobody looks.
+    pub fn largest(&self, top: (u32, u32)) -> Option<usize> {
+        self.layers(top).iter().position(|wanted| *wanted)
     }
+
+    /// Nobody looks: nothing has to be made.
+    pub fn is_empty(&self) -> bool {
+        self.tiles.is_some_and(|tiles| tiles.iter().all(|(width, height)| *width == 0 || *height == 0))
+    }
+
+    /// What [`Self::of`] was made from, if anything was said.
+    pub const fn tiles(&self) -> Option<[(u16, u16); LAYERS]> {
+        self.tiles
+    }
+}
+
+/// Which layer a picture of this width is, of pictures so wide.
+pub fn layer_of(width: u32, top: u32) -> usize {
+    (0..LAYERS).find(|layer| width.saturating_mul(4) > (top >> layer).saturating_mul(3)).unwrap_or(LAYERS - 1)
+}
+
+/// What of `target` each of the layers that are wanted gets. Small pictures need more bits for each pixel.
+pub fn split(target: Bitrate, wanted: [bool; LAYERS]) -> [Bitrate; LAYERS] {
+    const WEIGHTS: [u64; LAYERS] = [10, 4, 2];
+    let weight = |layer: usize| if wanted[layer] { WEIGHTS[layer] } else { 0 };
+    let sum = (0..LAYERS).map(weight).sum::<u64>().max(1);
+    std::array::from_fn(|layer| Bitrate::from_bps(target.as_bps() * weight(layer) / sum))
 }
 
 /// Which layer's units one watcher's decoder gets. From one layer to another it goes at a keyframe of the other: until that has
@@ -74,6 +107,62 @@ impl Switch {
     /// The layers that have to come: two while it goes from one to the other.
     pub fn wanted(&self) -> impl Iterator<Item = usize> {
         self.shown.into_iter().chain(self.next)
+    }
+}
+
+/// The packets of one track's layers as one watcher gets them: of one layer at a time, numbered without a gap. What a relay
+/// has for each that watches; the layers that [`Forward::wanted`] names are what it asks the sender for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Forward {
+    switch: Switch,
+    from: Option<Began>,
+    next: u64,
+    /// The newest time that went out.
+    newest: Option<u64>,
+}
+
+/// Where a layer began to be forwarded.
+#[derive(Clone, Copy, Debug)]
+struct Began {
+    layer: usize,
+    /// Its first number, and which one that had on the way out.
+    first: u64,
+    out: u64,
+    /// What is added to its times: the keyframe is often of the same moment as the last picture of the other layer, and two
+    /// pictures of one time would be taken for one.
+    later: u64,
+}
+
+impl Forward {
+    /// The watcher wants this layer from now on.
+    pub fn ask(&mut self, layer: usize) {
+        self.switch.ask(layer);
+    }
+
+    /// The number and the time (RTP, both extended) with which this packet goes on to the watcher, if it does. `begins`: it is
+    /// the first of a keyframe.
+    pub fn pass(&mut self, layer: usize, (sequence, time): (u64, u64), begins: bool) -> Option<(u64, u64)> {
+        if !self.switch.takes(layer, begins).0 {
+            return None;
+        }
+        let Began { first, out, later, .. } = match self.from {
+            Some(from) if from.layer == layer => from,
+            _ => {
+                let later = self.newest.map_or(0, |newest| newest.saturating_add(1).saturating_sub(time));
+                *self.from.insert(Began { layer, first: sequence, out: self.next, later })
+            }
+        };
+        // What is older than the keyframe it was begun with belongs to pictures that were not forwarded.
+        let number = out.checked_add(sequence.checked_sub(first)?)?;
+        self.next = self.next.max(number.saturating_add(1));
+        let time = time.saturating_add(later);
+        self.newest = self.newest.max(Some(time));
+        Some((number, time))
+    }
+
+    /// The layers that have to come.
+    pub fn wanted(&self) -> impl Iterator<Item = usize> {
+        self.switch.wanted()
     }
 }
 
@@ -108,15 +197,58 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_is_watched_until_its_last_watcher_has_gone() {
-        let mut watched = Watched::default();
-        assert!(!watched.is_watched(0));
-        assert!(watched.watch(1) && watched.watch(1) && !watched.watch(LAYERS));
-        watched.unwatch(1);
-        assert!(watched.is_watched(1) && !watched.is_watched(0));
-        watched.unwatch(1);
-        watched.unwatch(1);
-        assert!(!watched.is_watched(1));
+    fn an_audience_needs_the_layers_of_its_tiles_and_no_others() {
+        let top = (1280, 720);
+        let table: [(&[(u16, u16)], [bool; LAYERS], Option<usize>); 6] = [
+            (&[], [false, false, false], None),
+            (&[(0, 0), (200, 0)], [false, false, false], None),
+            (&[(1280, 720)], [true, false, false], Some(0)),
+            (&[(320, 180), (300, 170)], [false, false, true], Some(2)),
+            (&[(320, 180), (1920, 1080)], [true, false, true], Some(0)),
+            (&[(200, 100), (640, 360), (65_535, 65_535)], [true, true, true], Some(0)),
+        ];
+        for (tiles, layers, largest) in table {
+            let audience = Audience::of(tiles.iter().copied());
+            assert_eq!((audience.layers(top), audience.largest(top)), (layers, largest), "{tiles:?}");
+            assert_eq!(audience.is_empty(), largest.is_none());
+        }
+        let unsaid = Audience::default();
+        assert_eq!((unsaid.layers(top), unsaid.is_empty()), ([true, false, false], false));
+    }
+
+    #[test]
+    fn layers_share_what_there_is_and_a_width_says_which_one_it_is() {
+        let kbps = |rates: [Bitrate; LAYERS]| rates.map(|rate| rate.as_bps() / 1000);
+        let target = Bitrate::from_kbps(1600);
+        assert_eq!(kbps(split(target, [true; LAYERS])), [1000, 400, 200]);
+        assert_eq!(kbps(split(target, [true, false, false])), [1600, 0, 0]);
+        assert_eq!(kbps(split(target, [false, true, true])), [0, 1066, 533]);
+        assert_eq!(kbps(split(target, [false; LAYERS])), [0, 0, 0]);
+        for (width, layer) in [(1280, 0), (961, 0), (640, 1), (320, 2), (16, 2), (1920, 0)] {
+            assert_eq!(layer_of(width, 1280), layer, "{width}");
+        }
+    }
+
+    #[test]
+    fn what_is_forwarded_has_numbers_without_a_gap_and_begins_with_keyframes() {
+        let mut forward = Forward::default();
+        forward.ask(2);
+        let pass = |forward: &mut Forward, layer, sequence, begins| {
+            // Both layers have the same times; two packets to a picture.
+            forward.pass(layer, (sequence, sequence % 100 / 2 * 3000), begins)
+        };
+        assert_eq!(pass(&mut forward, 2, 500, false), None, "a decoder could do nothing with it");
+        let passed = [502, 504, 503].map(|n| pass(&mut forward, 2, n, n == 502));
+        assert_eq!(passed, [Some((0, 3000)), Some((2, 6000)), Some((1, 3000))]);
+        forward.ask(0);
+        // Both come until the keyframe of the new one.
+        assert_eq!(pass(&mut forward, 0, 102, false), None);
+        assert_eq!(pass(&mut forward, 2, 505, true), Some((3, 6000)));
+        assert_eq!(pass(&mut forward, 0, 104, true), Some((4, 6001)), "another picture of the same moment");
+        assert_eq!(pass(&mut forward, 2, 506, false), None);
+        assert_eq!(pass(&mut forward, 0, 103, false), None, "older than its keyframe");
+        assert_eq!(pass(&mut forward, 0, 106, false), Some((6, 9001)));
+        assert_eq!(forward.wanted().collect::<Vec<_>>(), [0]);
     }
 
     #[test]

@@ -107,6 +107,15 @@ pub fn holds_idr(payload: &[u8]) -> bool {
     types(payload).any(|kind| kind == TYPE_IDR)
 }
 
+/// True where a payload is the first one of a keyframe: parameter sets stand in front, or it begins an IDR slice. What a relay
+/// goes over to another layer at.
+pub fn begins_keyframe(payload: &[u8]) -> bool {
+    let is_fragment = payload.first().is_some_and(|byte| byte & 0x1f == FU_A);
+    // §5.8: the start bit of the FU header.
+    let starts = !is_fragment || payload.get(1).is_some_and(|byte| byte & 0x80 != 0);
+    starts && types(payload).any(|kind| matches!(kind, TYPE_SPS | TYPE_IDR))
+}
+
 /// Puts payloads of one unit together again.
 #[derive(Debug, Default)]
 pub struct Depacketiser {

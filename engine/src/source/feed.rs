@@ -6,7 +6,7 @@ use super::file::FileSource;
 use super::screen::{Region, Screen};
 use super::testcard::TestCard;
 use crate::base::error::{Error, Result};
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 use crate::media::video::CapturedPicture;
 
 /// The kinds of sources.
@@ -63,6 +63,14 @@ impl Feed {
     pub(super) const fn not_before(&self) -> Option<Instant> {
         match self {
             Self::Camera(camera) => camera.not_before(),
+            _ => None,
+        }
+    }
+
+    /// How long after the picture that was captured last the next one is to come, where the source says so itself.
+    pub(super) fn step(&self) -> Option<Duration> {
+        match self {
+            Self::File(file) => file.step(),
             _ => None,
         }
     }

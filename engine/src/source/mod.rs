@@ -63,6 +63,8 @@ struct Shared {
     answered: AtomicU64,
 }
 
+/// More windows than this nobody finds the right one among.
+const MOST_WINDOWS: usize = 40;
 /// Without an answer for so long a source stalls: a device or a disk that hangs.
 const STALLED: Duration = Duration::from_secs(2);
 
@@ -108,16 +110,20 @@ impl VideoSource {
         let mut names: Vec<String> = specs.collect();
         // Before the card.
         let last = names.len() - 1;
-        names.splice(last..last, Self::screens());
+        names.splice(last..last, screen_name());
         names
     }
 
-    /// Of them those that show what is on the screen.
+    /// Of them those that show what is on the screen: all of it, and each of its windows, whose display is asked.
     pub fn screens() -> Vec<String> {
-        let screen = SourceSpec::Screen { part: Part::Monitor(None), frame_rate: 0.0 };
-        // A display that is named and does not answer is said when it is asked for.
-        let has_screen = cfg!(target_os = "linux") && std::env::var_os("DISPLAY").is_some_and(|name| !name.is_empty());
-        has_screen.then(|| screen.to_string()).into_iter().collect()
+        let name = |part| SourceSpec::Screen { part, frame_rate: 0.0 }.to_string();
+        let titles = if has_screen() { screen::windows() } else { Vec::new() };
+        let windows = titles.into_iter().take(MOST_WINDOWS).map(|title| name(Part::Window(title)));
+        let mut names: Vec<String> = screen_name().into_iter().chain(windows).collect();
+        // Of windows with the same title the first one is meant.
+        let mut seen = std::collections::HashSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        names
     }
 
     /// The newest picture that was not taken yet.
@@ -130,7 +136,7 @@ impl VideoSource {
                 }
                 let picture = feed.capture(now).map_err(|error| *failure = Some(error)).ok()?;
                 *captured += u64::from(picture.is_some());
-                pace.advance(now);
+                pace.advance(feed.step(), now);
                 pace.shift_towards(self.shift.load(Ordering::Relaxed));
                 picture
             }
@@ -187,7 +193,7 @@ impl VideoSource {
         self.content
     }
 
-    /// Stands for a source of another content, in a call that is replayed.
+    /// Its pictures are taken for those of another content: a screen on which a film plays, a source in a call that is replayed.
     pub const fn set_content(&mut self, content: Content) {
         self.content = content;
     }
@@ -223,6 +229,17 @@ impl Drop for VideoSource {
     }
 }
 
+/// A display is named; one that does not answer is said when it is asked for.
+fn has_screen() -> bool {
+    cfg!(target_os = "linux") && std::env::var_os("DISPLAY").is_some_and(|name| !name.is_empty())
+}
+
+/// The whole screen, where there is one.
+fn screen_name() -> Option<String> {
+    let spec = SourceSpec::Screen { part: Part::Monitor(None), frame_rate: 0.0 };
+    has_screen().then(|| spec.to_string())
+}
+
 /// Screens are read, the rest is watched.
 const fn content_of(region: Option<Region>) -> Content {
     if region.is_some() { Content::Text } else { Content::Motion }
@@ -237,6 +254,8 @@ fn run(mut feed: Feed, mut pace: Pace, shared: &Shared, shift: &AtomicI32, stopp
     let (began, mut in_trouble) = (now(), false);
     loop {
         let due = feed.not_before().map_or(pace.due(), |at| at.max(pace.due()));
+        // Waiting for a picture's time is no stall.
+        shared.answered.fetch_max(due.saturating_duration_since(began).as_micros() as u64, Ordering::Relaxed);
         // Nothing is ever sent: the wait ends by time, or at once when the other end is gone.
         let _ = stopped.recv_timeout(due.saturating_duration_since(now()));
         if stopped.is_gone() {
@@ -248,7 +267,7 @@ fn run(mut feed: Feed, mut pace: Pace, shared: &Shared, shift: &AtomicI32, stopp
         }
         let captured = feed.capture(at);
         pace.shift_towards(shift.load(Ordering::Relaxed));
-        shared.answered.store((now() - began).as_micros() as u64, Ordering::Relaxed);
+        shared.answered.fetch_max((now() - began).as_micros() as u64, Ordering::Relaxed);
         if feed.trouble().is_some() != in_trouble {
             in_trouble = !in_trouble;
             shared.trouble.put(feed.trouble().cloned());
@@ -260,7 +279,7 @@ fn run(mut feed: Feed, mut pace: Pace, shared: &Shared, shift: &AtomicI32, stopp
             }
             // Nothing has changed: nobody is woken.
             Ok(None) => {
-                pace.advance(at);
+                pace.advance(feed.step(), at);
                 continue;
             }
             Err(error) => {
@@ -270,7 +289,7 @@ fn run(mut feed: Feed, mut pace: Pace, shared: &Shared, shift: &AtomicI32, stopp
             }
         }
         wake.wake();
-        pace.advance(at);
+        pace.advance(feed.step(), at);
     }
 }
 

@@ -8,12 +8,16 @@ use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant};
 use crate::media::frame_length::FrameLength;
 use crate::media::rate::{PicturePlan, PictureSource};
+use crate::media::simulcast::{LAYERS, layer_of, size_of, split};
 use crate::media::sound::framer::Step;
 use crate::media::video::{CapturedPicture, Content};
-use crate::world::outgoing::{Encoder, LocalView, Source, TargetRate, VideoQueue, VideoSent, Voice, VoiceFrame};
+use crate::world::connection::Tracks;
+use crate::world::outgoing::{
+    Encoder, Handed, LocalView, Source, TargetRate, VideoQueue, VideoSent, Voice, VoiceFrame,
+};
 use crate::world::shared::Now;
 use crate::world::tape::Tape;
-use crate::world::tape::note::{EncoderFull, Samples, Sound};
+use crate::world::tape::note::{EncoderFull, Samples, Sound, Watched};
 
 /// The newest picture of each source goes to its encoder, in the size that the target rate is good for.
 pub fn take_pictures(
@@ -37,7 +41,11 @@ pub fn take_pictures(
             view.picture = Some(captured.picture.clone());
             view.frame += 1;
         }
-        if !queue.open {
+        if let Some(Watched(audience)) = tape.take(entity, || queue.asked.take().map(Watched)) {
+            queue.audience = audience;
+        }
+        // Where nobody looks nothing is made; whoever looks again gets the newest picture at once.
+        if !queue.open || queue.audience.is_empty() {
             sent.skipped += u64::from(new.is_some() && queue.first.is_some());
             queue.first = new.or(queue.first.take());
             continue;
@@ -51,12 +59,23 @@ pub fn take_pictures(
         let Some(captured) = new.or(queue.first.take()).or(last) else { continue };
         let allowed = queue.allowed.unwrap_or_else(|| rate.0.allowed(now.0));
         let target = allowed.target.percent(queue.share);
+        let top = (captured.picture.width, captured.picture.height);
+        // Several sizes at once are for those behind a relay.
+        let layers = if content == Content::Text { [true, false, false] } else { queue.audience.layers(top) };
+        let first = layers.iter().position(|wanted| *wanted).unwrap_or_default();
+        let rates = split(target, layers);
+        queue.part = (rates[first].as_bps() * 100).checked_div(target.as_bps()).unwrap_or(100);
+        let target = rates[first];
         let largest = target.bytes_in(Duration::from_millis(100)) as usize;
-        let aim = allowed.aim.percent(queue.share);
+        let aim = split(allowed.aim.percent(queue.share), layers)[first];
         let source = PictureSource {
-            width: captured.picture.width,
-            height: captured.picture.height,
-            load: 0,
+            width: top.0,
+            height: top.1,
+            wanted: match content {
+                Content::Text => 0,
+                Content::Motion => queue.audience.largest(top).unwrap_or_default(),
+            },
+            load: queue.load.level(),
             content,
             is_lossy: queue.lossy.observe(allowed.loss, allowed.round_trip, now.0),
         };
@@ -70,12 +89,61 @@ pub fn take_pictures(
         encoder.0.set_content(content);
         encoder.0.set_quantisers(plan.quantisers);
         encoder.0.set_layers(plan.layers);
-        encoder.0.set_bitrate(plan.bitrate(target));
+        let bitrate = plan.bitrate(target);
+        queue.layer = layer_of(plan.width, top.0) as u8;
+        let handed = Handed { captured: captured.clone(), rates };
+        encoder.0.set_bitrate(if queue.wanted > 0 { bitrate.min(plan.most()) } else { bitrate });
         if tape.take(entity, || encoder.0.submit(captured, now.0).is_err().then_some(EncoderFull)).is_some() {
             sent.skipped += u64::from(is_new);
             queue.still.put_off(is_new, now.0);
+            queue.load.on_refused(now.0);
         } else {
             queue.still.on_submitted(is_new, now.0);
+            queue.handed = Some(handed);
+        }
+    }
+}
+
+/// The picture of the first source that was just taken goes to the encoders of its smaller layers as well, where somebody looks
+/// at them and the path is not so narrow that the first one is as small itself. Nothing is encoded twice, however many watch.
+pub fn take_layers(
+    now: Res<Now>,
+    tape: Res<Tape>,
+    connections: Query<&Tracks>,
+    mut outgoings: Query<(&mut Encoder, &mut VideoQueue, &TargetRate, &mut VideoSent)>,
+) {
+    for tracks in &connections {
+        let Ok((_, mut queue, rate, _)) = outgoings.get_mut(tracks.video_out) else { continue };
+        let Some(Handed { captured, rates }) = queue.handed.take() else { continue };
+        let Some(plan) = queue.plan else { continue };
+        let (first, share) = (usize::from(queue.layer), queue.share);
+        let is_lower = |layer: &usize| *layer > first && rates[*layer] > Bitrate::default();
+        let whole = queue.allowed.unwrap_or_else(|| rate.0.allowed(now.0));
+        let all: u64 = rates.iter().map(|rate| rate.as_bps()).sum();
+        for (layer, entity) in (1..LAYERS).zip(tracks.lower_out) {
+            let Ok((mut encoder, mut queue, _, mut sent)) = outgoings.get_mut(entity) else { continue };
+            if !is_lower(&layer) {
+                queue.plan = None;
+                continue;
+            }
+            queue.allowed = Some(whole);
+            let (width, height) = size_of(layer, (captured.picture.width, captured.picture.height));
+            // Who begins to look needs a keyframe.
+            if queue.plan.replace(PicturePlan { width, height, every: 1, ..plan }).is_none() {
+                encoder.0.request_keyframe();
+            }
+            (queue.layer, queue.share, queue.part) = (layer as u8, share, rates[layer].as_bps() * 100 / all.max(1));
+            encoder.0.set_size(width, height);
+            encoder.0.set_bitrate(rates[layer]);
+            sent.captured += 1;
+            let largest = rates[layer].bytes_in(Duration::from_millis(100)) as usize;
+            let is_braked = queue.units.is_braked(rates[layer], largest, now.0);
+            let picture = captured.clone();
+            let is_full =
+                || tape.take(entity, || encoder.0.submit(picture, now.0).is_err().then_some(EncoderFull)).is_some();
+            if is_braked || is_full() {
+                sent.skipped += 1;
+            }
         }
     }
 }
@@ -93,7 +161,9 @@ fn follow_rate(
 ) -> PicturePlan {
     let mut plan = PicturePlan::new(aim, source, queue.plan);
     let pixels = |plan: &PicturePlan| plan.width * plan.height;
-    if let Some(current) = queue.plan.filter(|current| pixels(current) != pixels(&plan)) {
+    // Who makes a tile larger is not kept waiting.
+    let is_asked_for = std::mem::replace(&mut queue.wanted, source.wanted) > source.wanted;
+    if let Some(current) = queue.plan.filter(|current| pixels(current) != pixels(&plan) && !is_asked_for) {
         let is_settled = queue.shrunk.is_none_or(|at| now.saturating_duration_since(at) >= SETTLED);
         match pixels(&plan) > pixels(&current) {
             true if !is_settled => {

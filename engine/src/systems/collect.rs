@@ -19,6 +19,7 @@ pub fn take_units(now: Res<Now>, tape: Res<Tape>, mut outgoings: Query<(Entity, 
             if unit.keyframe {
                 queue.keyframes.on_keyframe(now.0);
             }
+            queue.load.on_unit(unit.captured, unit.encoded, now.0);
             if queue.units.push(unit) {
                 encoder.0.request_keyframe();
                 queue.still.ask();

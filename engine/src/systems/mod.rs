@@ -35,7 +35,7 @@ pub fn schedule() -> Schedule {
         (playout::feed_decoders, playout::keep_lips_together, playout::choose_frames, playout::fill_speaker)
             .chain()
             .in_set(Stage::Playout),
-        (capture::take_pictures, capture::take_sound).in_set(Stage::Capture),
+        ((capture::take_pictures, capture::take_layers).chain(), capture::take_sound).in_set(Stage::Capture),
         (send::send_sound, send::send_pictures).chain().in_set(Stage::Send),
         (flush::run_timeouts, flush::send_datagrams).chain().in_set(Stage::Flush),
         publish::publish_view.in_set(Stage::Publish),

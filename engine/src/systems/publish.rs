@@ -5,9 +5,10 @@ use bevy_ecs::system::{Local, Query, Res};
 use crate::base::pool::ArcPool;
 use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant};
-use crate::layout::snapshot::{LatencyView, Party, PathView, Quality, TileView, ViewSnapshot};
+use crate::layout::snapshot::{Busy, LatencyView, Party, PathView, Quality, TileView, ViewSnapshot};
+use crate::media::video::Content;
 use crate::world::connection::{LinkEstimate, Path};
-use crate::world::outgoing::{LocalView, Source, Voice};
+use crate::world::outgoing::{LocalView, Source, VideoQueue, Voice};
 use crate::world::shared::{AppEnd, FIRST_TILE, LOCAL_TILE, Now, Showing};
 use crate::world::stats::{Recent, Stats};
 use crate::world::stream::{AudioStream, Frames, PeerMute, StreamOf, VideoJitterBuffer};
@@ -52,11 +53,11 @@ pub fn publish_view(
     connections: Query<(&LinkEstimate, &Path)>,
     videos: Query<(&Frames, &PeerMute, &StreamOf, &VideoJitterBuffer)>,
     audios: Query<(&AudioStream, &StreamOf)>,
-    locals: Query<(&LocalView, &Source)>,
+    locals: Query<(&LocalView, &Source, &VideoQueue)>,
     voices: Query<&Voice>,
 ) {
     let remote: u64 = videos.iter().map(|(frames, ..)| frames.frame).sum();
-    let local: u64 = locals.iter().filter(|(view, _)| !view.hidden).map(|(view, _)| view.frame).sum();
+    let local: u64 = locals.iter().filter(|(view, ..)| !view.hidden).map(|(view, ..)| view.frame).sum();
     let since = last.at.map_or(Duration::MAX, |at| now.0.saturating_duration_since(at));
     let heard = audios.iter().map(|(stream, _)| loudness(stream.loudness.level())).sum::<f32>();
     let levels = heard + voices.iter().map(|voice| loudness(voice.loudness.level())).sum::<f32>();
@@ -76,8 +77,8 @@ pub fn publish_view(
         let ViewSnapshot { number, tiles, phase, controls, latency, in_call_since } = snapshot;
         (*number, *in_call_since) = (last.number, showing.in_call_since);
         let remotes = || videos.iter().filter(|(frames, mute, ..)| frames.tile == FIRST_TILE || !mute.video);
-        let locals = || locals.iter().filter(|(view, _)| !view.hidden);
-        tiles.resize_with(remotes().count() + locals().count(), TileView::default);
+        let shown = || locals.iter().filter(|(view, ..)| !view.hidden);
+        tiles.resize_with(remotes().count() + shown().count(), TileView::default);
         let mut places = tiles.iter_mut();
         for ((frames, mute, of, jitter), tile) in remotes().zip(&mut places) {
             let audio = audios.iter().find(|(_, other)| other.0 == of.0);
@@ -103,7 +104,7 @@ pub fn publish_view(
                 hushed: audio.is_some_and(|(stream, _)| stream.seat.is_hushed()),
             };
         }
-        for ((view, source), tile) in locals().zip(places) {
+        for ((view, source, _), tile) in shown().zip(places) {
             *tile = TileView {
                 id: LOCAL_TILE,
                 name: rewritten(&mut tile.name, &showing.own_name),
@@ -124,6 +125,7 @@ pub fn publish_view(
         follow(phase, &showing.phase);
         follow(controls, &showing.controls);
         write_latency(latency, &stats, &connections, &videos);
+        latency.busy = locals.iter().find_map(|(_, source, queue)| busy(source, queue));
     });
     app.view.put(snapshot);
     (app.redraw)();
@@ -171,6 +173,13 @@ fn quality(link: &LinkEstimate, path: &Path, now: Instant) -> Quality {
     }
 }
 
+/// What is sent less of a source than could be, because this machine is too slow.
+fn busy(source: &Source, queue: &VideoQueue) -> Option<Busy> {
+    let content = source.0.as_ref()?.content();
+    let plan = queue.plan.filter(|_| content == Content::Motion && queue.load.level() > 0)?;
+    Some(Busy { width: plan.width, height: plan.height, every: plan.every })
+}
+
 fn write_latency(
     view: &mut LatencyView,
     stats: &Stats,
@@ -201,6 +210,7 @@ fn write_latency(
         width: size.map_or(0, |size| size.0),
         height: size.map_or(0, |size| size.1),
         frames_per_second: recent.frames_per_second,
+        busy: None,
     };
 }
 

@@ -82,7 +82,7 @@ pub fn send_pictures(
         let transport = &mut connection.transport;
         let around = transport.around_sound() as usize;
         let mut further = 0;
-        for (source, (track, video)) in tracks.videos_out().enumerate() {
+        for (source, (track, video)) in tracks.sending().enumerate() {
             let Ok((mut queue, mut rate, mut sent)) = outgoings.get_mut(video) else { continue };
             if track == Track::Video && rate.0.take_forget(now.0) {
                 transport.forget_sent();
@@ -142,7 +142,7 @@ fn send_packet(
         queue.reference = Some(unit.number).filter(|_| !unit.discardable).or(queue.reference);
         (queue.sending, queue.next) = (Some(unit), 0);
     }
-    let VideoQueue { sending, packets, next, repair, epoch, refers, .. } = &mut *queue;
+    let VideoQueue { sending, packets, next, repair, epoch, refers, layer, .. } = &mut *queue;
     let unit = sending.as_ref()?;
     let (first, parity) = (*next == 0, next.checked_sub(packets.len()));
     let row = parity.and_then(|index| repair.blocks.get(index));
@@ -160,7 +160,7 @@ fn send_packet(
         temporal_id: unit.temporal_id,
         discardable: unit.discardable,
         refers: *refers,
-        layer: 0,
+        layer: *layer,
         encode: unit.encoded.saturating_duration_since(unit.captured),
         queue: now.saturating_duration_since(unit.encoded),
     };

@@ -26,7 +26,7 @@ pub fn note_transport_events(
                 TransportEvent::Connected => {
                     path.connected = true;
                     path.heard = Some(now.0);
-                    for (_, video) in tracks.videos_out() {
+                    for (_, video) in tracks.sending() {
                         if let Ok((.., mut queue)) = outgoings.get_mut(video) {
                             queue.open = true;
                         }

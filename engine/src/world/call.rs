@@ -14,7 +14,7 @@ use crate::net::door::Door;
 use crate::net::transport::Transport;
 use crate::proto::dedup::Dedup;
 use crate::proto::keys::PublicKey;
-use crate::proto::signal::body::Mute;
+use crate::proto::signal::body::{Mute, SOURCES};
 use crate::proto::signal::clock::ClockOffset;
 use crate::proto::signal::machine::CallMachine;
 use crate::store::identity::Identity;
@@ -42,6 +42,8 @@ pub struct CallState {
     /// When the media path was last heard of, for the machine's sake.
     pub lost: bool,
     pub mute: Mute,
+    /// What the other side was told last about how its pictures are looked at, over which link and when.
+    pub told: Option<(LinkId, Instant, [Option<(u16, u16)>; SOURCES])>,
 }
 
 impl CallState {

@@ -25,6 +25,8 @@ pub struct Config {
     pub camera: Option<SourceSpec>,
     /// Further sources of pictures beside it.
     pub further: [Option<SourceSpec>; FURTHER],
+    /// Screens are sent so that they move smoothly, not so that they can be read.
+    pub screen_motion: bool,
     pub microphone: MicrophoneSpec,
     pub speaker: SpeakerSpec,
     /// What is done to the microphone's sound; `None`: everything where it is a device, and nothing where it is not.
@@ -78,6 +80,8 @@ pub struct Remember {
 /// Delay that the laboratory puts into stages of the ledger, to see whether it is found there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Plant {
+    /// A picture of 1280×720 takes so much longer to encode, another as many pixels as it has.
+    pub encode: Duration,
     pub queue: Duration,
     pub hold: Duration,
     pub publish: Duration,
@@ -91,6 +95,7 @@ impl Config {
             base_port,
             camera: None,
             further: [const { None }; FURTHER],
+            screen_motion: false,
             microphone: MicrophoneSpec::Default,
             speaker: SpeakerSpec::Default,
             processing: None,

@@ -9,7 +9,7 @@ use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::media::rate::DelayMeter;
 use crate::media::rate::probe::ProbeMeter;
-use crate::net::transport::{Drained, FURTHER, Track, Transport};
+use crate::net::transport::{Drained, FURTHER, LOWER, Track, Transport};
 
 /// The transport of this connection.
 #[derive(Component)]
@@ -37,6 +37,8 @@ pub struct Tracks {
     /// Further sources of pictures, theirs and ours.
     pub further_in: [Entity; FURTHER],
     pub further_out: [Entity; FURTHER],
+    /// The smaller layers of our first source.
+    pub lower_out: [Entity; LOWER],
 }
 
 impl Tracks {
@@ -50,6 +52,11 @@ impl Tracks {
         numbered(self.video_out, self.further_out)
     }
 
+    /// The same and the smaller layers of the first source.
+    pub fn sending(&self) -> impl Iterator<Item = (Track, Entity)> + use<> {
+        self.videos_out().chain((1u8..).map(Track::of_layer).zip(self.lower_out))
+    }
+
     /// The stream of pictures that packets of `track` belong to.
     pub fn video_in(&self, track: Track) -> Option<Entity> {
         self.videos_in().find(|(other, _)| *other == track).map(|(_, entity)| entity)
@@ -57,7 +64,7 @@ impl Tracks {
 
     /// What goes out by `track`.
     pub fn video_out(&self, track: Track) -> Option<Entity> {
-        self.videos_out().find(|(other, _)| *other == track).map(|(_, entity)| entity)
+        self.sending().find(|(other, _)| *other == track).map(|(_, entity)| entity)
     }
 }
 

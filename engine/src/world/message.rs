@@ -20,6 +20,8 @@ pub enum Command {
     Camera(String),
     /// Send this screen or window beside the camera, by the name it is listed under; `None`: none any more.
     Share(Option<String>),
+    /// Screens move smoothly, which costs them sharpness; else they stay sharp, which costs them pictures.
+    ScreenMotion(bool),
     /// What is done to the microphone's sound.
     Processing(Switches),
     /// Stereo as it is, in short frames, instead of one voice.
@@ -28,6 +30,8 @@ pub enum Command {
     Volume(TileId, u8),
     /// The other side is not heard here, and is not told.
     Hush(TileId, bool),
+    /// The tile is now so large on the screen, in pixels; of no size where it is hidden: no more is sent than is seen.
+    Watch(TileId, u16, u16),
     /// The devices are being looked at: show how loud the microphone is, in a call or without.
     CheckMicrophone(bool),
     /// Play a short tone on the loudspeaker.

@@ -1,4 +1,4 @@
-//! What goes out: one entity per local track.
+//! What goes out: one entity per local track and layer.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,9 +15,11 @@ use crate::codec::video_encoder::VideoEncoder;
 use crate::device::Microphone;
 use crate::media::encoded::EncodedUnit;
 use crate::media::level::Loudness;
+use crate::media::load::EncoderLoad;
 use crate::media::parity::Blocks;
 use crate::media::rate::{Allowed, KeyframeRequests, Lossy, PicturePlan, RateControl, UnitQueue};
 use crate::media::report::ProcessingReport;
+use crate::media::simulcast::{Audience, LAYERS};
 use crate::media::sound::control::SoundControl;
 use crate::media::sound::framer::Framer;
 use crate::media::sound::plan::{Copies, SoundPlan};
@@ -70,6 +72,18 @@ pub struct VideoQueue {
     pub share: u64,
     /// What the path leaves for all of them, as the first one's control has it; `None` for the first one itself.
     pub allowed: Option<Allowed>,
+    /// Which layer of its source this is at present.
+    pub layer: u8,
+    /// Of that so much is this layer's, in percent.
+    pub part: u64,
+    /// The picture that just went to the encoder, for the smaller layers of it.
+    pub handed: Option<Handed>,
+    /// Who looks, what was said about that last, and the layer that was needed when the plan was made.
+    pub audience: Audience,
+    pub asked: Option<Audience>,
+    pub wanted: usize,
+    /// How busy the encoder is.
+    pub load: EncoderLoad,
 }
 
 impl VideoQueue {
@@ -86,7 +100,7 @@ impl VideoQueue {
     fn pace(&self, allowed: &Allowed) -> Bitrate {
         let is_keyframe = self.sending.as_ref().is_some_and(|unit| unit.keyframe);
         let pace = if is_keyframe { allowed.keyframe_pace } else { allowed.pace };
-        pace.percent(self.share)
+        pace.percent(self.share).percent(self.part)
     }
 }
 
@@ -101,6 +115,13 @@ pub struct Repairing {
     /// A row, and the payload it goes in.
     pub row: Vec<u8>,
     pub payload: Vec<u8>,
+}
+
+/// A picture for the smaller layers, and what each of them may take: nothing where nobody looks at it.
+#[derive(Clone, Debug)]
+pub struct Handed {
+    pub captured: CapturedPicture,
+    pub rates: [Bitrate; LAYERS],
 }
 
 /// The local picture, for our own tile.

@@ -13,6 +13,7 @@ use crate::base::id::TileId;
 use crate::base::pipe::{Latest, PipeReceiver, PipeSender, Wake};
 use crate::base::stereo::Stereo;
 use crate::base::time::Instant;
+use crate::codec::pool::Pool;
 use crate::device::{Echo, Loudspeaker, Microphone, Tone};
 use crate::layout::snapshot::{Controls, Phase, Presented, ViewSnapshot};
 use crate::media::chirp::ChirpFinder;
@@ -77,6 +78,10 @@ pub struct Settings(pub Config);
 /// Wakes the engine's poll; handed to every worker.
 #[derive(Resource, Clone, Debug)]
 pub struct EngineWake(pub Wake);
+
+/// The threads that decode pictures.
+#[derive(Resource, Debug)]
+pub struct Decoding(pub Pool);
 
 /// The loudspeaker and the mix on its way there.
 #[derive(Resource, Default)]

@@ -54,6 +54,8 @@ pub struct Frames {
     pub clock: PlayoutClock,
     /// Decoded frames never shown because a newer one was due.
     pub skipped: u64,
+    /// The size of its tile in pixels, none where it is hidden; `None` before the window says so, and where there is none.
+    pub seen: Option<(u16, u16)>,
 }
 
 impl Frames {
@@ -61,7 +63,7 @@ impl Frames {
     pub const BOUND: usize = 15;
 
     pub const fn new(tile: TileId, clock: PlayoutClock) -> Self {
-        Self { tile, waiting: VecDeque::new(), shown: None, frame: 0, clock, skipped: 0 }
+        Self { tile, waiting: VecDeque::new(), shown: None, frame: 0, clock, skipped: 0, seen: None }
     }
 }
 

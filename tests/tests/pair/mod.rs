@@ -268,6 +268,7 @@ pub fn own(person: &Person, number: u8) -> Own {
             video_rtx: Ssrc(u32::from(number)),
             further: [None; 2],
             repair: None,
+            layers: [None; 2],
         },
         audio: Some(AudioCapability { opus_frame_us: List::cut(vec![5_000, 20_000]), red: true }),
         video: Some(VideoCapability { h264: true, max_width: 1280, max_height: 720 }),

@@ -148,7 +148,8 @@ fn a_decoder_that_is_behind_drops_to_the_next_keyframe() {
     let start = now();
     let mut encoder = VideoEncoder::inline(config(VideoCodec::H264, 1000), Duration::ZERO);
     let units: Vec<EncodedUnit> = (0..2).filter_map(|turn| encode(&mut encoder, turn, SIZE, start)).collect();
-    let mut decoder = VideoDecoder::spawn(VideoCodec::H264, Wake::none()).expect("a thread");
+    let pool = Pool::new("test-decoder");
+    let mut decoder = VideoDecoder::pooled(VideoCodec::H264, &pool, Wake::none());
     // Nobody collects: both pipes fill.
     let deadline = now() + Duration::from_secs(20);
     let mut sent = 0;

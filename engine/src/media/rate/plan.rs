@@ -22,6 +22,8 @@ pub struct PicturePlan {
 pub struct PictureSource {
     pub width: u32,
     pub height: u32,
+    /// The largest layer ([`crate::media::simulcast`]) that is looked at: more than that nobody sees.
+    pub wanted: usize,
     /// Halvings of the size that the machine's load asks for.
     pub load: u32,
     pub content: Content,
@@ -56,6 +58,8 @@ const MOTION: (u8, u8) = (0, 51);
 
 /// Bits for each pixel and picture, in thousandths, under which H.264 looks torn.
 const LEAST_BITS: u64 = 40;
+/// Likewise, above which nobody sees a difference.
+const MOST_BITS: u64 = 300;
 /// Sizes by what the source's sides are divided by.
 const PARTS: [u32; 3] = [1, 2, 4];
 /// The narrowest picture that is worth looking at, and the width that is never given up for the rate.
@@ -82,11 +86,10 @@ impl PicturePlan {
         let mut possible = sizes.filter(|(step, size)| *step == 0 || size.0 >= NARROWEST.min(source.width));
         let found = possible.clone().find(|(_, size)| is_enough(*size)).or_else(|| possible.by_ref().last());
         let (step, _) = found.unwrap_or((0, part(1)));
-        let last = PARTS.len() - 1;
-        let loaded = (step + source.load as usize).min(last);
-        let (width, height) = part(PARTS[loaded]);
+        let (last, load) = (PARTS.len() - 1, source.load as usize);
+        let (width, height) = part(PARTS[step.max(source.wanted).max(load).min(last)]);
         // What load is left beyond the smallest picture takes pictures.
-        let beyond = (step + source.load as usize).saturating_sub(last) as u32;
+        let beyond = load.saturating_sub(last) as u32;
         let is_poor =
             target < HALF_RATE && target.as_bps() < u64::from(width) * u64::from(height) * 30 * LEAST_BITS / 800;
         let every = (1 + u32::from(is_poor)) << beyond.min(2);
@@ -97,6 +100,11 @@ impl PicturePlan {
     pub const fn bitrate(&self, target: Bitrate) -> Bitrate {
         Bitrate::from_bps(target.as_bps() * self.every as u64)
     }
+
+    /// More than this nobody sees on a tile that is no larger than the picture.
+    pub const fn most(&self) -> Bitrate {
+        Bitrate::from_bps(self.width as u64 * self.height as u64 * 30 * MOST_BITS / 1000)
+    }
 }
 
 #[cfg(test)]
@@ -104,7 +112,7 @@ mod tests {
     use super::*;
 
     const HD: PictureSource =
-        PictureSource { width: 1280, height: 720, load: 0, content: Content::Motion, is_lossy: false };
+        PictureSource { width: 1280, height: 720, wanted: 0, load: 0, content: Content::Motion, is_lossy: false };
     const SENT: PicturePlan = PicturePlan { width: 0, height: 0, every: 1, quantisers: MOTION, layers: 1 };
 
     #[test]
@@ -155,6 +163,23 @@ mod tests {
         assert!(!lossy.observe(0.1, short, at(0)) && !lossy.observe(0.005, long, at(1)));
         assert!(lossy.observe(0.02, long, at(2)) && lossy.observe(0.0, long, at(20)));
         assert!(!lossy.observe(0.0, long, at(40)));
+    }
+
+    #[test]
+    fn nobody_gets_more_pixels_than_are_looked_at() {
+        let kbps = Bitrate::from_kbps;
+        // The largest layer that is looked at, the target, what is sent, and the most that is worth spending on it, kbit/s.
+        let table = [
+            (0, 4000, (1280, 720), 8294),
+            (1, 4000, (640, 360), 2073),
+            (2, 4000, (320, 180), 518),
+            (1, 250, (320, 180), 518),
+            (7, 4000, (320, 180), 518),
+        ];
+        for (wanted, target, size, most) in table {
+            let plan = PicturePlan::new(kbps(target), PictureSource { wanted, ..HD }, None);
+            assert_eq!(((plan.width, plan.height), plan.most().as_bps() / 1000), (size, most), "layer {wanted}");
+        }
     }
 
     #[test]

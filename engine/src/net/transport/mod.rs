@@ -28,7 +28,8 @@ use crate::proto::unit_ext::UnitExt;
 pub enum Track {
     Audio,
     Video,
-    /// Pictures of further sources beside the first one, counted from 0: below [`FURTHER`].
+    /// Pictures beside the first ones: of further sources, counted from 0, and from [`FURTHER`] on the smaller layers of the
+    /// first source.
     Further(u8),
     /// Parity of pictures' packets, and packets that measure the path ([`crate::proto::repair`]).
     Repair,
@@ -38,10 +39,31 @@ impl Track {
     pub const fn is_video(self) -> bool {
         !matches!(self, Self::Audio | Self::Repair)
     }
+
+    /// Where a layer of the first source travels, the largest one with the source itself. Of those that there are.
+    pub const fn of_layer(layer: u8) -> Self {
+        match layer.checked_sub(1) {
+            None => Self::Video,
+            Some(lower) => Self::Further(FURTHER as u8 + lower),
+        }
+    }
+
+    /// Which layer of the first source travels here; `None` for sound and further sources.
+    pub const fn layer(self) -> Option<u8> {
+        match self {
+            Self::Video => Some(0),
+            Self::Further(number) if number >= FURTHER as u8 => Some(number - FURTHER as u8 + 1),
+            _ => None,
+        }
+    }
 }
 
 /// So many sources of pictures a side may have beside the first one.
 pub const FURTHER: usize = 2;
+/// So many smaller layers of the first source are sent beside it, where somebody looks at them (simulcast).
+pub const LOWER: usize = 2;
+/// Tracks of pictures beside the first one.
+pub const BESIDE: usize = FURTHER + LOWER;
 
 /// The synchronisation sources of one side, announced before the first packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +72,8 @@ pub struct Sources {
     pub video: Ssrc,
     /// Retransmissions of video, RFC 4588.
     pub video_rtx: Ssrc,
-    /// Pictures of further sources, and their retransmissions; `None` where a side takes none.
-    pub further: [Option<(Ssrc, Ssrc)>; FURTHER],
+    /// Pictures of further sources and of smaller layers, and their retransmissions; `None` where a side takes none.
+    pub further: [Option<(Ssrc, Ssrc)>; BESIDE],
     /// Parity and probes; `None` where a side reads none.
     pub repair: Option<Ssrc>,
 }

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 
 use resend::{Missing, Sent};
 
-use super::{ArrivedPacket, Drained, FURTHER, IDLE, OutgoingPacket, Parameters, Sources, Track, TransportEvent};
+use super::{ArrivedPacket, BESIDE, Drained, IDLE, OutgoingPacket, Parameters, Sources, Track, TransportEvent};
 use crate::base::error::Result;
 use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant, WallTime};
@@ -49,8 +49,8 @@ pub struct Plain {
     around: u64,
 }
 
-/// Sources of pictures: the first and the further ones.
-const PICTURES: usize = 1 + FURTHER;
+/// Tracks of pictures: the first and those beside it.
+const PICTURES: usize = 1 + BESIDE;
 /// Sound, they, and what is beside them.
 const TRACKS: usize = PICTURES + 2;
 const REPAIR: usize = TRACKS - 1;

@@ -12,7 +12,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::{AbsCaptureTime, Extension, ExtensionMap, ExtensionSerializer, ExtensionValues, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 
-use super::{ArrivedPacket, Drained, FURTHER, IDLE, OutgoingPacket, Parameters, Sources, Track, TransportEvent};
+use super::{ArrivedPacket, BESIDE, Drained, IDLE, OutgoingPacket, Parameters, Sources, Track, TransportEvent};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::foreign;
 use crate::base::id::Ssrc;
@@ -415,8 +415,8 @@ impl Webrtc {
     }
 }
 
-/// What further sources are called between the two sides.
-const FURTHER_MIDS: [&str; FURTHER] = ["vi1", "vi2"];
+/// What further sources and smaller layers are called between the two sides.
+const FURTHER_MIDS: [&str; BESIDE] = ["vi1", "vi2", "vl1", "vl2"];
 
 /// And the stream beside pictures.
 const REPAIR_MID: &str = "rep";

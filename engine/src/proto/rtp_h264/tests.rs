@@ -40,7 +40,8 @@ fn parameter_sets_share_a_packet_and_the_slice_is_cut_evenly() {
     assert_eq!(markers, [false, false, false, true]);
     let first = packets.iter().next().expect("four packets").bytes;
     assert_eq!(first[0], 0x60 | STAP_A);
-    assert!(begins_unit(first) && !holds_idr(first));
+    assert!(begins_unit(first) && !holds_idr(first) && begins_keyframe(first));
+    assert!(packets.iter().skip(2).all(|payload| !begins_keyframe(payload.bytes)), "the middle of one");
     assert!(packets.iter().skip(1).all(|payload| holds_idr(payload.bytes)));
 }
 
@@ -122,7 +123,7 @@ proptest! {
         for (payload, marker) in payloads {
             let _ = depacketiser.push(&payload, marker);
             let _ = taken(&mut depacketiser);
-            let _ = (begins_unit(&payload), holds_idr(&payload));
+            let _ = (begins_unit(&payload), holds_idr(&payload), begins_keyframe(&payload));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a call asks its surroundings to do.
 
 use crate::proto::keys::PublicKey;
-use crate::proto::signal::body::{Body, Mute, Name};
+use crate::proto::signal::body::{Body, Mute, Name, Watch};
 use crate::proto::signal::media::{Agreed, Candidate, MediaParameters};
 use crate::proto::signal::outcome::Outcome;
 
@@ -33,6 +33,8 @@ pub enum Action {
     StopMedia,
     /// What the other side is not sending on purpose.
     PeerMuted(Mute),
+    /// How the other side looks at what we send.
+    PeerWatches(Watch),
     Phase(Phase),
     /// The call is over; nothing follows. `reason` is one line: what happened, what to do.
     End {

@@ -47,6 +47,8 @@ pub enum Body {
     Bye { why: ByeReason },
     /// Either side: what is not being sent on purpose.
     Mute(Mute),
+    /// Either side: how the receiver's pictures are looked at, so that no more is sent than is seen.
+    Watch(Watch),
     /// Either side, at any time: for the clock offset.
     Ping { t1: u64 },
     /// t1 as it came, when it came and when this left, on the sender's wall clock, in µs.
@@ -97,6 +99,21 @@ pub struct Mute {
     pub further: u8,
     pub screens: u8,
 }
+
+/// On which tiles the sender of this looks at the receiver's sources of pictures, the first source first. A source that is
+/// not in the list is looked at as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Watch {
+    /// For each source the sizes of its tiles, width and height in pixels: one between two persons, one for each layer that
+    /// somebody behind a relay wants. No tile, or one of no size: it is hidden, and nothing needs to be sent.
+    pub sources: List<List<(u16, u16), TILES>, SOURCES>,
+}
+
+/// The first source and the further ones.
+pub const SOURCES: usize = 3;
+/// There are no more sizes to choose from.
+pub const TILES: usize = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -149,6 +166,9 @@ mod tests {
             read(r#"{"type":"mute","audio":true,"smell":true}"#),
             Body::Mute(Mute { audio: true, ..Mute::default() })
         );
+        let watch = read(r#"{"type":"watch","sources":[[[640,360]],[]],"since":1}"#);
+        let tiles = [vec![(640, 360)], Vec::new()].map(List::cut);
+        assert_eq!(watch, Body::Watch(Watch { sources: List::cut(tiles.into()) }));
         assert_eq!(read(r#"{"type":"bye","why":"bored"}"#), Body::Bye { why: ByeReason::Other });
     }
 

@@ -185,6 +185,7 @@ impl CallMachine {
                 self.end(Outcome::Refused, format!("{name}'s program refused the call: {text}"), out);
             }
             Body::Mute(mute) if self.phase.is_accepted() => out.push(Action::PeerMuted(mute)),
+            Body::Watch(watch) if self.phase.is_accepted() => out.push(Action::PeerWatches(watch)),
             Body::Candidates { candidates } => self.peer_candidates(candidates, out),
             Body::Ping { .. } | Body::Pong { .. } | Body::Unknown => {}
             other => match self.role {

@@ -83,6 +83,9 @@ pub struct Ssrcs {
     /// Parity of pictures' packets, and probes; a side that announces it reads them as well. An older side does not.
     #[serde(default)]
     pub repair: Option<Ssrc>,
+    /// Smaller layers of the first source (simulcast), for who forwards one of them to each that watches.
+    #[serde(default)]
+    pub layers: [Option<(Ssrc, Ssrc)>; 2],
 }
 
 /// Opus at 48 kHz (RFC 7587).
@@ -210,7 +213,14 @@ mod tests {
         MediaParameters {
             dtls: Digest([7; 32]),
             ice: IceCredentials::new("ufra", "a-password-that-is-long".replace('-', "+")).expect("good"),
-            ssrcs: Ssrcs { audio: Ssrc(1), video: Ssrc(2), video_rtx: Ssrc(3), further: [None; 2], repair: None },
+            ssrcs: Ssrcs {
+                audio: Ssrc(1),
+                video: Ssrc(2),
+                video_rtx: Ssrc(3),
+                further: [None; 2],
+                repair: None,
+                layers: [None; 2],
+            },
             audio: Some(AudioCapability { opus_frame_us: List::cut(vec![20_000, 5_000, 10_000]), red: true }),
             video: Some(VideoCapability { h264: true, max_width: 1920, max_height: 1080 }),
             base_port: 2000,

@@ -6,7 +6,7 @@ use bevy_ecs::entity::Entity;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
 
-use super::{devices, media, report};
+use super::{devices, media, report, watch};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::{PipeReceiver, pipe};
 use crate::base::time::{Instant, WallTime};
@@ -130,6 +130,7 @@ fn spawn_call(
         times: Times::default(),
         lost: false,
         mute: Default::default(),
+        told: None,
     };
     world.spawn(state).id()
 }
@@ -331,6 +332,7 @@ fn carry_out(world: &mut World, entity: Entity, actions: Vec<Action>) {
             Action::StartCapture => devices::start_capture(world, entity),
             Action::StopMedia => media::stop(world, entity, now),
             Action::PeerMuted(mute) => media::peer_muted(world, entity, mute),
+            Action::PeerWatches(watched) => watch::heed(world, entity, &watched),
             Action::Phase(phase) => show_phase(world, entity, phase, now),
             Action::End { outcome, reason } => return ended(world, entity, &outcome.to_string(), reason, now),
         }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use bevy_ecs::world::World;
 
-use super::{audio, calls, check, devices};
+use super::{audio, calls, check, devices, shares};
 use crate::base::id::TileId;
 use crate::device::{Loudspeaker, Microphone};
 use crate::media::audible::Seat;
@@ -12,7 +12,7 @@ use crate::proto::signal::event::Event;
 use crate::world::connection::Tracks;
 use crate::world::message::Command;
 use crate::world::shared::{AppEnd, Quit};
-use crate::world::stream::{AudioStream, Frames, StreamOf};
+use crate::world::stream::{AudioStream, Frames, Ledger, StreamOf};
 
 pub fn take_commands(world: &mut World) {
     while let Some(command) = world.resource::<AppEnd>().commands.try_recv() {
@@ -33,9 +33,16 @@ pub fn take_commands(world: &mut World) {
             Command::Share(name) => devices::share(world, current, name),
             Command::Volume(tile, percent) => with_seat(world, tile, |seat| seat.set_volume(percent)),
             Command::Hush(tile, hushed) => with_seat(world, tile, |seat| seat.set_hushed(hushed)),
+            Command::Watch(tile, width, height) => look_at(world, tile, (width, height)),
             Command::Processing(switches) => devices::process(world, current, switches),
             Command::Music(music) => devices::play_music(world, current, music),
-            Command::CheckMicrophone(on) => check::open(world, on),
+            Command::ScreenMotion(motion) => shares::set_motion(world, motion),
+            Command::CheckMicrophone(on) => {
+                check::open(world, on);
+                if on {
+                    shares::look(world);
+                }
+            }
             Command::TestTone => check::play_tone(world),
             Command::EchoTest(on) => check::play_echo(world, on),
             Command::Quit => {
@@ -49,6 +56,15 @@ pub fn take_commands(world: &mut World) {
 fn with(world: &mut World, entity: Option<bevy_ecs::entity::Entity>, event: Event) {
     if let Some(entity) = entity {
         calls::feed(world, entity, event);
+    }
+}
+
+/// The tile's size on the screen. What was not looked at did not freeze meanwhile.
+fn look_at(world: &mut World, tile: TileId, size: (u16, u16)) {
+    let mut videos = world.query::<(&mut Frames, &mut Ledger)>();
+    for (mut frames, mut ledger) in videos.iter_mut(world).filter(|(frames, _)| frames.tile == tile) {
+        frames.seen = Some(size);
+        ledger.freezes.pause();
     }
 }
 

@@ -6,7 +6,7 @@ use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
 
 use super::side::{self, Sounding};
-use super::{audio, calls, media};
+use super::{audio, calls, media, shares};
 use crate::base::error::Result;
 use crate::base::pipe::{PipeReceiver, pipe};
 use crate::base::time::Instant;
@@ -37,12 +37,15 @@ pub fn list(world: &mut World) {
     let config = &world.resource::<Settings>().0;
     let (camera, switches, music) = (camera_name(config.camera.as_ref()), config.switches(), config.music);
     let shared = config.further[0].as_ref().map(ToString::to_string).unwrap_or_default();
+    let motion = config.screen_motion;
     let controls = &mut world.resource_mut::<Showing>().controls;
-    controls.cameras = VideoSource::list();
+    let names = VideoSource::list();
     controls.camera = camera;
-    controls.shares = VideoSource::screens();
+    // Its windows are listed when somebody looks for one.
+    controls.shares = names.iter().filter(|name| *name == "screen").cloned().collect();
+    controls.cameras = names;
     controls.shared = shared;
-    (controls.processing, controls.music) = (switches, music);
+    (controls.processing, controls.music, controls.screen_motion) = (switches, music, motion);
 }
 
 /// Both persons have agreed: open what the settings name. What cannot be opened is said and the call goes on.
@@ -226,7 +229,8 @@ pub fn take_camera(world: &mut World) {
             _ => !world.resource::<Showing>().controls.camera_off,
         };
         match opened {
-            Ok(opened) => {
+            Ok(mut opened) => {
+                shares::prepare(world, &mut opened);
                 let unused = match world.get_mut::<Source>(owner).filter(|_| is_wanted) {
                     Some(mut source) => source.0.replace(opened),
                     None => Some(opened),

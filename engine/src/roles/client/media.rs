@@ -26,7 +26,7 @@ use crate::media::sound::framer::Framer;
 use crate::media::sound::plan::Bounds;
 use crate::net::transport::plain::Plain;
 use crate::net::transport::webrtc::Webrtc;
-use crate::net::transport::{FURTHER, Parameters, Sources, Transport};
+use crate::net::transport::{BESIDE, FURTHER, LOWER, Parameters, Sources, Transport};
 use crate::proto::keys::{self, Digest};
 use crate::proto::rtp_h264::Packets;
 use crate::proto::signal::action::MediaStart;
@@ -40,7 +40,7 @@ use crate::voice::VoiceProcessor;
 use crate::world::call::{CallState, Signalling};
 use crate::world::connection::{Connection, Exchange, Inbound, LinkEstimate, Path, Tracks};
 use crate::world::outgoing::{Encoder, LocalView, Source, TargetRate, VideoQueue, VideoSent, Voice};
-use crate::world::shared::{Demux, EngineWake, FIRST_TILE, Settings};
+use crate::world::shared::{Decoding, Demux, EngineWake, FIRST_TILE, Settings};
 use crate::world::stats::{Stats, StreamStats};
 use crate::world::stream::{AudioStream, Decoder, Frames, Ledger, PeerMute, StreamOf, VideoJitterBuffer};
 use crate::world::tape::Tape;
@@ -60,7 +60,7 @@ const FIRST_SIZE: (u32, u32) = (640, 360);
 pub fn prepare(world: &World, now: Instant) -> Result<(Transport, Own)> {
     let settings = &world.resource::<Settings>().0;
     let signalling = world.resource::<Signalling>();
-    let numbers = keys::random::<{ 16 + 8 * FURTHER }>()?;
+    let numbers = keys::random::<{ 16 + 8 * BESIDE }>()?;
     let ssrc = |at: usize| {
         let bytes = [numbers[at], numbers[at + 1], numbers[at + 2], numbers[at + 3]];
         // Zero is used for probing by some.
@@ -74,6 +74,7 @@ pub fn prepare(world: &World, now: Instant) -> Result<(Transport, Own)> {
     } else {
         Transport::Webrtc(Box::new(Webrtc::new(sources, now)))
     };
+    let (further, layers) = apart(sources.further);
     let parameters = transport.parameters();
     // The plain transport has no credentials; the form of the message wants some.
     let ice = IceCredentials::new(&parameters.ufrag, &parameters.password)
@@ -86,8 +87,9 @@ pub fn prepare(world: &World, now: Instant) -> Result<(Transport, Own)> {
             audio: sources.audio,
             video: sources.video,
             video_rtx: sources.video_rtx,
-            further: sources.further,
+            further,
             repair: sources.repair,
+            layers,
         },
         audio: Some(AudioCapability {
             opus_frame_us: List::cut(FRAMES.map(|f| f.duration().as_micros() as u32).into()),
@@ -101,6 +103,20 @@ pub fn prepare(world: &World, now: Instant) -> Result<(Transport, Own)> {
     };
     let identity = &signalling.identity;
     Ok((transport, Own { name: identity.name().clone(), devices: identity.devices().clone(), media }))
+}
+
+type Pair = Option<(Ssrc, Ssrc)>;
+
+/// Further sources and smaller layers, as they are told to the other side.
+fn apart(beside: [Pair; BESIDE]) -> ([Pair; FURTHER], [Pair; LOWER]) {
+    let at = |number: usize| beside.get(number).copied().flatten();
+    (std::array::from_fn(at), std::array::from_fn(|number| at(FURTHER + number)))
+}
+
+/// The same as the transport has them.
+fn together(further: [Pair; FURTHER], layers: [Pair; LOWER]) -> [Pair; BESIDE] {
+    let mut all = further.into_iter().chain(layers);
+    std::array::from_fn(|_| all.next().flatten())
 }
 
 /// The frame lengths the decoder takes: all of them.
@@ -120,7 +136,7 @@ pub fn start(world: &mut World, call: Entity, start: &MediaStart, now: Instant) 
             audio: remote.ssrcs.audio,
             video: remote.ssrcs.video,
             video_rtx: remote.ssrcs.video_rtx,
-            further: remote.ssrcs.further,
+            further: together(remote.ssrcs.further, remote.ssrcs.layers),
             repair: remote.ssrcs.repair,
         },
     };
@@ -177,21 +193,20 @@ pub fn spawn(
         frame_rate: 30.0,
         bitrate: RateControl::START.min(settings.most),
     };
-    // What further sources need begins with their first picture.
-    let further = std::array::from_fn::<_, FURTHER, _>(|_| match settings.work {
-        Work::Threads => {
-            (VideoEncoder::asleep(config, wake.clone()), VideoDecoder::asleep(settings.codec, wake.clone()))
-        }
-        Work::Inline { encode, decode } => {
-            (VideoEncoder::inline(config, encode), VideoDecoder::inline(settings.codec, decode))
-        }
-    });
-    let (encoder, decoder) = match settings.work {
-        Work::Threads => (VideoEncoder::spawn(config, wake.clone())?, VideoDecoder::spawn(settings.codec, wake)?),
-        Work::Inline { encode, decode } => {
-            (VideoEncoder::inline(config, encode), VideoDecoder::inline(settings.codec, decode))
-        }
+    // Their threads start with the first picture.
+    let new_encoder = || match settings.work {
+        Work::Threads => VideoEncoder::asleep(config, wake.clone()),
+        Work::Inline { encode, .. } => VideoEncoder::inline_slow(config, encode, settings.plant.encode),
     };
+    let pool = &world.resource::<Decoding>().0;
+    let new_decoder = || match settings.work {
+        Work::Threads => VideoDecoder::pooled(settings.codec, pool, wake.clone()),
+        Work::Inline { decode, .. } => VideoDecoder::inline(settings.codec, decode),
+    };
+    let (encoder, decoder) = (new_encoder(), new_decoder());
+    let further_encoders: [_; FURTHER] = std::array::from_fn(|_| new_encoder());
+    let lower_encoders: [_; LOWER] = std::array::from_fn(|_| new_encoder());
+    let further_decoders: [_; FURTHER] = std::array::from_fn(|_| new_decoder());
     let mut encoders = OpusEncoders::new(settings.audio_rate)?;
     if settings.codec == VideoCodec::Plain {
         // A model is about sizes and times: how it sounds matters to nobody.
@@ -225,21 +240,22 @@ pub fn spawn(
     voice.set_music(settings.music, settings.sound_most());
     voice.framer = Framer::new(voice.control.plan().length);
     let sound = AudioStream::new(&settings.policy)?;
-    let (encoders, decoders) = split(further);
     let video_out = spawn_outgoing(world, encoder, settings, now);
-    let further_out = encoders.map(|encoder| {
+    let mut hidden = |encoder| {
         let entity = spawn_outgoing(world, encoder, settings, now);
         if let Some(mut view) = world.get_mut::<LocalView>(entity) {
             view.hidden = true;
         }
         entity
-    });
+    };
+    let further_out = further_encoders.map(&mut hidden);
+    let lower_out = lower_encoders.map(hidden);
     let audio_out = world.spawn(voice).id();
     let connection = world.spawn_empty().id();
     let audio_in = world.spawn((StreamOf(connection), sound)).id();
     let video_in = spawn_stream(world, connection, decoder, FIRST_TILE, settings, now);
     let mut tile = FIRST_TILE;
-    let further_in = decoders.map(|decoder| {
+    let further_in = further_decoders.map(|decoder| {
         tile = TileId(tile.0 + 1);
         let entity = spawn_stream(world, connection, decoder, tile, settings, now);
         if let Some(mut mute) = world.get_mut::<PeerMute>(entity) {
@@ -251,7 +267,7 @@ pub fn spawn(
         Connection { transport, call },
         Inbound::default(),
         Exchange::default(),
-        Tracks { audio_in, video_in, audio_out, video_out, further_in, further_out },
+        Tracks { audio_in, video_in, audio_out, video_out, further_in, further_out, lower_out },
         Path::default(),
         LinkEstimate::default(),
     ));
@@ -259,13 +275,8 @@ pub fn spawn(
     tape.enrol(&[connection, audio_in, video_in, audio_out, video_out]);
     tape.enrol(&further_in);
     tape.enrol(&further_out);
+    tape.enrol(&lower_out);
     Ok(connection)
-}
-
-fn split<A, B, const N: usize>(pairs: [(A, B); N]) -> ([A; N], [B; N]) {
-    let mut pairs = pairs.map(|(one, other)| (Some(one), Some(other)));
-    let ones = std::array::from_fn(|at| pairs[at].0.take().expect("each is taken once"));
-    (ones, pairs.map(|(_, other)| other.expect("none was taken")))
 }
 
 /// A local source of pictures, which is off yet.
@@ -293,6 +304,13 @@ fn spawn_outgoing(
         still: Default::default(),
         share: 100,
         allowed: None,
+        layer: 0,
+        handed: None,
+        part: 100,
+        audience: Default::default(),
+        asked: None,
+        wanted: 0,
+        load: Default::default(),
     };
     let rate = TargetRate(RateControl::new(settings.most, settings.audio_most));
     world.spawn((Source(None), Encoder(encoder), rate, queue, LocalView::default(), VideoSent::default())).id()
@@ -443,7 +461,7 @@ pub fn bury(world: &mut World) {
 pub fn despawn(world: &mut World, connection: Entity) {
     if let Some(tracks) = world.get::<Tracks>(connection).copied() {
         world.despawn(tracks.audio_out);
-        for (_, video) in tracks.videos_out() {
+        for (_, video) in tracks.sending() {
             world.despawn(video);
         }
     }

@@ -9,6 +9,7 @@ mod commands;
 mod devices;
 pub mod media;
 pub mod report;
+mod shares;
 mod side;
 mod watch;
 
@@ -23,6 +24,7 @@ pub fn install(world: &mut World, schedule: &mut Schedule) {
     world.init_resource::<media::Leaving>();
     world.init_resource::<calls::Resolving>();
     world.init_resource::<devices::Opening>();
+    world.init_resource::<shares::Shares>();
     devices::list(world);
     audio::install(world);
     schedule.add_systems(
@@ -30,6 +32,7 @@ pub fn install(world: &mut World, schedule: &mut Schedule) {
             media::bury,
             devices::take_camera,
             devices::watch_camera,
+            shares::take,
             audio::follow_devices,
             check::listen,
             commands::take_commands,

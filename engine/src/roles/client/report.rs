@@ -39,7 +39,10 @@ pub fn of_connection(world: &World, connection: Option<Entity>, times: &Times, o
         path: connection.and_then(|connection| world.get::<Path>(connection)).map(path).unwrap_or_default(),
         setup_ms: setup(times),
         audio: tracks.map(|tracks| audio(world, tracks, stats, seconds)).unwrap_or_default(),
-        video: tracks.map(|tracks| video(world, tracks, times.ended, seconds)).unwrap_or_default(),
+        video: tracks
+            .map(|tracks| video(world, (tracks.video_out, tracks.video_in), times.ended, seconds))
+            .unwrap_or_default(),
+        further: tracks.map(|tracks| further(world, tracks, times.ended, seconds)).unwrap_or_default(),
         av_skew_ms: tracks.and_then(|tracks| skew(world, tracks)),
         ticks: TickReport {
             n: stats.ticks,
@@ -97,13 +100,23 @@ fn audio(world: &World, tracks: &Tracks, stats: &Stats, seconds: f64) -> AudioRe
     }
 }
 
-fn video(world: &World, tracks: &Tracks, ended: Option<Instant>, seconds: f64) -> VideoReport {
-    let sent = world.get::<VideoSent>(tracks.video_out).copied().unwrap_or_default();
-    let stream = world.get::<StreamStats>(tracks.video_in);
-    let ledger = world.get::<Ledger>(tracks.video_in);
+/// Those of the further sources, ours and theirs, of which there was a picture.
+fn further(world: &World, tracks: &Tracks, ended: Option<Instant>, seconds: f64) -> Vec<VideoReport> {
+    let pairs = tracks.further_out.into_iter().zip(tracks.further_in);
+    let reports = pairs.map(|pair| video(world, pair, ended, seconds));
+    let mut reports: Vec<VideoReport> = reports.collect();
+    // By their place: one that was not used stands in front of one that was.
+    while reports.pop_if(|report| report.frames_captured == 0 && report.frames_decoded == 0).is_some() {}
+    reports
+}
+
+fn video(world: &World, (out, stream_in): (Entity, Entity), ended: Option<Instant>, seconds: f64) -> VideoReport {
+    let sent = world.get::<VideoSent>(out).copied().unwrap_or_default();
+    let stream = world.get::<StreamStats>(stream_in);
+    let ledger = world.get::<Ledger>(stream_in);
     let freezes = ledger.map(|ledger| ended.map_or_else(|| ledger.freezes.clone(), |at| ledger.freezes.by_the_end(at)));
     let freezes = freezes.filter(|_| ledger.is_some_and(|ledger| ledger.presented > 0));
-    let frames = world.get::<Frames>(tracks.video_in);
+    let frames = world.get::<Frames>(stream_in);
     let size = frames.and_then(|frames| frames.shown.as_ref()).map(|frame| (frame.picture.width, frame.picture.height));
     let presented = ledger.map_or(0, |ledger| if ledger.markers > 0 { ledger.markers } else { ledger.presented });
     let stages: BTreeMap<_, _> = STAGES

@@ -7,10 +7,14 @@ use bevy_ecs::world::World;
 
 use super::{calls, devices, media};
 use crate::base::time::{Duration, Instant, WallTime};
+use crate::media::simulcast::Audience;
 use crate::proto::signal::action::Phase;
+use crate::proto::signal::body::{Body, SOURCES, Watch};
 use crate::proto::signal::event::Event;
+use crate::proto::text::List;
 use crate::world::call::CallState;
 use crate::world::connection::{Path, Tracks};
+use crate::world::outgoing::VideoQueue;
 use crate::world::shared::Now;
 use crate::world::stream::{AudioStream, Frames};
 
@@ -20,6 +24,8 @@ const SILENCE: Duration = Duration::from_millis(1250);
 const PING_EVERY: Duration = Duration::from_secs(1);
 /// At first: the delay is to be known when somebody looks for it.
 const PING_AT_FIRST: Duration = Duration::from_millis(100);
+/// A window that is being resized says so no oftener than this.
+const TELL_EVERY: Duration = Duration::from_millis(250);
 
 pub fn watch_calls(world: &mut World, calls: &mut QueryState<Entity, With<CallState>>, mut all: Local<Vec<Entity>>) {
     let now = world.resource::<Now>().0;
@@ -32,6 +38,7 @@ pub fn watch_calls(world: &mut World, calls: &mut QueryState<Entity, With<CallSt
         }
         watch_media(world, entity, now);
         watch_width(world, entity);
+        tell_seen(world, entity, now);
         compare_clocks(world, entity, now);
     }
 }
@@ -64,6 +71,44 @@ fn watch_width(world: &mut World, entity: Entity) {
     let (told, in_call) = (state.mute, state.machine.phase() == Phase::InCall);
     if in_call && !told.video && media::is_too_narrow(world, entity) != told.narrow {
         devices::tell_mute(world, entity);
+    }
+}
+
+/// Tells the other side on which tiles its pictures are looked at, where that has changed, and anew over a new link.
+fn tell_seen(world: &mut World, entity: Entity, now: Instant) {
+    let Some(state) = world.get::<CallState>(entity) else { return };
+    let (Some(link), Some(connection), true) = (state.link, state.connection, state.machine.phase().is_accepted())
+    else {
+        return;
+    };
+    let Some(tracks) = world.get::<Tracks>(connection) else { return };
+    let mut seen = [None; SOURCES];
+    for (place, (_, video)) in seen.iter_mut().zip(tracks.videos_in()) {
+        *place = world.get::<Frames>(video).and_then(|frames| frames.seen);
+    }
+    let is_told = match state.told {
+        Some((over, at, told)) => (over, told) == (link, seen) || now.saturating_duration_since(at) < TELL_EVERY,
+        None => seen == [None; SOURCES],
+    };
+    if is_told {
+        return;
+    }
+    if let Some(mut state) = world.get_mut::<CallState>(entity) {
+        state.told = Some((link, now, seen));
+    }
+    let sources = seen.into_iter().map_while(|tile| Some(List::cut(vec![tile?]))).collect();
+    calls::send(world, entity, Body::Watch(Watch { sources: List::cut(sources) }));
+}
+
+/// Heeds what the other side says about that.
+pub fn heed(world: &mut World, call: Entity, watch: &Watch) {
+    let Some(tracks) = media::tracks_of(world, call) else { return };
+    let mut said = watch.sources.iter();
+    for (_, video) in tracks.videos_out() {
+        let audience = said.next().map_or_else(Audience::default, |tiles| Audience::of(tiles.iter().copied()));
+        if let Some(mut queue) = world.get_mut::<VideoQueue>(video) {
+            queue.asked = Some(audience);
+        }
     }
 }
 

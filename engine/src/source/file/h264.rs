@@ -12,6 +12,7 @@ use openh264::formats::YUVSource;
 use super::cannot_open;
 use super::mp4::Mp4Track;
 use crate::base::error::{Error, Kind, Result};
+use crate::base::time::Duration;
 use crate::media::video::{Colour, Picture};
 use crate::proto::nal::{TYPE_AUD, TYPE_IDR, TYPE_PPS, TYPE_SEI, TYPE_SLICE, TYPE_SPS, nal_type, split};
 
@@ -29,6 +30,8 @@ pub struct H264File {
     decoder: Decoder,
     /// What the decoder still held at the end of the file: streams whose pictures are coded in another order than shown.
     rest: VecDeque<Picture>,
+    /// Pictures given since the first one, in the order they are shown in.
+    shown: usize,
     size: (u32, u32),
 }
 
@@ -98,12 +101,13 @@ impl H264File {
     fn begin(path: &Path, units: Units) -> Result<Self> {
         let name = path.display().to_string();
         let decoder = new_decoder(&name)?;
-        let mut file = Self { name, units, next: 0, decoder, rest: VecDeque::new(), size: (0, 0) };
+        let mut file = Self { name, units, next: 0, decoder, rest: VecDeque::new(), shown: 0, size: (0, 0) };
         let mut first = Picture::default();
         file.read(&mut first)?;
         file.size = (first.width, first.height);
         (file.next, file.decoder) = (0, new_decoder(&file.name)?);
         file.rest.clear();
+        file.shown = 0;
         Ok(file)
     }
 
@@ -113,8 +117,12 @@ impl H264File {
     /// There is nothing to decode for a long stretch, or the file cannot be read any more.
     pub fn read(&mut self, picture: &mut Picture) -> Result<()> {
         for _ in 0..MOST_EMPTY.min(self.units.len() * 2 + 1) {
+            if self.rest.is_empty() && self.next == 0 {
+                self.shown = 0;
+            }
             if let Some(rest) = self.rest.pop_front() {
                 *picture = rest;
+                self.shown += 1;
                 return Ok(());
             }
             if self.next >= self.units.len() {
@@ -132,6 +140,7 @@ impl H264File {
                 return Err(self.broken("is larger than 1920×1920; scale it first"));
             }
             copy(&yuv, picture);
+            self.shown += 1;
             return Ok(());
         }
         Err(self.broken("holds no picture that can be decoded"))
@@ -146,6 +155,14 @@ impl H264File {
         }
         (self.next, self.decoder) = (0, new_decoder(&self.name)?);
         Ok(())
+    }
+
+    /// How long the picture that came last is shown, where the file says so.
+    pub fn step(&self) -> Option<Duration> {
+        match &self.units {
+            Units::Raw { .. } => None,
+            Units::Mp4(track) => track.step(self.shown.checked_sub(1)?),
+        }
     }
 
     pub const fn size(&self) -> (u32, u32) {

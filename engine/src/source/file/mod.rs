@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::pool::ArcPool;
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 use crate::media::video::{CapturedPicture, Picture};
 use h264::H264File;
 use y4m::Y4mReader;
@@ -65,6 +65,14 @@ impl FileSource {
             };
         });
         result.map(|()| CapturedPicture { picture, captured: now })
+    }
+
+    /// How long the picture that came last is shown, where the file says so of each.
+    pub fn step(&self) -> Option<Duration> {
+        match &self.format {
+            Format::Y4m(_) => None,
+            Format::H264(file) => file.step(),
+        }
     }
 
     pub const fn size(&self) -> (u32, u32) {

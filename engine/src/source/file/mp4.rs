@@ -9,20 +9,26 @@ use std::path::Path;
 
 use super::cannot_open;
 use crate::base::error::{Error, Kind, Result};
+use crate::base::time::Duration;
 use crate::proto::nal::{TYPE_IDR, nal_type};
 
 /// Two days at 60 pictures a second.
 const MOST_SAMPLES: usize = 1 << 23;
 /// The index of as many samples has about as many bytes; it is held in memory while it is read.
 const MOST_INDEX: u64 = 64 << 20;
+/// A picture is shown no shorter than a call can carry, and no longer than one waits for something to happen.
+const SHORTEST: Duration = Duration::from_millis(8);
+const LONGEST: Duration = Duration::from_secs(10);
 /// A whole picture of 1920×1920 without compression is below this.
 const MOST_UNIT: u32 = 8 << 20;
 
 /// The H.264 track of a file.
-pub struct Mp4Track {
+pub struct Mp4Track<R = File> {
     name: String,
-    file: File,
+    file: R,
     samples: Vec<Sample>,
+    /// Units of time in a second.
+    timescale: u32,
     /// Parameter sets as Annex B, for in front of each IDR picture.
     parameters: Vec<u8>,
     /// Bytes of the length in front of each NAL unit (ISO/IEC 14496-15 §5.3.3.1).
@@ -36,6 +42,8 @@ pub struct Mp4Track {
 struct Sample {
     offset: u64,
     size: u32,
+    /// How long until the next one is decoded; once all are known, how long the picture is shown that is this one in the order
+    /// of showing.
     duration: u32,
 }
 
@@ -56,11 +64,20 @@ impl Mp4Track {
     /// # Errors
     /// It cannot be opened (`Kind::Gone`), is damaged, cut off, or has no H.264 track (`Kind::Malformed`).
     pub fn open(path: &Path) -> Result<Self> {
-        let name = path.display().to_string();
-        let mut file = File::open(path).map_err(|error| cannot_open(path, &error))?;
+        let file = File::open(path).map_err(|error| cannot_open(path, &error))?;
         let length = file.metadata().map_err(|error| cannot_open(path, &error))?.len();
+        Self::new(path.display().to_string(), file, length)
+    }
+}
+
+impl<R: Read + Seek> Mp4Track<R> {
+    /// The same of what is called `name` and has so many bytes.
+    ///
+    /// # Errors
+    /// As [`Mp4Track::open`].
+    pub fn new(name: String, mut file: R, length: u64) -> Result<Self> {
         let malformed = |what: &str| Error::new(Kind::Malformed, format!("{name} {what}"));
-        let Index { samples, track } = read_index(&mut file, length).map_err(malformed)?;
+        let Index { mut samples, shifts, track } = read_index(&mut file, length).map_err(malformed)?;
         if samples.is_empty() {
             return Err(malformed("holds no picture"));
         }
@@ -70,10 +87,12 @@ impl Mp4Track {
         }
         let time: u64 = samples.iter().map(|sample| u64::from(sample.duration)).sum();
         let frame_rate = samples.len() as f64 * f64::from(track.timescale) / time as f64;
+        show_in_order(&mut samples, &shifts);
         Ok(Self {
             name,
             file,
             samples,
+            timescale: track.timescale,
             parameters: track.parameters,
             length_bytes: track.length_bytes,
             // What says nothing about time is played at a call's usual rate.
@@ -90,6 +109,13 @@ impl Mp4Track {
     /// Pictures per second, the mean over the file.
     pub const fn frame_rate(&self) -> f32 {
         self.frame_rate
+    }
+
+    /// How long the picture with this number in the order of showing is shown; `None` where the file says nothing about it.
+    pub fn step(&self, number: usize) -> Option<Duration> {
+        let duration = self.samples.get(number)?.duration;
+        let shown = Duration::from_secs_f64(f64::from(duration) / f64::from(self.timescale.max(1)));
+        (self.timescale > 0 && duration > 0).then(|| shown.clamp(SHORTEST, LONGEST))
     }
 
     /// The sample of that number as Annex B.
@@ -123,8 +149,12 @@ impl Mp4Track {
 /// What the file says about its pictures.
 struct Index {
     samples: Vec<Sample>,
+    shifts: Shifts,
     track: Track,
 }
+
+/// By how much each sample is shown later than it is decoded; none where all are shown as they are decoded.
+type Shifts = Vec<i32>;
 
 struct Track {
     number: u32,
@@ -139,8 +169,8 @@ type Found<T> = std::result::Result<T, &'static str>;
 
 const DAMAGED: &str = "is damaged: its tables do not fit together";
 
-fn read_index(file: &mut File, length: u64) -> Found<Index> {
-    let (mut at, mut track, mut samples) = (0, None, Vec::new());
+fn read_index(file: &mut (impl Read + Seek), length: u64) -> Found<Index> {
+    let (mut at, mut track, mut samples, mut shifts) = (0, None, Vec::new(), Shifts::new());
     while at < length {
         let mut head = [0; 16];
         file.seek(SeekFrom::Start(at)).map_err(|_| DAMAGED)?;
@@ -155,11 +185,11 @@ fn read_index(file: &mut File, length: u64) -> Found<Index> {
             file.seek(SeekFrom::Start(at + skip)).map_err(|_| DAMAGED)?;
             file.read_exact(&mut bytes).map_err(|_| DAMAGED)?;
             match &track {
-                None if name == *b"moov" => track = Some(read_movie(&bytes, &mut samples)?),
+                None if name == *b"moov" => track = Some(read_movie(&bytes, &mut samples, &mut shifts)?),
                 Some(track) if name == *b"moof" => {
                     for (_, fragment) in boxes(&bytes).filter(|(name, _)| name == b"traf") {
                         // What is whole of a damaged one is played.
-                        let _ = list_fragment(fragment, at, track, &mut samples);
+                        let _ = list_fragment(fragment, at, track, (&mut samples, &mut shifts));
                     }
                 }
                 _ => {}
@@ -168,7 +198,7 @@ fn read_index(file: &mut File, length: u64) -> Found<Index> {
         at = at.saturating_add(size);
     }
     let track = track.ok_or("has no index: it was cut off, or is still being written")?;
-    Ok(Index { samples, track })
+    Ok(Index { samples, shifts, track })
 }
 
 /// The name of a box, how much of it is in front of its content, and how long all of it is, §4.2. `None` where there is none.
@@ -201,7 +231,7 @@ fn child<'a>(bytes: &'a [u8], name: &[u8; 4]) -> Option<&'a [u8]> {
 }
 
 /// The first H.264 track of a movie box.
-fn read_movie(movie: &[u8], samples: &mut Vec<Sample>) -> Found<Track> {
+fn read_movie(movie: &[u8], samples: &mut Vec<Sample>, shifts: &mut Shifts) -> Found<Track> {
     let mut other = "holds no H.264 video";
     for (_, track) in boxes(movie).filter(|(name, _)| name == b"trak") {
         let Some(media) = child(track, b"mdia") else { continue };
@@ -211,6 +241,9 @@ fn read_movie(movie: &[u8], samples: &mut Vec<Sample>) -> Found<Track> {
         match entry {
             Some((name, entry)) if matches!(&name, b"avc1" | b"avc3") => {
                 list(tables, samples).ok_or(DAMAGED)?;
+                if let Some(table) = child(tables, b"ctts") {
+                    list_shifts(table, samples.len(), shifts).ok_or(DAMAGED)?;
+                }
                 return read_track(movie, track, media, entry).ok_or(DAMAGED);
             }
             Some((name, _)) if matches!(&name, b"hvc1" | b"hev1") => {
@@ -309,8 +342,42 @@ fn list(tables: &[u8], samples: &mut Vec<Sample>) -> Option<()> {
     (samples.len() == count).then_some(())
 }
 
+/// By how much the samples are shown later than decoded, §8.6.1.3. Version 1 has signed numbers; in version 0 none is so large.
+fn list_shifts(table: &[u8], count: usize, shifts: &mut Shifts) -> Option<()> {
+    let mut fields = Fields(table.get(4..)?);
+    for _ in 0..fields.u32()? {
+        let (run, shift) = (fields.u32()? as usize, fields.u32()? as i32);
+        let end = shifts.len().checked_add(run).filter(|end| *end <= count)?;
+        shifts.resize(end, shift);
+    }
+    Some(())
+}
+
+/// Puts how long each picture is shown in the order of showing: pictures may be coded in another one.
+fn show_in_order(samples: &mut [Sample], shifts: &[i32]) {
+    if shifts.iter().all(|shift| Some(shift) == shifts.first()) {
+        return;
+    }
+    let mut at = 0i64;
+    let mut times: Vec<i64> = Vec::with_capacity(samples.len());
+    for (number, sample) in samples.iter().enumerate() {
+        times.push(at.saturating_add(shifts.get(number).copied().unwrap_or_default().into()));
+        at = at.saturating_add(sample.duration.into());
+    }
+    times.sort_unstable();
+    // The last one is shown until the last one that was decoded would be over.
+    let ends = times.iter().skip(1).copied().chain(std::iter::once(at.max(times.last().copied().unwrap_or(at))));
+    let shown = times.iter().zip(ends).map(|(time, end)| u32::try_from(end.saturating_sub(*time)).unwrap_or(u32::MAX));
+    samples.iter_mut().zip(shown).for_each(|(sample, shown)| sample.duration = shown);
+}
+
 /// The samples of a fragment whose box begins at `start`, §8.8.7, §8.8.8. `None` where it ends too early, or is another track's.
-fn list_fragment(fragment: &[u8], start: u64, track: &Track, samples: &mut Vec<Sample>) -> Option<()> {
+fn list_fragment(
+    fragment: &[u8],
+    start: u64,
+    track: &Track,
+    (samples, shifts): (&mut Vec<Sample>, &mut Shifts),
+) -> Option<()> {
     let mut head = Fields(child(fragment, b"tfhd")?);
     let flags = head.u32()?;
     if head.u32()? != track.number {
@@ -336,10 +403,16 @@ fn list_fragment(fragment: &[u8], start: u64, track: &Track, samples: &mut Vec<S
         for _ in 0..count {
             let duration = if flags & 0x100 != 0 { run.u32()? } else { usual_time };
             let size = if flags & 0x200 != 0 { run.u32()? } else { usual_size };
-            // Flags of the sample, and by how much it is shown later than decoded.
-            run.skip(4 * ((flags >> 10 & 1) + (flags >> 11 & 1)) as usize)?;
+            if flags & 0x400 != 0 {
+                run.skip(4)?;
+            }
+            let shift = if flags & 0x800 != 0 { run.u32()? as i32 } else { 0 };
             if samples.len() >= MOST_SAMPLES || size > MOST_UNIT {
                 return None;
+            }
+            if shift != 0 || !shifts.is_empty() {
+                shifts.resize(samples.len(), 0);
+                shifts.push(shift);
             }
             samples.push(Sample { offset, size, duration });
             offset = offset.checked_add(size.into())?;

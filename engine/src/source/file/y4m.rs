@@ -15,9 +15,9 @@ const MOST_SIDE: u32 = 1920;
 
 /// Reads pictures; after the last one comes the first.
 #[derive(Debug)]
-pub struct Y4mReader {
+pub struct Y4mReader<R = File> {
     name: String,
-    file: BufReader<File>,
+    file: BufReader<R>,
     /// Where the first picture begins.
     first: u64,
     width: u32,
@@ -33,8 +33,17 @@ impl Y4mReader {
     /// It cannot be opened (`Kind::Gone`); it is not Y4M, not 4:2:0 of eight bits, interlaced, larger than 1920 on a
     /// side, or empty (`Kind::Malformed`).
     pub fn open(path: &Path) -> Result<Self> {
-        let name = path.display().to_string();
         let file = File::open(path).map_err(|error| cannot_open(path, &error))?;
+        Self::new(path.display().to_string(), file)
+    }
+}
+
+impl<R: Read + Seek> Y4mReader<R> {
+    /// The same of what is called `name`.
+    ///
+    /// # Errors
+    /// As [`Y4mReader::open`].
+    pub fn new(name: String, file: R) -> Result<Self> {
         let mut file = BufReader::with_capacity(1 << 16, file);
         let line = read_line(&mut file).ok_or_else(|| malformed(&name, "is not a Y4M file"))?;
         let Some(fields) = line.strip_prefix("YUV4MPEG2 ") else {
@@ -209,7 +218,7 @@ impl Y4mWriter {
 }
 
 /// The next line without its end; `None` at the end of the file, or where no line ends within the bound.
-fn read_line(file: &mut BufReader<File>) -> Option<String> {
+fn read_line(file: &mut impl BufRead) -> Option<String> {
     let mut line = Vec::new();
     file.take(MOST_LINE).read_until(b'\n', &mut line).ok()?;
     line.pop().filter(|last| *last == b'\n')?;

@@ -4,6 +4,7 @@
 //! Systems ask the outside through [`Tape::take`]. Each thing is noted under who it is for and its kind, in the order it
 //! was taken in: systems that do not depend on each other may so run in another order when the call is replayed.
 
+mod event;
 pub mod note;
 
 use std::sync::{Mutex, PoisonError};

@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::axis::Axis;
 use crate::base::id::{TileId, UnitNumber};
-use crate::base::rate::Bitrate;
-use crate::base::time::{Duration, Instant};
+use crate::base::time::Instant;
 use crate::codec::video_decoder::DecodedFrame;
 use crate::layout::snapshot::Presented;
 use crate::media::encoded::EncodedUnit;
 use crate::media::ledger::Stamps;
 use crate::media::marker::Marker;
 use crate::media::policy::Policy;
+use crate::media::simulcast::{Audience, LAYERS};
 use crate::media::video::{CapturedPicture, Picture};
 use crate::net::transport::{ArrivedPacket, Drained, Track, TransportEvent};
 use crate::proto::blank;
@@ -118,6 +118,8 @@ pub enum Note {
         bytes: u32,
         voice: bool,
     },
+    /// The sizes of the tiles on which the other side looks at a source of ours; `None` where it says nothing about it.
+    Watched(Option<[(u16, u16); LAYERS]>),
 }
 
 /// What the transport brought.
@@ -208,6 +210,10 @@ pub struct KeyframeWanted;
 /// The encoder did not take a picture.
 #[derive(Clone, Copy, Debug)]
 pub struct EncoderFull;
+
+/// Who looks at a source has changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Watched(pub Audience);
 
 /// Samples that the loudspeaker's ring is short of.
 #[derive(Clone, Copy, Debug)]
@@ -301,44 +307,6 @@ impl PacketNote {
             unit: self.unit.as_ref().and_then(|bytes| UnitExt::parse(bytes)),
             level: self.level,
             voice: self.voice,
-        }
-    }
-}
-
-impl EventNote {
-    fn of(event: &TransportEvent) -> Self {
-        match event {
-            TransportEvent::Connected => Self::Connected,
-            TransportEvent::Disconnected => Self::Disconnected,
-            TransportEvent::KeyframeRequest => Self::KeyframeRequest,
-            TransportEvent::FurtherKeyframeRequest(number) => Self::FurtherKeyframeRequest(*number),
-            TransportEvent::Estimate(rate) => Self::Estimate(rate.as_bps()),
-            TransportEvent::Figures { round_trip, loss_out, local, remote } => Self::Figures {
-                round_trip: round_trip.map(|time| time.as_nanos() as u64),
-                loss_out: *loss_out,
-                local: *local,
-                remote: *remote,
-            },
-            TransportEvent::Feedback(bytes) => Self::Feedback(bytes.to_vec()),
-            TransportEvent::Closed(text) => Self::Closed(text.clone()),
-        }
-    }
-
-    fn event(&self) -> TransportEvent {
-        match self {
-            Self::Connected => TransportEvent::Connected,
-            Self::Disconnected => TransportEvent::Disconnected,
-            Self::KeyframeRequest => TransportEvent::KeyframeRequest,
-            Self::FurtherKeyframeRequest(number) => TransportEvent::FurtherKeyframeRequest(*number),
-            Self::Estimate(bps) => TransportEvent::Estimate(Bitrate::from_bps(*bps)),
-            Self::Figures { round_trip, loss_out, local, remote } => TransportEvent::Figures {
-                round_trip: round_trip.map(Duration::from_nanos),
-                loss_out: *loss_out,
-                local: *local,
-                remote: *remote,
-            },
-            Self::Feedback(bytes) => TransportEvent::Feedback(bytes.as_slice().into()),
-            Self::Closed(text) => TransportEvent::Closed(text.clone()),
         }
     }
 }
@@ -470,6 +438,11 @@ macro_rules! says_the_same {
 
 says_the_same!(KeyframeWanted, _ => Note::KeyframeWanted, Note::KeyframeWanted => Self);
 says_the_same!(EncoderFull, _ => Note::EncoderFull, Note::EncoderFull => Self);
+says_the_same!(
+    Watched,
+    Self(audience) => Note::Watched(audience.tiles()),
+    Note::Watched(tiles) => Self(tiles.map(Audience::of).unwrap_or_default())
+);
 says_the_same!(Deficit, Self(n) => Note::Deficit(*n as u32), Note::Deficit(n) => Self(within(*n, SECOND)?));
 says_the_same!(Made, Self(n) => Note::Made(*n as i32), Note::Made(n) => {
     within(n.unsigned_abs(), SECOND)?;

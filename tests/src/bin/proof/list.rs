@@ -169,6 +169,12 @@ pub const PROOFS: [Proof; 36] = [
         "What encoding one source in three sizes costs beside the largest alone, and what is not encoded.",
     ),
     proof(
+        "fuzz",
+        video::fuzz,
+        "Parsers given anything",
+        "A million mutated inputs to every parser of pictures' files, packets, units and reports.",
+    ),
+    proof(
         "mutated",
         video::mutated,
         "Mutated pictures",

@@ -10,11 +10,12 @@ use engine::base::pipe::Wake;
 use engine::base::rate::Bitrate;
 use engine::base::time::{Instant, now};
 use engine::codec::VideoCodec;
-use engine::codec::layers::LayeredEncoder;
+use engine::codec::pool::Pool;
 use engine::codec::video_decoder::VideoDecoder;
 use engine::codec::video_encoder::{EncoderConfig, VideoEncoder};
 use engine::media::encoded::{EncodedUnit, ReceivedUnit};
 use engine::media::ledger::Stamps;
+use engine::media::simulcast::{Audience, LAYERS, size_of};
 use engine::media::video::CapturedPicture;
 use engine::source::testcard::TestCard;
 use openh264::decoder::Decoder;
@@ -25,6 +26,7 @@ use openh264::formats::{YUVSlices, YUVSource};
 use openh264::{OpenH264API, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 use visavis_tests::Outcome;
+use visavis_tests::fuzz;
 use visavis_tests::mutated::{Plan, survive};
 
 use crate::table::Table;
@@ -45,6 +47,19 @@ pub fn mutated(table: &mut Table) -> Outcome<()> {
     table.at_least("whole units between them whose picture was right", Some(right), 100.0, "%");
     table.goal("the slowest unit", Some(survived.slowest.as_secs_f64() * 1e3), "", "ms");
     table.at_most("memory grown at its most", Some(survived.grown as f64 / 1e6), 100.0, "MB");
+    Ok(())
+}
+
+/// Every parser and mutated whole inputs.
+pub fn fuzz(table: &mut Table) -> Outcome<()> {
+    for target in fuzz::TARGETS {
+        // Each panic would be printed: of a million that is a book.
+        let survived = fuzz::survive(&target, MUTATED, 7);
+        table.at_least(&format!("{}: inputs", target.name), Some(survived.inputs as f64), MUTATED as f64, "");
+        table.at_most(&format!("{}: panics", target.name), Some(survived.panics as f64), 0.0, "");
+        let slowest = survived.slowest.as_secs_f64() * 1e3;
+        table.goal(&format!("{}: the slowest", target.name), Some(slowest), "", "ms");
+    }
     Ok(())
 }
 
@@ -126,7 +141,8 @@ fn config((width, height): (u32, u32), kbps: u64) -> EncoderConfig {
 
 fn our_path(count: usize) -> Outcome<()> {
     let mut encoder = VideoEncoder::spawn(config((1280, 720), 2500), Wake::none()).map_err(said)?;
-    let mut decoder = VideoDecoder::spawn(VideoCodec::H264, Wake::none()).map_err(said)?;
+    let pool = Pool::new("video-decoder");
+    let mut decoder = VideoDecoder::pooled(VideoCodec::H264, &pool, Wake::none());
     let mut card = card((1280, 720));
     let turn = |decoder: &mut VideoDecoder, encoder: &mut VideoEncoder| {
         while let Some(unit) = encoder.poll(now()) {
@@ -154,40 +170,55 @@ pub fn many(table: &mut Table) -> Outcome<()> {
     const SECONDS: usize = 4;
     let large = units((1280, 720), 2500, 30 * SECONDS, 30)?;
     let small = units((320, 180), 200, 15 * SECONDS, 15)?;
-    let (mut ours, mut bare) = (Vec::new(), Vec::new());
+    // As many threads as we have; and one, on which decoders never meet in the caches.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let (mut ours, mut bare, mut alone) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..TURNS.min(5) {
-        bare.push(processor(|| bare_many(&large, &small, SMALL))?);
+        bare.push(processor(|| bare_many(&large, &small, SMALL, threads))?);
         ours.push(processor(|| our_many(&large, &small, SMALL))?);
+        alone.push(processor(|| bare_many(&large, &small, SMALL, 1))?);
     }
     let of_core = |values: &[f64]| Some(median(values) / SECONDS as f64 * 100.0);
-    table.goal("the library's calls, of a core", of_core(&bare), "", "%");
+    table.goal("the library's calls on as many threads, of a core", of_core(&bare), "", "%");
+    table.goal("on one thread, one after the other, of a core", of_core(&alone), "", "%");
     table.goal("ours, of a core", of_core(&ours), "", "%");
     table.at_most("ours for one of the library's", Some(ratio(&ours, &bare) * 100.0), 115.0, "%");
+    table.goal("ours for one of the library's on one thread", Some(ratio(&ours, &alone) * 100.0), "", "%");
     Ok(())
 }
 
-fn bare_many(large: &[EncodedUnit], small: &[EncodedUnit], count: usize) -> Outcome<()> {
-    let new = || Decoder::new().map_err(|error| error.to_string());
-    let mut decoders = (0..=count).map(|_| new()).collect::<Outcome<Vec<Decoder>>>()?;
+fn bare_many(large: &[EncodedUnit], small: &[EncodedUnit], count: usize, threads: usize) -> Outcome<()> {
+    std::thread::scope(|scope| {
+        let part = |own| move || bare_part(large, small, (0..=count).skip(own).step_by(threads));
+        let workers: Vec<_> = (0..threads).map(|own| scope.spawn(part(own))).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|_| Err("a decoder panicked".into())))
+    })
+}
+
+/// The decoders of one thread; number 0 has the large pictures.
+fn bare_part(large: &[EncodedUnit], small: &[EncodedUnit], numbers: impl Iterator<Item = usize>) -> Outcome<()> {
+    let new = |number| Decoder::new().map(|decoder| (number, decoder)).map_err(|error| error.to_string());
+    let mut decoders = numbers.map(new).collect::<Outcome<Vec<(usize, Decoder)>>>()?;
     let decode = |decoder: &mut Decoder, unit: &EncodedUnit| -> Outcome<()> {
         let decoded = decoder.decode(&unit.data).map_err(|error| error.to_string())?.ok_or("no picture")?;
         if decoded.dimensions().0 == unit.width as usize { Ok(()) } else { Err("another size".into()) }
     };
     paced(large.len(), 30, |n, _| {
-        let (first, others) = decoders.split_first_mut().ok_or("none")?;
-        decode(first, &large[n])?;
-        if n.is_multiple_of(2)
-            && let Some(unit) = small.get(n / 2)
-        {
-            others.iter_mut().try_for_each(|decoder| decode(decoder, unit))?;
+        for (number, decoder) in &mut decoders {
+            match number {
+                0 => decode(decoder, &large[n])?,
+                _ if n.is_multiple_of(2) => small.get(n / 2).map_or(Ok(()), |unit| decode(decoder, unit))?,
+                _ => {}
+            }
         }
         Ok(())
     })
 }
 
 fn our_many(large: &[EncodedUnit], small: &[EncodedUnit], count: usize) -> Outcome<()> {
-    let new = || VideoDecoder::spawn(VideoCodec::H264, Wake::none()).map_err(said);
-    let mut decoders = (0..=count).map(|_| new()).collect::<Outcome<Vec<VideoDecoder>>>()?;
+    let pool = Pool::new("video-decoder");
+    let new = || VideoDecoder::pooled(VideoCodec::H264, &pool, Wake::none());
+    let mut decoders: Vec<VideoDecoder> = (0..=count).map(|_| new()).collect();
     paced(large.len(), 30, |n, _| {
         let (first, others) = decoders.split_first_mut().ok_or("none")?;
         first.submit(received(large[n].clone()), now());
@@ -225,30 +256,35 @@ pub fn layers(table: &mut Table) -> Outcome<()> {
     table.goal("the largest alone, a picture", each(&top), "", "ms");
     table.goal("all three", each(&all), "", "ms");
     table.at_most("all three for one of the largest", Some(ratio(&all, &top) * 100.0), 160.0, "%");
-    let none = encode_layers(30, &[])?;
+    let layers = |tiles: &[(u16, u16)]| {
+        let wanted = Audience::of(tiles.iter().copied()).layers((1280, 720));
+        (0..LAYERS).filter(|layer| wanted[*layer]).collect::<Vec<_>>()
+    };
+    let none = encode_layers(30, &layers(&[]))?;
     table.at_most("units of layers that nobody watches", Some(none as f64), 0.0, "");
-    let (one, many) = (encode_layers(30, &[1])?, encode_layers(30, &[1; 50])?);
-    table.at_most("units more with fifty watchers than with one", Some(many as f64 - one as f64), 0.0, "");
+    let (one, many) = (encode_layers(30, &layers(&[(640, 360)]))?, encode_layers(30, &layers(&[(640, 360); 3]))?);
+    table.at_most("units more with three watchers than with one", Some(many as f64 - one as f64), 0.0, "");
     Ok(())
 }
 
-/// Encodes a test card for these watchers; how many units that made.
-fn encode_layers(count: usize, watchers: &[usize]) -> Outcome<usize> {
-    let rates = [2500, 700, 200].map(Bitrate::from_kbps);
-    let mut encoder = LayeredEncoder::spawn(30.0, rates, Wake::none()).map_err(said)?;
-    watchers.iter().for_each(|layer| encoder.watch(*layer));
+/// Encodes a test card in these layers, as a call does; how many units that made.
+fn encode_layers(count: usize, layers: &[usize]) -> Outcome<usize> {
+    let rates = [2500, 700, 200];
+    let new = |layer: &usize| VideoEncoder::asleep(config(size_of(*layer, (1280, 720)), rates[*layer]), Wake::none());
+    let mut encoders: Vec<VideoEncoder> = layers.iter().map(new).collect();
     let (mut card, mut units) = (card((1280, 720)), 0);
+    let mut taken = |encoders: &mut [VideoEncoder]| {
+        encoders.iter_mut().for_each(|encoder| units += std::iter::from_fn(|| encoder.poll(now())).count());
+        units
+    };
     paced(count, 30, |_, due| {
-        while encoder.poll(now()).is_some() {
-            units += 1;
-        }
-        if encoder.submit(&card.draw(due), due) > 0 { Err("the encoder is behind".into()) } else { Ok(()) }
+        taken(&mut encoders);
+        let drawn = card.draw(due);
+        let mut given = encoders.iter_mut().map(|encoder| encoder.submit(drawn.clone(), due).is_ok());
+        if given.all(|given| given) { Ok(()) } else { Err("the encoder is behind".into()) }
     })?;
     std::thread::sleep(Duration::from_millis(200));
-    while encoder.poll(now()).is_some() {
-        units += 1;
-    }
-    Ok(units)
+    Ok(taken(&mut encoders))
 }
 
 /// A test card of that size, encoded.

@@ -1,6 +1,7 @@
 use openh264::encoder::Encoder;
 use openh264::formats::YUVSlices;
 
+use super::{Sample, Shifts, list_shifts, show_in_order};
 use crate::base::error::Kind;
 use crate::base::time::{WallTime, now};
 use crate::media::marker::{self, Marker};
@@ -101,13 +102,19 @@ fn file(codec: &[u8; 4]) -> Vec<u8> {
 
 /// The same in two fragments.
 fn fragments() -> Vec<u8> {
+    fragments_lasting([40; 3])
+}
+
+/// Whose pictures last so many milliseconds.
+fn fragments_lasting(times: [u32; 3]) -> Vec<u8> {
     let (sets, samples) = coded(3);
     let usual = whole_box(b"mvex", &[&whole_box(b"trex", &[&numbers(&[0, 1, 1, 40, 0, 0])])]);
     let mut bytes = [whole_box(b"ftyp", &[b"isom", &[0; 4]]), movie(b"avc1", &sets, &[], 0, &usual)].concat();
-    for part in [&samples[..2], &samples[2..]] {
+    for (part, times) in [(&samples[..2], &times[..2]), (&samples[2..], &times[2..])] {
         let fragment = |offset: u32| {
-            let sizes: Vec<u32> = part.iter().map(|sample| sample.len() as u32).collect();
-            let run = whole_box(b"trun", &[&numbers(&[0x201, part.len() as u32, offset]), &numbers(&sizes)]);
+            let sizes: Vec<u32> =
+                times.iter().zip(part).flat_map(|(time, sample)| [*time, sample.len() as u32]).collect();
+            let run = whole_box(b"trun", &[&numbers(&[0x301, part.len() as u32, offset]), &numbers(&sizes)]);
             let head = whole_box(b"tfhd", &[&numbers(&[0x2_0000, 1])]);
             whole_box(b"moof", &[&whole_box(b"mfhd", &[&numbers(&[0, 1])]), &whole_box(b"traf", &[&head, &run])])
         };
@@ -135,6 +142,42 @@ fn a_file_plays_over_and_over_with_its_index_in_front_or_in_fragments() {
             .collect();
         assert_eq!(counters, [0, 1, 2, 0, 1].map(Some));
     }
+}
+
+#[test]
+fn each_picture_is_shown_as_long_as_the_file_says() {
+    let mut source = open(&fragments_lasting([40, 1000, 20])).expect("an MP4 file");
+    let mut steps = || {
+        source.next(now()).expect("a picture");
+        source.step().map(|step| step.as_millis())
+    };
+    assert_eq!([(); 5].map(|()| steps()), [40, 1000, 20, 40, 1000].map(Some));
+    // What claims to stand still for a day is waited for ten seconds, and what claims no time at all has the mean's.
+    let mut source = open(&fragments_lasting([86_400_000, 0, 40])).expect("an MP4 file");
+    let mut steps = || {
+        source.next(now()).expect("a picture");
+        source.step().map(|step| step.as_millis())
+    };
+    assert_eq!([(); 3].map(|()| steps()), [Some(10_000), None, Some(40)]);
+}
+
+#[test]
+fn pictures_coded_in_another_order_are_shown_in_theirs() {
+    let durations = |samples: &[Sample]| samples.iter().map(|sample| sample.duration).collect::<Vec<_>>();
+    let samples = |times: &[u32]| times.iter().map(|time| Sample { duration: *time, ..Default::default() }).collect();
+    let mut all: Vec<Sample> = samples(&[40, 40, 40, 100]);
+    // I P B B: the P is shown after both, the last B last but one.
+    show_in_order(&mut all, &[40, 120, 0, 0]);
+    // Shown at 40, 80, 120 and 160; the last one until 220.
+    assert_eq!(durations(&all), [40, 40, 40, 60]);
+    let mut same: Vec<Sample> = samples(&[10, 20, 30]);
+    show_in_order(&mut same, &[]);
+    show_in_order(&mut same, &[80, 80, 80]);
+    assert_eq!(durations(&same), [10, 20, 30]);
+    let mut shifts = Shifts::new();
+    let table = numbers(&[0, 2, 2, 40, 1, 0]);
+    assert_eq!((list_shifts(&table, 3, &mut shifts), &shifts[..]), (Some(()), &[40, 40, 0][..]));
+    assert_eq!(list_shifts(&table, 5, &mut shifts), None, "more than there are samples");
 }
 
 #[test]
