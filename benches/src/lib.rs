@@ -46,7 +46,8 @@ pub fn connect(engine: &mut Engine, index: u16, now: Instant) -> Far {
     let near = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), 2000));
     let [high, low] = index.to_be_bytes();
     let address = SocketAddr::from((Ipv4Addr::new(10, 1, high, low), 2000));
-    let sources = Sources { audio: Ssrc(1), video: Ssrc(2), video_rtx: Ssrc(3), further: Default::default() };
+    let sources =
+        Sources { audio: Ssrc(1), video: Ssrc(2), video_rtx: Ssrc(3), further: Default::default(), repair: None };
     let end = |local, remote| {
         let mut transport = Transport::Plain(Box::new(Plain::new(sources, now)));
         let parameters = transport.parameters();

@@ -125,6 +125,7 @@ impl End {
             video: Ssrc(first + 1),
             video_rtx: Ssrc(first + 2),
             further: Default::default(),
+            repair: None,
         };
         let mut transport = if real {
             Transport::Webrtc(Box::new(Webrtc::new(sources, start)))

@@ -1,7 +1,7 @@
 //! The engine's handle of a video encoder.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering};
 
 use super::VideoCodec;
 use super::h264::encoder::{Encoded, H264Encoder};
@@ -62,6 +62,9 @@ struct Shared {
     size: AtomicU64,
     keyframe: AtomicBool,
     text: AtomicBool,
+    layers: AtomicU8,
+    /// The least in the upper, the most in the lower half.
+    quantisers: AtomicU16,
     skipped: AtomicU64,
     failed: AtomicU64,
     units: AtomicU64,
@@ -124,6 +127,16 @@ impl VideoEncoder {
         self.shared.text.store(content == Content::Text, Ordering::Relaxed);
     }
 
+    /// The least and the most that H.264's quantiser may be, 0 to 51, from the next keyframe of another size or content on.
+    pub fn set_quantisers(&self, (least, most): (u8, u8)) {
+        self.shared.quantisers.store(u16::from_be_bytes([least, most]), Ordering::Relaxed);
+    }
+
+    /// Temporal layers, 1 or 2; the first unit of another number is a keyframe.
+    pub fn set_layers(&self, layers: u8) {
+        self.shared.layers.store(layers, Ordering::Relaxed);
+    }
+
     /// The size the next unit will have.
     pub fn size(&self) -> (u32, u32) {
         unpack(self.shared.size.load(Ordering::Relaxed))
@@ -180,6 +193,8 @@ impl EncodeJob {
             size: AtomicU64::new(pack(config.width, config.height)),
             keyframe: AtomicBool::new(false),
             text: AtomicBool::new(false),
+            layers: AtomicU8::new(1),
+            quantisers: AtomicU16::new(u16::from_be_bytes([0, 51])),
             skipped: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             units: AtomicU64::new(0),
@@ -221,31 +236,36 @@ impl Job for EncodeJob {
         };
         let millis = captured.saturating_duration_since(*self.began.get_or_insert(captured)).as_millis() as u64;
         let mut data = Vec::with_capacity(self.capacity);
+        let layers = self.shared.layers.load(Ordering::Relaxed);
         let result = match &mut self.engine {
             Engine::H264(encoder) => {
                 let is_text = self.shared.text.load(Ordering::Relaxed);
                 encoder.set_content(if is_text { Content::Text } else { Content::Motion });
+                encoder.set_layers(layers);
+                let [least, most] = self.shared.quantisers.load(Ordering::Relaxed).to_be_bytes();
+                encoder.set_quantisers((least, most));
                 encoder.encode(picture, bitrate, force, millis, &mut data)
             }
             Engine::Plain(encoder) => {
-                let keyframe = encoder.encode(picture, bitrate, force, &mut data);
-                Ok(if keyframe { Encoded::Keyframe } else { Encoded::Delta })
+                encoder.set_layers(layers);
+                Ok(encoder.encode(picture, bitrate, force, &mut data))
             }
         };
-        let keyframe = match result {
+        let encoded = match result {
             Ok(Encoded::Skipped) => {
                 self.shared.skipped.fetch_add(1, Ordering::Relaxed);
                 // A keyframe that was asked for is still owed.
                 self.shared.keyframe.fetch_or(force, Ordering::AcqRel);
                 return Ok(None);
             }
-            Ok(encoded) => encoded == Encoded::Keyframe,
+            Ok(encoded) => encoded,
             Err(error) => {
                 self.shared.failed.fetch_add(1, Ordering::Relaxed);
                 self.failures += 1;
                 return if self.failures >= MOST_FAILURES { Err(error) } else { Ok(None) };
             }
         };
+        let (keyframe, discardable) = (encoded == Encoded::Keyframe, encoded == Encoded::Discardable);
         self.failures = 0;
         self.last_size = size;
         if !keyframe {
@@ -259,8 +279,8 @@ impl Job for EncodeJob {
         Ok(Some(EncodedUnit {
             data,
             keyframe,
-            temporal_id: 0,
-            discardable: false,
+            temporal_id: u8::from(discardable),
+            discardable,
             width,
             height,
             number,

@@ -24,7 +24,7 @@ use crate::world::config::Config;
 use crate::world::connection::LinkEstimate;
 use crate::world::shared::{Arriving, MediaPort};
 use crate::world::stats::Stats;
-use crate::world::stream::AudioStream;
+use crate::world::stream::{AudioStream, Frames, VideoJitterBuffer};
 
 /// A clock that is not the laboratory's.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -156,6 +156,20 @@ impl Member {
         // 256 may wait, and each tick takes them all.
         let _ = self.link.commands.try_send(command);
         self.arrived = true;
+    }
+
+    pub(super) fn want_keyframes(&mut self, at: Instant) {
+        let at = self.time.own(at);
+        let world = self.engine.world_mut();
+        world.query::<&mut VideoJitterBuffer>().iter_mut(world).for_each(|mut jitter| jitter.0.require_keyframe(at));
+        self.arrived = true;
+    }
+
+    /// One that never had a picture waits for none.
+    pub(super) fn is_blocked(&mut self) -> bool {
+        let world = self.engine.world_mut();
+        let mut streams = world.query::<(&VideoJitterBuffer, &Frames)>();
+        streams.iter(world).any(|(jitter, frames)| frames.frame > 0 && jitter.0.is_blocked())
     }
 
     pub(super) fn arrive(&mut self, held: &Held, at: Instant) {

@@ -180,6 +180,16 @@ impl Lab {
         }
     }
 
+    /// The decoders of `member` have lost their place: keyframes are asked for.
+    pub fn want_keyframes(&mut self, member: MemberId) {
+        self.members[member.0].want_keyframes(self.now);
+    }
+
+    /// `member` waits for pictures that it can decode.
+    pub fn is_blocked(&mut self, member: MemberId) -> bool {
+        self.members[member.0].is_blocked()
+    }
+
     /// From now on every datagram that arrives is noted.
     pub fn note_crossings(&mut self) {
         self.crossings = Some(Vec::new());

@@ -5,21 +5,27 @@
 //! after its deadline everything up to the next complete keyframe is dropped. When to *show* what was decoded is
 //! decided behind the decoder, by [`super::playout_clock::PlayoutClock`].
 
+mod packet;
 mod patience;
+mod repair;
+mod search;
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 
+use self::packet::Slot;
+pub use self::packet::{Counters, PacketIn};
 pub use self::patience::retransmission_wait;
-use self::patience::{LEAST_PATIENCE, keyframe_patience};
+use self::patience::{LEAST_PATIENCE, discardable_wait, keyframe_patience};
+pub use self::repair::ParityIn;
+use self::repair::Rows;
+use self::search::Front;
 use super::encoded::ReceivedUnit;
 use super::ledger::Stamps;
 use crate::base::id::UnitNumber;
 use crate::base::pool::ArcPool;
 use crate::base::time::{Duration, Instant};
-use crate::proto::rtp_h264::{Depacketiser, begins_unit, holds_idr};
-use crate::proto::unit_ext::UnitExt;
+use crate::proto::rtp_h264::Depacketiser;
 
 /// Two seconds at 10 Mbit/s in packets of 1200 bytes.
 const MAX_PACKETS: u64 = 2048;
@@ -31,65 +37,11 @@ const MAX_BEFORE_FIRST: u64 = 64;
 const REORDERING: Duration = Duration::from_millis(15);
 /// Units on their way through the decoder: eight wait, one is worked on, one is handed over.
 const UNITS: usize = 10;
+/// A request has so many copies, so long apart: at 10 % loss one of a thousand is lost with all of them.
+const REQUEST_COPIES: u8 = 2;
+const REQUEST_APART: Duration = Duration::from_millis(20);
 /// A keyframe of 720p at a call's highest rate; what is larger makes its storage grow.
 const ROOM: usize = 64 << 10;
-
-/// One RTP packet of the stream, decrypted.
-#[derive(Clone, Debug)]
-pub struct PacketIn {
-    /// Extended to 64 bits.
-    pub sequence: u64,
-    /// 90 kHz, extended to 64 bits.
-    pub timestamp: u64,
-    pub marker: bool,
-    /// In the storage it came off the path in.
-    pub payload: Arc<[u8]>,
-    pub arrival: Instant,
-    /// On the first packet of a unit.
-    pub unit: Option<UnitExt>,
-    /// When the picture was captured, on the local clock.
-    pub capture: Option<Instant>,
-}
-
-/// What happened to packets and units so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    pub packets: u64,
-    pub duplicates: u64,
-    /// Came after their unit was handed out or given up.
-    pub late: u64,
-    /// Gaps that no retransmission filled in time.
-    pub gaps: u64,
-    /// Times that everything was thrown away because a bound was reached or the sequence jumped.
-    pub resets: u64,
-    /// Packets thrown away while waiting for a keyframe, or with a unit that was malformed.
-    pub dropped_packets: u64,
-    pub malformed_units: u64,
-    pub units: u64,
-}
-
-#[derive(Debug)]
-struct Slot {
-    timestamp: u64,
-    marker: bool,
-    arrival: Instant,
-    unit: Option<UnitExt>,
-    capture: Option<Instant>,
-    payload: Arc<[u8]>,
-    /// It begins a unit, as far as the packet itself shows.
-    head: bool,
-    idr: bool,
-}
-
-/// What is known about the unit at the front.
-enum Front {
-    /// Whole: this many packets.
-    Whole(usize),
-    /// Not whole, and nothing newer has come.
-    Tail,
-    /// Not whole though newer packets have come, the first of them at this instant.
-    Gap(Instant),
-}
 
 /// See the top of the file.
 #[derive(Debug)]
@@ -110,11 +62,18 @@ pub struct VideoJitter {
     /// No retransmission can help: a keyframe is asked for without patience.
     urgent: bool,
     wait: Duration,
+    /// And where only units are missing that nothing refers to.
+    short_wait: Duration,
+    /// Copies of the last request that are still to be sent.
+    copies: u8,
     /// Every unit is kept at least so long after it was whole: the laboratory's plant.
     hold: Duration,
     handed_out: bool,
     last_number: Option<UnitNumber>,
+    /// The last unit handed out that others refer to.
+    reference: Option<UnitNumber>,
     last_timestamp: Option<u64>,
+    rows: Rows,
     depacketiser: Depacketiser,
     units: ArcPool<Vec<u8>>,
     counters: Counters,
@@ -134,10 +93,14 @@ impl Default for VideoJitter {
             answered: None,
             urgent: false,
             wait: retransmission_wait(None),
+            short_wait: discardable_wait(None, Duration::ZERO),
+            copies: 0,
             hold: Duration::ZERO,
             handed_out: false,
             last_number: None,
+            reference: None,
             last_timestamp: None,
+            rows: Rows::default(),
             depacketiser: Depacketiser::default(),
             units: ArcPool::new(UNITS),
             counters: Counters::default(),
@@ -175,20 +138,22 @@ impl VideoJitter {
             self.counters.duplicates += 1;
             return;
         }
+        let arrival = packet.arrival;
         self.bytes += packet.payload.len();
-        *place = Some(Slot {
-            timestamp: packet.timestamp,
-            marker: packet.marker,
-            arrival: packet.arrival,
-            unit: packet.unit,
-            capture: packet.capture,
-            head: packet.unit.is_some() || begins_unit(&packet.payload),
-            idr: holds_idr(&packet.payload),
-            payload: packet.payload,
-        });
+        *place = Some(packet.into());
         if self.needs_keyframe {
-            self.blocked.get_or_insert(packet.arrival);
+            self.blocked.get_or_insert(arrival);
         }
+        if !self.rows.is_empty() {
+            self.repair(arrival);
+        }
+    }
+
+    /// Files parity of a block of packets.
+    pub fn push_parity(&mut self, parity: ParityIn) {
+        let arrival = parity.arrival;
+        self.rows.push(parity);
+        self.repair(arrival);
     }
 
     /// The next unit that can be decoded at `now`. Call until `None`.
@@ -223,6 +188,15 @@ impl VideoJitter {
                 }
                 Front::Tail => return None,
                 Front::Gap(since) => {
+                    let behind = self.find_behind_discardable().filter(|_| now >= since + self.short_wait);
+                    if let Some((start, count)) = behind {
+                        self.counters.skipped += 1;
+                        self.discard(start);
+                        if let Some(unit) = self.hand_out(count, now) {
+                            return Some(unit);
+                        }
+                        continue;
+                    }
                     self.blocked.get_or_insert(since);
                     if now >= since + self.wait {
                         self.counters.gaps += 1;
@@ -246,22 +220,32 @@ impl VideoJitter {
     }
 
     /// True when a keyframe has to be asked for now: nothing was decodable for max(300 ms, 5 round trips), and the
-    /// last request is at least a round trip (and 300 ms) old. Saying so counts as the request.
+    /// last request is at least a round trip (and 300 ms) old, or a copy of it is due: requests are lost, too, and nothing
+    /// asks for them again. Saying so counts as the request.
     pub fn keyframe_due(&mut self, now: Instant, round_trip: Option<Duration>) -> bool {
         let Some(blocked) = self.blocked else { return false };
         let waited = self.urgent || now.saturating_duration_since(blocked) >= keyframe_patience(round_trip);
         let again = LEAST_PATIENCE.max(round_trip.unwrap_or_default());
-        if !waited || self.requested.is_some_and(|last| now.saturating_duration_since(last) < again) {
+        let since = self.requested.map(|last| now.saturating_duration_since(last));
+        if !waited {
             return false;
         }
-        self.requested = Some(now);
-        self.asked.get_or_insert(now);
+        let sent = u32::from(REQUEST_COPIES - self.copies) + 1;
+        match since {
+            Some(since) if since < again && (self.copies == 0 || since < REQUEST_APART * sent) => return false,
+            Some(since) if since < again => self.copies -= 1,
+            _ => {
+                (self.requested, self.copies) = (Some(now), REQUEST_COPIES);
+                self.asked.get_or_insert(now);
+            }
+        }
         true
     }
 
-    /// How long a gap waits from now on; see [`retransmission_wait`].
-    pub const fn set_wait(&mut self, wait: Duration) {
-        self.wait = wait;
+    /// How long a gap waits from now on, by the round trip; see [`retransmission_wait`]. Decoded pictures wait for `shown` until
+    /// they are shown.
+    pub fn set_round_trip(&mut self, round_trip: Option<Duration>, shown: Duration) {
+        (self.wait, self.short_wait) = (retransmission_wait(round_trip), discardable_wait(round_trip, shown));
     }
 
     /// When [`Self::poll_unit`] would do something that no packet triggers: a gap's deadline.
@@ -271,6 +255,9 @@ impl VideoJitter {
             return self.ready(start, count);
         }
         match self.look_at_front() {
+            Front::Gap(since) if !self.needs_keyframe && self.find_behind_discardable().is_some() => {
+                Some(since + self.short_wait)
+            }
             Front::Gap(since) if !self.needs_keyframe && self.find_keyframe(1).is_some() => Some(since + REORDERING),
             Front::Gap(since) => Some(since + self.wait),
             Front::Whole(count) => self.ready(0, count),
@@ -285,9 +272,8 @@ impl VideoJitter {
         for slot in &self.slots {
             slot.as_ref().map(|s| (s.timestamp, s.marker, s.head, s.idr, s.payload.len())).hash(hash);
         }
-        let Counters { packets, duplicates, late, gaps, resets, dropped_packets, malformed_units, units } =
-            self.counters;
-        (packets, duplicates, late, gaps, resets, dropped_packets, malformed_units, units).hash(hash);
+        (self.reference, self.copies, self.rows.len()).hash(hash);
+        self.counters.hash(hash);
     }
 
     pub const fn counters(&self) -> Counters {
@@ -327,55 +313,6 @@ impl VideoJitter {
         (0..missing).for_each(|_| self.slots.push_front(None));
         self.front = sequence;
         true
-    }
-
-    fn look_at_front(&self) -> Front {
-        let timestamp = self.slots.front().and_then(|slot| slot.as_ref()).map(|slot| slot.timestamp);
-        for (index, slot) in self.slots.iter().enumerate() {
-            match slot {
-                None => {
-                    return self
-                        .slots
-                        .iter()
-                        .skip(index)
-                        .flatten()
-                        .map(|s| s.arrival)
-                        .min()
-                        .map_or(Front::Tail, Front::Gap);
-                }
-                // The marker was left out: the next unit has begun all the same.
-                Some(slot) if Some(slot.timestamp) != timestamp => return Front::Whole(index),
-                Some(slot) if slot.marker => return Front::Whole(index + 1),
-                Some(_) => {}
-            }
-        }
-        Front::Tail
-    }
-
-    /// The first whole keyframe at or behind slot `from`: where it begins and how many packets it has.
-    fn find_keyframe(&self, from: usize) -> Option<(usize, usize)> {
-        let mut start = None;
-        let mut idr = false;
-        let mut before: Option<&Slot> = None;
-        for (index, slot) in self.slots.iter().enumerate() {
-            let Some(slot) = slot else {
-                (start, before) = (None, None);
-                continue;
-            };
-            let changes = before.is_some_and(|before| before.marker || before.timestamp != slot.timestamp);
-            if let (Some(begin), true) = (start, changes && idr && before.is_some_and(|before| !before.marker)) {
-                return Some((begin, index - begin));
-            }
-            if changes || slot.head || (index == 0 && self.at_start) {
-                (start, idr) = (Some(index).filter(|index| *index >= from), false);
-            }
-            idr |= slot.idr;
-            if let (Some(begin), true, true) = (start, slot.marker, idr) {
-                return Some((begin, index + 1 - begin));
-            }
-            before = Some(slot);
-        }
-        None
     }
 
     /// While a keyframe is needed and none is whole: drops what can be part of none. `false` when nothing was dropped.
@@ -419,6 +356,7 @@ impl VideoJitter {
             self.needs_keyframe = false;
             self.blocked = None;
             self.requested = None;
+            self.copies = 0;
             if let Some(asked) = self.asked.take() {
                 self.answered = Some(now.saturating_duration_since(asked));
             }
@@ -455,6 +393,10 @@ impl VideoJitter {
         }
         let number = ext.map_or_else(|| self.last_number.map_or(UnitNumber(0), UnitNumber::next), |ext| ext.number);
         self.last_number = Some(number);
+        match ext {
+            Some(ext) if ext.discardable && !keyframe => {}
+            ext => self.reference = ext.map(|ext| ext.number),
+        }
         self.last_timestamp = Some(timestamp);
         let encoded = capture.zip(ext).map(|(capture, ext)| capture + ext.encode);
         let stamps = Stamps {

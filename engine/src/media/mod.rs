@@ -12,6 +12,7 @@ pub mod level;
 pub mod lips;
 pub mod marker;
 pub mod mix;
+pub mod parity;
 pub mod phase;
 pub mod playout_clock;
 pub mod policy;

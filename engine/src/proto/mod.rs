@@ -10,6 +10,7 @@ pub mod http;
 pub mod keys;
 pub mod nal;
 pub mod red;
+pub mod repair;
 pub mod rtp_h264;
 pub mod service;
 pub mod signal;

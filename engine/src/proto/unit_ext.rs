@@ -5,7 +5,7 @@
 //! | byte | content |
 //! |---|---|
 //! | 0–1 | unit number, modulo 2¹⁶ |
-//! | 2 | bit 7: discardable; bits 6–4: temporal id; bits 3–0: layer |
+//! | 2 | bit 7: discardable; bits 6–4: temporal id; bits 3–2: what it refers to is one unit more than this before it; bits 1–0: layer |
 //! | 3–4 | captured → encoded in units of 100 µs, 65535 = 6.5535 s or more |
 //! | 5–6 | encoded → sent, likewise |
 
@@ -20,14 +20,17 @@ pub const LENGTH: usize = 7;
 const STEP: Duration = Duration::from_micros(100);
 
 /// What the extension says about a unit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnitExt {
     pub number: UnitNumber,
     /// 0 to 7.
     pub temporal_id: u8,
     /// Nothing refers to this unit.
     pub discardable: bool,
-    /// Simulcast layer, 0 to 15.
+    /// The unit it refers to is so many units before it, 1 to 4: what lies between is not needed for it. 4 is also said
+    /// where it is farther. Nothing in a keyframe.
+    pub refers: u8,
+    /// Simulcast layer, 0 to 3.
     pub layer: u8,
     /// Captured → encoded, in steps of 100 µs, at most 6.5535 s.
     pub encode: Duration,
@@ -35,11 +38,19 @@ pub struct UnitExt {
     pub queue: Duration,
 }
 
+impl Default for UnitExt {
+    fn default() -> Self {
+        let (number, encode, queue) = (UnitNumber::default(), Duration::ZERO, Duration::ZERO);
+        Self { number, temporal_id: 0, discardable: false, refers: 1, layer: 0, encode, queue }
+    }
+}
+
 impl UnitExt {
     /// The element's data. Numbers above their field are cut to its largest.
     pub fn write(&self) -> [u8; LENGTH] {
         let [number_high, number_low] = self.number.0.to_be_bytes();
-        let flags = (u8::from(self.discardable) << 7) | (self.temporal_id.min(7) << 4) | self.layer.min(15);
+        let refers = self.refers.clamp(1, 4).saturating_sub(1) << 2;
+        let flags = (u8::from(self.discardable) << 7) | (self.temporal_id.min(7) << 4) | refers | self.layer.min(3);
         let [encode_high, encode_low] = steps(self.encode).to_be_bytes();
         let [queue_high, queue_low] = steps(self.queue).to_be_bytes();
         [number_high, number_low, flags, encode_high, encode_low, queue_high, queue_low]
@@ -55,7 +66,8 @@ impl UnitExt {
             number: UnitNumber(u16::from_be_bytes([number_high, number_low])),
             temporal_id: (flags >> 4) & 7,
             discardable: flags & 0x80 != 0,
-            layer: flags & 15,
+            refers: ((flags >> 2) & 3).saturating_add(1),
+            layer: flags & 3,
             encode: duration(encode_high, encode_low),
             queue: duration(queue_high, queue_low),
         })
@@ -81,11 +93,12 @@ mod tests {
             number: UnitNumber(0x1234),
             temporal_id: 2,
             discardable: true,
+            refers: 2,
             layer: 1,
             encode: Duration::from_micros(4_260),
             queue: Duration::from_secs(60),
         };
-        assert_eq!(ext.write(), [0x12, 0x34, 0b1010_0001, 0, 43, 0xff, 0xff]);
+        assert_eq!(ext.write(), [0x12, 0x34, 0b1010_0101, 0, 43, 0xff, 0xff]);
     }
 
     #[test]

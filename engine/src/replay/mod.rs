@@ -42,7 +42,7 @@ use crate::systems::{record, session};
 use crate::world::call::Times;
 use crate::world::config::Config;
 use crate::world::connection::{Path as MediaPath, Tracks};
-use crate::world::outgoing::{Source, Voice};
+use crate::world::outgoing::{Source, VideoQueue, Voice};
 use crate::world::shared::{Now, Settings, Sound};
 use crate::world::stage::Stage;
 use crate::world::stats::Stats;
@@ -251,7 +251,13 @@ fn follow(world: &mut World) {
 /// A connection to nobody, with its streams and what goes out.
 fn spawn(world: &mut World, now: Instant) -> Option<Entity> {
     let settings = world.resource::<Settings>().0.clone();
-    let sources = Sources { audio: Ssrc(1), video: Ssrc(2), video_rtx: Ssrc(3), further: Default::default() };
+    let sources = Sources {
+        audio: Ssrc(1),
+        video: Ssrc(2),
+        video_rtx: Ssrc(3),
+        further: Default::default(),
+        repair: Some(Ssrc(4)),
+    };
     let mut transport = Plain::new(sources, now);
     transport.set_around(world.resource::<Following>().around);
     let transport = Transport::Plain(Box::new(transport));
@@ -282,6 +288,9 @@ fn open_devices(world: &mut World, tracks: &Tracks, situation: &Situation, now: 
     for (number, (_, video)) in tracks.videos_out().enumerate() {
         let is_on = if number == 0 { situation.camera } else { situation.further >> (number - 1) & 1 == 1 };
         let is_screen = situation.screens >> number & 1 == 1;
+        if let Some(mut queue) = world.get_mut::<VideoQueue>(video) {
+            queue.repair.is_read = situation.peer_reads_repair;
+        }
         let Some(mut source) = world.get_mut::<Source>(video) else { continue };
         if source.0.is_some() != (is_on && sends) {
             source.0 = (is_on && sends).then(|| VideoSource::inline(CARD, now).ok()).flatten();

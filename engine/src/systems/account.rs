@@ -54,7 +54,8 @@ pub fn gather_due(
         [frame, jitter.0.next_due(), decoder.0.next_due()].into_iter().flatten().for_each(|at| due.at(at));
     }
     for (queue, rate, encoder, source) in &outgoings {
-        let unit = queue.units.next_due(rate.0.pace(now.0).percent(queue.share), now.0);
+        let allowed = queue.allowed.unwrap_or_else(|| rate.0.allowed(now.0));
+        let unit = queue.next_due(&allowed, now.0);
         let picture = source.0.as_ref().and_then(VideoSource::next_due);
         let refine = source.0.as_ref().map(|source| source.content() == Content::Text);
         let again = refine.filter(|_| queue.open && queue.units.is_empty()).and_then(|refine| queue.still.due(refine));

@@ -9,7 +9,7 @@ use crate::base::time::{Duration, Instant};
 use crate::media::frame_length::FrameLength;
 use crate::media::rate::{PicturePlan, PictureSource};
 use crate::media::sound::framer::Step;
-use crate::media::video::{CapturedPicture, Content, Picture};
+use crate::media::video::{CapturedPicture, Content};
 use crate::world::outgoing::{Encoder, LocalView, Source, TargetRate, VideoQueue, VideoSent, Voice, VoiceFrame};
 use crate::world::shared::Now;
 use crate::world::tape::Tape;
@@ -49,10 +49,18 @@ pub fn take_pictures(
         let last = view.picture.as_ref().filter(|_| is_due);
         let last = last.map(|picture| CapturedPicture { picture: picture.clone(), captured: now.0 });
         let Some(captured) = new.or(queue.first.take()).or(last) else { continue };
-        let target = rate.0.target(now.0).percent(queue.share);
+        let allowed = queue.allowed.unwrap_or_else(|| rate.0.allowed(now.0));
+        let target = allowed.target.percent(queue.share);
         let largest = target.bytes_in(Duration::from_millis(100)) as usize;
-        let aim = rate.0.aim().percent(queue.share);
-        let plan = follow_rate(content, aim, &captured.picture, &mut queue, &encoder, now.0);
+        let aim = allowed.aim.percent(queue.share);
+        let source = PictureSource {
+            width: captured.picture.width,
+            height: captured.picture.height,
+            load: 0,
+            content,
+            is_lossy: queue.lossy.observe(allowed.loss, allowed.round_trip, now.0),
+        };
+        let plan = follow_rate(aim, source, &mut queue, &encoder, now.0);
         let is_left_out = !sent.captured.is_multiple_of(u64::from(plan.every));
         if is_left_out || target == Bitrate::default() || queue.units.is_braked(target, largest, now.0) {
             sent.skipped += u64::from(is_new);
@@ -60,6 +68,8 @@ pub fn take_pictures(
             continue;
         }
         encoder.0.set_content(content);
+        encoder.0.set_quantisers(plan.quantisers);
+        encoder.0.set_layers(plan.layers);
         encoder.0.set_bitrate(plan.bitrate(target));
         if tape.take(entity, || encoder.0.submit(captured, now.0).is_err().then_some(EncoderFull)).is_some() {
             sent.skipped += u64::from(is_new);
@@ -73,41 +83,31 @@ pub fn take_pictures(
 /// Each change of size costs a keyframe: what became smaller stays so for this time.
 const SETTLED: Duration = Duration::from_secs(3);
 
-/// The encoder makes what the target is good for. Text with fewer pixels cannot be read: it stays as it is, and there are
-/// fewer pictures instead.
+/// The encoder makes what the target is good for.
 fn follow_rate(
-    content: Content,
     aim: Bitrate,
-    picture: &Picture,
+    source: PictureSource,
     queue: &mut VideoQueue,
     encoder: &Encoder,
     now: Instant,
 ) -> PicturePlan {
-    let source = PictureSource { width: picture.width, height: picture.height, load: 0 };
     let mut plan = PicturePlan::new(aim, source, queue.plan);
     let pixels = |plan: &PicturePlan| plan.width * plan.height;
     if let Some(current) = queue.plan.filter(|current| pixels(current) != pixels(&plan)) {
         let is_settled = queue.shrunk.is_none_or(|at| now.saturating_duration_since(at) >= SETTLED);
         match pixels(&plan) > pixels(&current) {
-            true if !is_settled => plan = current,
+            true if !is_settled => {
+                (plan.width, plan.height, plan.every) = (current.width, current.height, current.every)
+            }
             true => {}
             false => queue.shrunk = Some(now),
         }
-    }
-    if content == Content::Text {
-        (plan.width, plan.height) = even((picture.width, picture.height));
-        plan.every = 1;
     }
     queue.plan = Some(plan);
     if encoder.0.size() != (plan.width, plan.height) {
         encoder.0.set_size(plan.width, plan.height);
     }
     plan
-}
-
-/// The size that a picture is coded in where it is not scaled.
-fn even((width, height): (u32, u32)) -> (u32, u32) {
-    ((width & !1).max(16), (height & !1).max(16))
 }
 
 /// Whole frames of the microphone's samples, processed, and encoded as the plan says.

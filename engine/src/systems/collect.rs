@@ -16,6 +16,9 @@ pub fn take_units(now: Res<Now>, tape: Res<Tape>, mut outgoings: Query<(Entity, 
     for (entity, mut encoder, mut queue) in &mut outgoings {
         while let Some(unit) = tape.take(entity, || encoder.0.poll(now.0)) {
             queue.still.on_unit(unit.data.len());
+            if unit.keyframe {
+                queue.keyframes.on_keyframe(now.0);
+            }
             if queue.units.push(unit) {
                 encoder.0.request_keyframe();
                 queue.still.ask();

@@ -7,10 +7,11 @@ use crate::base::time::{Duration, Instant, WallTime};
 use crate::codec::opus::packet_samples;
 use crate::device::RATE;
 use crate::media::jitter_audio::AudioPacket;
-use crate::media::jitter_video::PacketIn;
+use crate::media::jitter_video::{PacketIn, ParityIn};
 use crate::media::sound::report::Counted;
 use crate::net::transport::{ArrivedPacket, Track};
 use crate::proto::red;
+use crate::proto::repair::Repair;
 use crate::world::connection::{Connection, Exchange, LinkEstimate, Tracks};
 use crate::world::shared::Now;
 use crate::world::stats::StreamStats;
@@ -28,7 +29,7 @@ pub fn file_packets(
                 Track::Video | Track::Further(_) => {
                     link.delay.count(packet.payload.len() + around);
                     if packet.track == Track::Video {
-                        observe_delay(&packet, &mut link);
+                        observe_delay(&packet, around, &mut link);
                     }
                     let Some(video) = tracks.video_in(packet.track) else { continue };
                     let Ok((mut jitter, mut stats)) = videos.get_mut(video) else { continue };
@@ -42,6 +43,10 @@ pub fn file_packets(
                         unit: packet.unit,
                         capture: packet.capture_time.and_then(|time| link.local_instant(time)),
                     });
+                }
+                Track::Repair => {
+                    link.delay.count(packet.payload.len() + around);
+                    file_repair(packet, around, &mut link, tracks, &mut videos);
                 }
                 Track::Audio => {
                     let Ok(mut audio) = audios.get_mut(tracks.audio_in) else { continue };
@@ -70,6 +75,9 @@ pub fn report_delay(
         if let Some(report) = link.delay.report(now.0) {
             connection.transport.send_feedback(&report.to_bytes());
         }
+        if let Some(report) = link.probes.report(now.0) {
+            connection.transport.send_feedback(&report.to_bytes());
+        }
         let sound = audios.get_mut(tracks.audio_in).ok().and_then(|mut audio| audio.meter.report(now.0));
         if let Some(report) = sound {
             connection.transport.send_feedback(&report.to_bytes());
@@ -77,8 +85,40 @@ pub fn report_delay(
     }
 }
 
+/// Parity goes to the stream whose packets it repairs; a packet of a train is counted.
+fn file_repair(
+    packet: ArrivedPacket,
+    around: usize,
+    link: &mut LinkEstimate,
+    tracks: &Tracks,
+    videos: &mut Query<(&mut VideoJitterBuffer, &mut StreamStats)>,
+) {
+    match Repair::parse(&packet.payload) {
+        Some(Repair::Parity(parity)) => {
+            let video = tracks.videos_in().nth(parity.source.into()).map(|(_, video)| video);
+            let Some(Ok((mut jitter, mut stats))) = video.map(|video| videos.get_mut(video)) else { return };
+            stats.bytes += packet.payload.len() as u64;
+            jitter.0.push_parity(ParityIn {
+                first: parity.first,
+                packets: parity.packets,
+                row: parity.row,
+                begins: parity.begins,
+                ends: parity.ends,
+                timestamp: packet.timestamp as u32,
+                arrival: packet.at,
+                unit: packet.unit,
+                capture: packet.capture_time.and_then(|time| link.local_instant(time)),
+                payload: packet.payload,
+            });
+        }
+        Some(Repair::Probe(probe)) => link.probes.observe(&probe, packet.payload.len() + around, packet.at),
+        None => {}
+    }
+}
+
 /// A unit's first packet carries when it was sent by the peer's clock; whose offset does not matter here.
-fn observe_delay(packet: &ArrivedPacket, link: &mut LinkEstimate) {
+fn observe_delay(packet: &ArrivedPacket, around: usize, link: &mut LinkEstimate) {
+    link.delay.observe_spread(packet.timestamp, packet.sequence, packet.payload.len() + around, packet.at);
     link.delay.count_picture(packet.sequence, packet.unit.map(|unit| unit.number.0), packet.at);
     if let (Some(captured), Some(unit)) = (packet.capture_time, packet.unit) {
         let sent = captured.as_micros().saturating_add((unit.encode + unit.queue).as_micros() as u64);

@@ -32,7 +32,8 @@ pub fn schedule() -> Schedule {
         pump::pump_datagrams.in_set(Stage::Pump),
         (deliver::file_packets, deliver::report_delay).chain().in_set(Stage::Deliver),
         (session::note_transport_events, session::share_rate, record::note_situation).chain().in_set(Stage::Session),
-        (playout::feed_decoders, (playout::keep_lips_together, playout::choose_frames, playout::fill_speaker).chain())
+        (playout::feed_decoders, playout::keep_lips_together, playout::choose_frames, playout::fill_speaker)
+            .chain()
             .in_set(Stage::Playout),
         (capture::take_pictures, capture::take_sound).in_set(Stage::Capture),
         (send::send_sound, send::send_pictures).chain().in_set(Stage::Send),

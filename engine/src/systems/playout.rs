@@ -12,7 +12,6 @@ use crate::device::RATE;
 use crate::media::audible::{self, hand_over};
 use crate::media::chirp;
 use crate::media::jitter_audio::Next;
-use crate::media::jitter_video::retransmission_wait;
 use crate::media::ledger::millis_between;
 use crate::media::stretch::Stretch;
 use crate::world::connection::{Connection, LinkEstimate, Tracks};
@@ -28,12 +27,12 @@ pub fn feed_decoders(
     now: Res<Now>,
     tape: Res<Tape>,
     mut connections: Query<(&mut Connection, &LinkEstimate, &Tracks)>,
-    mut streams: Query<(&mut VideoJitterBuffer, &mut Decoder, &mut StreamStats)>,
+    mut streams: Query<(&mut VideoJitterBuffer, &mut Decoder, &Frames, &mut StreamStats)>,
 ) {
     for (mut connection, link, tracks) in &mut connections {
         for (track, video) in tracks.videos_in() {
-            let Ok((mut jitter, mut decoder, mut stats)) = streams.get_mut(video) else { continue };
-            jitter.0.set_wait(retransmission_wait(link.round_trip));
+            let Ok((mut jitter, mut decoder, frames, mut stats)) = streams.get_mut(video) else { continue };
+            jitter.0.set_round_trip(link.round_trip, frames.clock.target());
             while let Some(unit) = jitter.0.poll_unit(now.0) {
                 // A refused unit is counted by the decoder, which then wants a keyframe.
                 tape.give(|| {

@@ -5,7 +5,7 @@ use bevy_ecs::system::{Query, Res};
 
 use crate::media::video::Content;
 use crate::world::connection::{LinkEstimate, Tracks};
-use crate::world::outgoing::{Source, Voice};
+use crate::world::outgoing::{Source, VideoQueue, Voice};
 use crate::world::shared::Sound;
 use crate::world::stream::PeerMute;
 use crate::world::tape::Tape;
@@ -18,6 +18,7 @@ pub fn note_situation(
     connections: Query<(Entity, &LinkEstimate, &Tracks)>,
     voices: Query<&Voice>,
     sources: Query<&Source>,
+    queues: Query<&VideoQueue>,
     mutes: Query<&PeerMute>,
 ) {
     let Some(recorded) = tape.recorded() else { return };
@@ -42,6 +43,7 @@ pub fn note_situation(
             peer_further: bits(tracks.further_in, |video| mutes.get(video).is_ok_and(|mute| !mute.video)),
             peer_screens: bits(theirs, |video| mutes.get(video).is_ok_and(|mute| mute.screen)),
             peer_reads_copies: voice.is_some_and(|voice| voice.control.bounds().copies),
+            peer_reads_repair: queues.get(tracks.video_out).is_ok_and(|queue| queue.repair.is_read),
             around_sound: voice.map_or(0, |voice| voice.control.bounds().around),
             clock: link.clock_offset,
         }

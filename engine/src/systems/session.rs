@@ -5,6 +5,7 @@ use bevy_ecs::system::{Query, Res};
 use crate::base::rate::Bitrate;
 use crate::media::phase::PhaseReport;
 use crate::media::rate::DelayReport;
+use crate::media::rate::probe::ProbeReport;
 use crate::media::sound::report::SoundReport;
 use crate::media::video::Content;
 use crate::net::transport::{Track, TransportEvent};
@@ -38,7 +39,9 @@ pub fn note_transport_events(
                         _ => Track::Video,
                     };
                     let video = tracks.video_out(track).and_then(|video| outgoings.get_mut(video).ok());
-                    if let Some((encoder, .., mut queue)) = video {
+                    if let Some((encoder, .., mut queue)) = video
+                        && queue.keyframes.is_new(link.round_trip, now.0)
+                    {
                         encoder.0.request_keyframe();
                         queue.still.ask();
                     }
@@ -65,7 +68,8 @@ pub fn note_transport_events(
                         rate.0.set_path(sound, link.round_trip);
                         rate.0.on_report(&report, now.0);
                         if rate.0.is_too_narrow() && !was_too_narrow {
-                            voice.control.begin_anew(rate.0.total(), now.0);
+                            // What was found is what comes out of a full queue: it is to become empty.
+                            voice.control.begin_anew(rate.0.total().percent(70), now.0);
                         }
                         if rate.0.take_anew() {
                             queue.units.clear();
@@ -80,7 +84,12 @@ pub fn note_transport_events(
                     if let Some(report) = SoundReport::parse(&bytes) {
                         voice.control.set_round_trip(link.round_trip);
                         voice.control.on_report(&report, has_pictures && !rate.0.is_too_narrow(), now.0);
-                        rate.0.on_sound(voice.control.proven(now.0), now.0);
+                        rate.0.on_sound(voice.control.proven(now.0), report.queue, now.0);
+                    }
+                    if let Some(report) = ProbeReport::parse(&bytes)
+                        && let Some(carries) = rate.0.on_probe(&report, now.0)
+                    {
+                        voice.control.widen(carries, now.0);
                     }
                     let most = voice.control.most();
                     voice.control.allow(if has_pictures { rate.0.sound_may_take() } else { most });
@@ -96,7 +105,7 @@ pub fn note_transport_events(
 pub fn share_rate(
     now: Res<Now>,
     connections: Query<&Tracks>,
-    mut outgoings: Query<(&mut TargetRate, &mut VideoQueue, &Source)>,
+    mut outgoings: Query<(&TargetRate, &mut VideoQueue, &Source)>,
 ) {
     for tracks in &connections {
         let runs = |source: &Source, queue: &VideoQueue| match &source.0 {
@@ -110,15 +119,13 @@ pub fn share_rate(
             .videos_out()
             .skip(1)
             .any(|(_, video)| outgoings.get(video).is_ok_and(|(.., source)| source.0.is_some()));
-        let whole = outgoings.get(tracks.video_out).ok().filter(|_| has_more).map(|(rate, ..)| rate.0.clone());
+        let whole = outgoings.get(tracks.video_out).ok().filter(|_| has_more).map(|(rate, ..)| rate.0.allowed(now.0));
         for (track, video) in tracks.videos_out() {
-            let Ok((mut rate, mut queue, source)) = outgoings.get_mut(video) else { continue };
+            let Ok((_, mut queue, source)) = outgoings.get_mut(video) else { continue };
             // What stands still may begin at any time: it is given a part as well.
             let sharing = if runs(source, &queue) { running } else { running + 1 };
             queue.share = 100 / sharing.max(1);
-            if let Some(whole) = whole.as_ref().filter(|_| track != Track::Video && source.0.is_some()) {
-                rate.0 = whole.clone();
-            }
+            queue.allowed = whole.filter(|_| track != Track::Video);
         }
     }
 }

@@ -8,6 +8,7 @@ use bevy_ecs::entity::Entity;
 use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::media::rate::DelayMeter;
+use crate::media::rate::probe::ProbeMeter;
 use crate::net::transport::{Drained, FURTHER, Track, Transport};
 
 /// The transport of this connection.
@@ -91,6 +92,8 @@ pub struct LinkEstimate {
     pub clock_offset: Option<(i64, u64)>,
     /// Queueing on the way to us.
     pub delay: DelayMeter,
+    /// Trains of packets that measure it.
+    pub probes: ProbeMeter,
 }
 
 impl LinkEstimate {

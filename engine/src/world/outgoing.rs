@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bevy_ecs::component::Component;
 use bevy_platform::cell::SyncCell;
 
+use crate::base::id::UnitNumber;
 use crate::base::rate::Bitrate;
 use crate::base::stereo::Stereo;
 use crate::base::time::{Duration, Instant};
@@ -14,7 +15,8 @@ use crate::codec::video_encoder::VideoEncoder;
 use crate::device::Microphone;
 use crate::media::encoded::EncodedUnit;
 use crate::media::level::Loudness;
-use crate::media::rate::{PicturePlan, RateControl, UnitQueue};
+use crate::media::parity::Blocks;
+use crate::media::rate::{Allowed, KeyframeRequests, Lossy, PicturePlan, RateControl, UnitQueue};
 use crate::media::report::ProcessingReport;
 use crate::media::sound::control::SoundControl;
 use crate::media::sound::framer::Framer;
@@ -45,6 +47,13 @@ pub struct VideoQueue {
     pub sending: Option<EncodedUnit>,
     pub packets: Packets,
     pub next: usize,
+    pub repair: Repairing,
+    /// The last unit that was sent and that others refer to, and how far the one that is leaving is from it.
+    pub reference: Option<UnitNumber>,
+    pub refers: u8,
+    pub keyframes: KeyframeRequests,
+    /// Whether they are lost on the way.
+    pub lossy: Lossy,
     /// How pictures are encoded now.
     pub plan: Option<PicturePlan>,
     /// When they became smaller.
@@ -59,6 +68,39 @@ pub struct VideoQueue {
     pub still: Still,
     /// The part of what the path leaves for video that this source may take, in percent.
     pub share: u64,
+    /// What the path leaves for all of them, as the first one's control has it; `None` for the first one itself.
+    pub allowed: Option<Allowed>,
+}
+
+impl VideoQueue {
+    /// Whether the next packet may leave now.
+    pub fn may_leave(&mut self, allowed: &Allowed, now: Instant) -> bool {
+        self.units.may_leave(self.pace(allowed), allowed.burst, now)
+    }
+
+    /// When the next packet may leave; `None` where none waits.
+    pub fn next_due(&self, allowed: &Allowed, now: Instant) -> Option<Instant> {
+        self.units.next_due(self.pace(allowed), now)
+    }
+
+    fn pace(&self, allowed: &Allowed) -> Bitrate {
+        let is_keyframe = self.sending.as_ref().is_some_and(|unit| unit.keyframe);
+        let pace = if is_keyframe { allowed.keyframe_pace } else { allowed.pace };
+        pace.percent(self.share)
+    }
+}
+
+/// The parity that goes behind a unit's packets.
+#[derive(Default)]
+pub struct Repairing {
+    /// The other side reads it.
+    pub is_read: bool,
+    pub blocks: Blocks,
+    /// The number of the unit's first packet.
+    pub first: u64,
+    /// A row, and the payload it goes in.
+    pub row: Vec<u8>,
+    pub payload: Vec<u8>,
 }
 
 /// The local picture, for our own tile.

@@ -262,7 +262,13 @@ pub fn own(person: &Person, number: u8) -> Own {
     let media = MediaParameters {
         dtls: Digest([number; 32]),
         ice: IceCredentials::new(format!("ufrag{number}"), "0123456789012345678901").expect("credentials"),
-        ssrcs: Ssrcs { audio: Ssrc(10), video: Ssrc(20), video_rtx: Ssrc(u32::from(number)), further: [None; 2] },
+        ssrcs: Ssrcs {
+            audio: Ssrc(10),
+            video: Ssrc(20),
+            video_rtx: Ssrc(u32::from(number)),
+            further: [None; 2],
+            repair: None,
+        },
         audio: Some(AudioCapability { opus_frame_us: List::cut(vec![5_000, 20_000]), red: true }),
         video: Some(VideoCapability { h264: true, max_width: 1280, max_height: 720 }),
         base_port: 2000,

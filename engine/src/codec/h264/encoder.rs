@@ -8,17 +8,23 @@ use openh264::encoder::{
 };
 use openh264::formats::YUVSlices;
 use openh264::{Error as NativeError, Timestamp};
-use openh264_sys2::{ENCODER_OPTION_BITRATE, ENCODER_OPTION_MAX_BITRATE, SBitrateInfo, SPATIAL_LAYER_ALL};
+use openh264_sys2::{
+    ENCODER_OPTION_BITRATE, ENCODER_OPTION_MAX_BITRATE, ENCODER_OPTION_SVC_ENCODE_PARAM_EXT, SBitrateInfo,
+    SEncParamExt, SPATIAL_LAYER_ALL,
+};
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::rate::Bitrate;
 use crate::media::video::{Colour, Content, Matrix, Picture, Range};
+use crate::proto::nal::split;
 
 /// What became of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoded {
     Keyframe,
     Delta,
+    /// A delta that no other unit refers to: of the upper one of two temporal layers.
+    Discardable,
     /// Rate control left it out: nothing was written.
     Skipped,
 }
@@ -27,6 +33,8 @@ pub enum Encoded {
 pub struct H264Encoder {
     frame_rate: f32,
     content: Content,
+    layers: u8,
+    quantisers: (u8, u8),
     running: Option<Running>,
 }
 
@@ -44,14 +52,23 @@ struct Running {
 /// The least rate OpenH264 works with, and the most that a level 4.1 stream has.
 const BITRATES: (u64, u64) = (10_000, 50_000_000);
 
-/// Quantisers of text: below the one nobody sees a difference, above the other letters of 9 pixels are not read any more.
-const SHARP: u8 = 22;
-const READABLE: u8 = 38;
-
 impl H264Encoder {
     /// `frame_rate`: what rate control spreads the bits over, per second.
     pub const fn new(frame_rate: f32) -> Self {
-        Self { frame_rate, content: Content::Motion, running: None }
+        Self { frame_rate, content: Content::Motion, layers: 1, quantisers: (0, 51), running: None }
+    }
+
+    /// The least and the most that the quantiser may be, 0 to 51. Takes effect where it begins anew.
+    pub const fn set_quantisers(&mut self, quantisers: (u8, u8)) {
+        self.quantisers = quantisers;
+    }
+
+    /// Temporal layers, 1 or 2: with two every other unit may be left out alone. Takes effect with the next picture, which
+    /// begins anew where it is another number.
+    pub fn set_layers(&mut self, layers: u8) {
+        if layers != self.layers {
+            (self.layers, self.running) = (layers, None);
+        }
     }
 
     /// What the pictures are of: takes effect with the next one, which begins anew where it is another.
@@ -100,7 +117,9 @@ impl H264Encoder {
         };
         let running = match self.running.take() {
             Some(running) if same(&running) => self.running.insert(running),
-            _ => self.running.insert(Running::new(picture, self.frame_rate, self.content, bitrate).map_err(failed)?),
+            _ => self.running.insert(
+                Running::new(picture, self.frame_rate, self.content, self.quantisers, bitrate).map_err(failed)?,
+            ),
         };
         running.apply(bitrate).map_err(failed)?;
         if force && running.began {
@@ -108,6 +127,12 @@ impl H264Encoder {
         }
         let strides = (width, width / 2, width / 2);
         let source = YUVSlices::new((&picture.y, &picture.u, &picture.v), (width, height), strides);
+        // Screens are pages: each of their few pictures is wanted.
+        if !running.began && self.layers > 1 && self.content == Content::Motion {
+            // Options reach it only behind a first picture, and this one makes it begin anew: that picture is not sent.
+            running.encoder.encode_at(&source, Timestamp::from_millis(millis)).map_err(failed)?;
+            running.set_layers(self.layers).map_err(failed)?;
+        }
         let stream = running.encoder.encode_at(&source, Timestamp::from_millis(millis)).map_err(failed)?;
         let begins_at = out.len();
         stream.write_vec(out);
@@ -115,26 +140,33 @@ impl H264Encoder {
         Ok(match stream.frame_type() {
             _ if out.len() == begins_at => Encoded::Skipped,
             FrameType::IDR => Encoded::Keyframe,
+            _ if is_discardable(out.get(begins_at..).unwrap_or_default()) => Encoded::Discardable,
             _ => Encoded::Delta,
         })
     }
 }
 
 impl Running {
-    fn new(picture: &Picture, frame_rate: f32, content: Content, bitrate: Bitrate) -> Result<Self, NativeError> {
+    fn new(
+        picture: &Picture,
+        frame_rate: f32,
+        content: Content,
+        (least, most): (u8, u8),
+        bitrate: Bitrate,
+    ) -> Result<Self, NativeError> {
         let vui = match picture.colour.matrix {
             Matrix::Bt709 => VuiConfig::bt709(),
             Matrix::Bt601 => VuiConfig::bt601(),
         };
         // For screens it finds what was scrolled, and sharp edges: a twentieth of the bits for the same text.
         let is_text = content == Content::Text;
-        let (usage, quantisers) = match content {
-            Content::Motion => (UsageType::CameraVideoRealTime, QpRange::default()),
-            Content::Text => (UsageType::ScreenContentRealTime, QpRange::new(SHARP, READABLE)),
+        let usage = match content {
+            Content::Motion => UsageType::CameraVideoRealTime,
+            Content::Text => UsageType::ScreenContentRealTime,
         };
         let config = EncoderConfig::new()
             .usage_type(usage)
-            .qp(quantisers)
+            .qp(QpRange::new(least, most))
             .profile(Profile::Baseline)
             // Medium looks the same and costs 10 to 18 % more.
             .complexity(Complexity::Low)
@@ -153,6 +185,19 @@ impl Running {
         let encoder = Encoder::with_api_config(OpenH264API::from_source(), config)?;
         let Picture { width, height, colour, .. } = *picture;
         Ok(Self { encoder, width, height, colour, applied: bitrate, began: false })
+    }
+
+    fn set_layers(&mut self, layers: u8) -> Result<(), NativeError> {
+        let mut parameters = SEncParamExt::default();
+        let option = ENCODER_OPTION_SVC_ENCODE_PARAM_EXT;
+        // SAFETY: the option takes a pointer to an SEncParamExt, which lives until the calls return; it is copied in both
+        // directions (welsEncoderExt.cpp, GetOption and SetOption). The encoder has been initialised: it encoded.
+        let status = unsafe {
+            self.encoder.raw_api().get_option(option, (&raw mut parameters).cast());
+            parameters.iTemporalLayerNum = layers.into();
+            self.encoder.raw_api().set_option(option, (&raw mut parameters).cast())
+        };
+        if status == 0 { Ok(()) } else { Err(NativeError::msg("the temporal layers were refused")) }
     }
 
     fn apply(&mut self, bitrate: Bitrate) -> Result<(), NativeError> {
@@ -179,6 +224,52 @@ impl Running {
     }
 }
 
+/// H.264 §7.4.1: nal_ref_idc is 0 in every slice of a picture that no other refers to.
+fn is_discardable(unit: &[u8]) -> bool {
+    let mut slices = split(unit).filter_map(|nal| nal.first()).filter(|header| **header & 0x1f == 1).peekable();
+    slices.peek().is_some() && slices.all(|header| header & 0x60 == 0)
+}
+
 fn failed(error: NativeError) -> Error {
     Error::new(Kind::Reopen, format!("the H.264 encoder failed: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::WallTime;
+    use crate::codec::h264::decoder::H264Decoder;
+    use crate::media::marker::{self, Marker};
+
+    /// Sixty pictures in `layers`: each unit and what became of its picture.
+    fn encode(layers: u8) -> Vec<(Encoded, Vec<u8>)> {
+        let mut encoder = H264Encoder::new(30.0);
+        encoder.set_layers(layers);
+        let mut picture = Picture::new(320, 180);
+        let one = |n: u32| {
+            marker::paint(&mut picture, Marker { counter: n, drawn: WallTime::from_micros(1) });
+            let mut unit = Vec::new();
+            let encoded = encoder.encode(&picture, Bitrate::from_kbps(400), n == 31, u64::from(n) * 33, &mut unit);
+            (encoded.expect("a picture of this size"), unit)
+        };
+        (0..60).map(one).filter(|(encoded, _)| *encoded != Encoded::Skipped).collect()
+    }
+
+    #[test]
+    fn of_two_temporal_layers_the_upper_one_can_be_left_out_and_with_one_nothing_can() {
+        assert!(encode(1).iter().all(|(encoded, _)| *encoded != Encoded::Discardable));
+        let units = encode(2);
+        let discardable = units.iter().filter(|(encoded, _)| *encoded == Encoded::Discardable).count();
+        let keyframes = units.iter().filter(|(encoded, _)| *encoded == Encoded::Keyframe).count();
+        assert!((25..=30).contains(&discardable) && keyframes == 2, "{discardable} of {}", units.len());
+        let mut decoder = H264Decoder::default();
+        let mut shown = Vec::new();
+        for (_, unit) in units.iter().filter(|(encoded, _)| *encoded != Encoded::Discardable) {
+            let mut picture = Picture::default();
+            decoder.decode(unit, |decoded| decoded.copy_to(&mut picture)).expect("nothing it refers to is missing");
+            let found = marker::read(&picture.y, 320, 320, 180).expect("a marker that was painted");
+            shown.push(found.counter);
+        }
+        assert!(shown.len() >= 28 && shown.is_sorted(), "{shown:?}");
+    }
 }

@@ -17,6 +17,19 @@ pub fn retransmission_wait(round_trip: Option<Duration>) -> Duration {
     (round_trip * 6 + Duration::from_millis(60)).clamp(Duration::from_millis(120), Duration::from_millis(800))
 }
 
+/// How long a gap waits for its retransmission where it is only of units that nothing refers to: while that comes before the
+/// next two pictures do, or before its picture is due, `shown` after it could have been there. Else going on without it costs
+/// one picture, and waiting would hold up all that follow.
+pub fn discardable_wait(round_trip: Option<Duration>, shown: Duration) -> Duration {
+    const IN_TIME: Duration = Duration::from_millis(40);
+    /// Reordering without loss is over by then.
+    const REORDERING: Duration = Duration::from_millis(15);
+    match round_trip {
+        Some(trip) if trip + REORDERING <= shown.max(IN_TIME + REORDERING) => trip + REORDERING,
+        _ => REORDERING,
+    }
+}
+
 /// So long nothing may be decodable before a keyframe is asked for.
 pub fn keyframe_patience(round_trip: Option<Duration>) -> Duration {
     LEAST_PATIENCE.max(round_trip.unwrap_or_default() * PATIENT_TRIPS).min(LONGEST_PATIENCE)

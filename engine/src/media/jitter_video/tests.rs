@@ -1,9 +1,15 @@
+use std::sync::Arc;
+
 use proptest::prelude::{any, prop};
 use proptest::{prop_assert, prop_assert_eq, proptest};
 
 use super::*;
 use crate::base::time::now;
 use crate::proto::rtp_h264::{Packets, packetise};
+use crate::proto::unit_ext::UnitExt;
+
+/// Parity and units that can be left out.
+mod beside;
 
 struct Sent {
     sequence: u64,
@@ -55,6 +61,11 @@ fn push(jitter: &mut VideoJitter, sent: &Sent, arrival: Instant) {
 
 fn poll_all(jitter: &mut VideoJitter, now: Instant) -> Vec<u16> {
     std::iter::from_fn(|| jitter.poll_unit(now)).map(|unit| unit.number.0).collect()
+}
+
+/// The copies of a request that was made at `asked`.
+fn send_copies(jitter: &mut VideoJitter, asked: Instant) {
+    (1..=REQUEST_COPIES).for_each(|n| assert!(jitter.keyframe_due(asked + REQUEST_APART * u32::from(n), None)));
 }
 
 fn ms(ms: u64) -> Duration {
@@ -149,8 +160,10 @@ fn a_keyframe_is_asked_for_after_patience_and_once_per_round_trip() {
     assert_eq!(poll_all(&mut jitter, start), [0u16; 0]);
     assert!(!jitter.keyframe_due(start + ms(299), Some(ms(20))));
     assert!(jitter.keyframe_due(start + ms(300), Some(ms(20))));
+    send_copies(&mut jitter, start + ms(300));
     assert!(!jitter.keyframe_due(start + ms(599), Some(ms(20))));
     assert!(jitter.keyframe_due(start + ms(600), Some(ms(20))));
+    send_copies(&mut jitter, start + ms(600));
     assert!(!jitter.keyframe_due(start + ms(1000), Some(ms(500))));
     assert!(jitter.keyframe_due(start + ms(1100), Some(ms(500))));
 }
@@ -165,6 +178,7 @@ fn a_stream_that_began_before_us_is_asked_for_a_keyframe_at_once() {
     assert!(!jitter.keyframe_due(start, None));
     assert_eq!(poll_all(&mut jitter, start + REORDERING), [0u16; 0]);
     assert!(jitter.keyframe_due(start + REORDERING, None));
+    send_copies(&mut jitter, start + REORDERING);
     assert!(!jitter.keyframe_due(start + REORDERING + ms(299), None));
 }
 
@@ -178,6 +192,7 @@ fn after_a_decoder_error_a_keyframe_is_asked_for_at_once() {
     assert!(!jitter.keyframe_due(start, None));
     jitter.require_keyframe(start);
     assert!(jitter.keyframe_due(start, None));
+    send_copies(&mut jitter, start);
     assert!(!jitter.keyframe_due(start + ms(299), None));
     sent.iter().filter(|packet| packet.timestamp >= 96_000).for_each(|packet| push(&mut jitter, packet, start));
     assert_eq!(poll_all(&mut jitter, start), [5]);

@@ -1,7 +1,15 @@
 //! How much the path carries, from what the receiver reports; and what of it pictures get.
 
+mod compete;
+mod judge;
+mod room;
+
 use std::collections::VecDeque;
 
+use self::compete::Competing;
+use self::room::Room;
+use super::arrivals::Arrivals;
+use super::probe::{ProbeReport, Prober, Train};
 use super::report::DelayReport;
 use super::share;
 use super::trend::DelayTrend;
@@ -19,12 +27,9 @@ pub struct RateControl {
     /// What sound takes now.
     sound: Bitrate,
     trend: DelayTrend,
-    /// What arrived by each report, and what was sent since the one before it.
-    arrived: VecDeque<Arrived>,
-    sent: u64,
+    arrivals: Arrivals,
     /// Units of which nothing was reported yet, and when they began to be sent.
     unheard: VecDeque<(UnitNumber, Instant)>,
-    told: Option<Instant>,
     round_trip: Duration,
     /// What the path carried when it was last full.
     ceiling: Option<Bitrate>,
@@ -38,8 +43,15 @@ pub struct RateControl {
     patience: Duration,
     /// Raises above it without a queue, each larger than the one before.
     raises: u64,
+    room: Room,
     /// Queues in a row that were there though everything arrived.
     innocent: u32,
+    /// What was sent before the first of them, and when that was.
+    before: Option<Bitrate>,
+    innocent_since: Option<Instant>,
+    /// Others fill the queue, whatever we do.
+    competing: Option<Competing>,
+    competed: Option<Instant>,
     anew: bool,
     forget: bool,
     was_unheard: bool,
@@ -47,6 +59,27 @@ pub struct RateControl {
     retry: Duration,
     tried: Option<Instant>,
     pictures: Pictures,
+    prober: Prober,
+    /// The queue that sound met lately.
+    sound_queue: Duration,
+}
+
+/// What the path leaves for pictures at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Allowed {
+    /// What is sent as pictures, without what is around it; zero where none are to be sent now.
+    pub target: Bitrate,
+    /// The same but for a queue that is to go: what pictures are made for.
+    pub aim: Bitrate,
+    /// What the bucket is filled with, and as much as it holds.
+    pub pace: Bitrate,
+    pub keyframe_pace: Bitrate,
+    pub burst: Duration,
+    /// Share of the packets lost on the way, but for what a full queue threw away.
+    pub loss: f64,
+    /// The same as it is to be expected where little is known.
+    pub expected_loss: f64,
+    pub round_trip: Option<Duration>,
 }
 
 /// Whether pictures are sent.
@@ -55,16 +88,6 @@ enum Pictures {
     Sent,
     /// The path carries sound alone, since when.
     Off(Instant),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Arrived {
-    at: Instant,
-    span: Duration,
-    bytes: u64,
-    sent: u64,
-    received: u16,
-    lost: u16,
 }
 
 /// Until then less is sent, so that the queue goes.
@@ -79,17 +102,11 @@ struct Emptying {
 struct Cut {
     at: Instant,
     queue: Duration,
+    /// What was sent before, and what was known to be carried.
+    before: Bitrate,
+    ceiling: Option<Bitrate>,
 }
 
-/// A path that wanders by less than this in 100 ms is steady.
-const STEADY: Duration = Duration::from_millis(5);
-/// A queue of our own is gone by then.
-const STUBBORN: Duration = Duration::from_secs(4);
-/// So many cuts in a row that did not help.
-const MOST_INNOCENT: u32 = 3;
-/// A queue is to be gone within this time, or as soon as nothing but sound can make it.
-const EMPTY_WITHIN: Duration = Duration::from_millis(300);
-const LONGEST_EMPTYING: Duration = Duration::from_millis(1500);
 /// Beside a round trip: the time until the next report, and what a path may take before it is called full.
 const SILENT: Duration = Duration::from_millis(200);
 /// Two seconds of units; past that the oldest says nothing new.
@@ -100,17 +117,17 @@ const TRICKLE: Bitrate = Bitrate::from_kbps(100);
 const MANY: u16 = 3;
 /// A queue of this length may have thrown something away.
 const OVERFLOWING: Duration = Duration::from_millis(150);
+/// With a longer queue than this the path is not measured.
+const PROBED: Duration = Duration::from_millis(60);
+/// So long what was lost is counted.
+const LOSSES: Duration = Duration::from_secs(2);
 /// A picture of less than this is only late.
 const LEAST_WHILE_EMPTYING: Bitrate = Bitrate::from_kbps(30);
 /// Reports come every 50 ms, and a picture every 33.
 const REPORTING: Duration = Duration::from_millis(80);
-/// Two seconds of reports.
-const REPORTS: usize = 40;
 const FIRST_PATIENCE: Duration = Duration::from_millis(800);
-const LONGEST_PATIENCE: Duration = Duration::from_secs(4);
 /// The first try after pictures went off, and the longest time between two.
 const RETRY: Duration = Duration::from_secs(5);
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 impl RateControl {
     /// Where a call starts on a path it does not know.
@@ -124,10 +141,8 @@ impl RateControl {
             total: sum(Self::START.min(most), most_sound),
             sound: most_sound,
             trend: DelayTrend::default(),
-            arrived: VecDeque::with_capacity(REPORTS),
-            sent: 0,
+            arrivals: Arrivals::default(),
             unheard: VecDeque::with_capacity(UNHEARD),
-            told: None,
             round_trip: Duration::from_millis(100),
             ceiling: None,
             emptying: None,
@@ -137,19 +152,26 @@ impl RateControl {
             clear_since: None,
             patience: FIRST_PATIENCE,
             raises: 0,
+            room: Room::default(),
             innocent: 0,
+            before: None,
+            innocent_since: None,
+            competing: None,
+            competed: None,
             anew: false,
             forget: false,
             was_unheard: false,
             retry: RETRY,
             tried: None,
             pictures: Pictures::Sent,
+            prober: Prober::default(),
+            sound_queue: Duration::ZERO,
         }
     }
 
     /// Bytes of pictures were sent, with what is around them; `begins`: the first of the unit with this number.
     pub fn on_sent(&mut self, bytes: usize, begins: Option<UnitNumber>, now: Instant) {
-        self.sent += bytes as u64;
+        self.arrivals.on_sent(bytes);
         if let Some(number) = begins {
             if self.unheard.len() == UNHEARD {
                 self.unheard.pop_front();
@@ -174,16 +196,21 @@ impl RateControl {
     /// What the receiver reports.
     pub fn on_report(&mut self, report: &DelayReport, now: Instant) {
         self.file(report, now);
+        self.room.observe(report.spread, now);
         if self.emptying.is_some_and(|emptying| now >= emptying.until) {
             self.emptying = None;
         }
         if let Some(queue) = report.queue {
             self.trend.observe(queue, self.is_blind(now) && queue > OVERFLOWING, now);
             // A full queue throws away: what it did is known only when the rest is through.
-            self.anew |= report.lost >= MANY && (queue > OVERFLOWING || self.is_blind(now));
+            let was_full = self.cut.is_some_and(|cut| cut.queue > OVERFLOWING) && self.is_blind(now);
+            self.anew |= report.lost >= MANY && (queue > OVERFLOWING || was_full);
+        }
+        if self.compete(report, now) {
+            return;
         }
         let Some(queue) = self.trend.standing() else { return };
-        let threshold = self.trend.threshold();
+        let threshold = self.threshold();
         if queue > threshold {
             self.clear_since = None;
             if !self.is_blind(now) || self.is_worse(queue, now) {
@@ -191,7 +218,25 @@ impl RateControl {
             }
         } else if queue < threshold / 2 + Duration::from_millis(4) {
             self.innocent = 0;
+            self.take_back(now);
             self.grow(now);
+        }
+    }
+
+    /// What the path leaves for pictures now.
+    pub fn allowed(&self, now: Instant) -> Allowed {
+        // What a full queue throws away is not lost on the way.
+        let is_full = self.cut.is_some_and(|cut| now.saturating_duration_since(cut.at) < LOSSES);
+        let loss = |loss: f64| if is_full { 0.0 } else { loss };
+        Allowed {
+            target: self.target(now),
+            aim: self.aim(),
+            pace: self.pace(now),
+            keyframe_pace: self.keyframe_pace(now),
+            burst: self.burst(),
+            loss: loss(self.arrivals.known_loss()),
+            expected_loss: loss(self.arrivals.expected_loss()),
+            round_trip: Some(self.round_trip),
         }
     }
 
@@ -215,7 +260,8 @@ impl RateControl {
 
     /// Of what was sent nothing has been reported for long: it waits in a queue, or the reports do.
     fn is_unheard(&self, now: Instant) -> bool {
-        let patience = SILENT + self.round_trip + self.trend.noise() * 4;
+        let queue = if self.competing.is_some() { compete::LONGEST } else { Duration::ZERO };
+        let patience = SILENT + self.round_trip + queue + self.trend.noise() * 4;
         self.unheard.front().is_some_and(|(_, sent)| now.saturating_duration_since(*sent) > patience)
     }
 
@@ -239,7 +285,7 @@ impl RateControl {
         }
         let left = total.as_bps().saturating_sub(self.sound.as_bps().min(self.sound_may_take().as_bps()));
         // RTP, its extensions, UDP and IP; and what is lost is sent again, but for what a full queue threw away.
-        let again = ((self.loss() * 100.0) as u64).min(15);
+        let again = ((self.arrivals.loss() * 100.0) as u64).min(15);
         Bitrate::from_bps(left.min(self.most_pictures.as_bps())).percent(92 * 100 / (100 + again))
     }
 
@@ -247,13 +293,24 @@ impl RateControl {
     /// own keyframe in a bucket that is filled no faster (28 ms at the median, measured); but what the path was seen to
     /// carry is not exceeded for one.
     pub fn pace(&self, now: Instant) -> Bitrate {
+        // Packets that come apart less than they left tell of more room.
+        self.pace_of(150, now)
+    }
+
+    /// The same for a keyframe, which is large enough to be a queue.
+    pub fn keyframe_pace(&self, now: Instant) -> Bitrate {
+        self.pace_of(120, now)
+    }
+
+    /// At least `least` percent of the target.
+    fn pace_of(&self, least: u64, now: Instant) -> Bitrate {
         let target = self.target(now);
         match self.ceiling {
             None => target.percent(220),
             Some(_) if target.as_bps() == 0 => target,
             Some(ceiling) => {
                 let room = ceiling.percent(95).as_bps().saturating_sub(self.sound.as_bps());
-                Bitrate::from_bps(room).min(target.percent(220)).max(target.percent(120))
+                Bitrate::from_bps(room).min(target.percent(220)).max(target.percent(least))
             }
         }
     }
@@ -284,13 +341,36 @@ impl RateControl {
         &self.trend
     }
 
-    /// While pictures are off: what sound was found to get through by itself.
-    pub fn on_sound(&mut self, budget: Bitrate, now: Instant) {
+    /// While pictures are off: what sound was found to get through by itself, and the queue that it met lately.
+    pub fn on_sound(&mut self, budget: Bitrate, queue: Duration, now: Instant) {
+        self.sound_queue = queue;
         let Pictures::Off(since) = self.pictures else { return };
         let is_carried = share::carries_pictures(budget.percent(90), self.most_sound);
         if is_carried && now.saturating_duration_since(since) >= self.retry {
             self.come_back(budget.percent(90), now);
         }
+    }
+
+    /// A train of packets to measure the path with, where it is time for one: while it carries sound alone.
+    pub fn take_train(&mut self, now: Instant) -> Option<Train> {
+        // What waits already makes a train longer than the path does.
+        if self.pictures == Pictures::Sent || self.sound_queue > PROBED {
+            return None;
+        }
+        self.prober.take_train(self.total.max(self.sound), now)
+    }
+
+    /// What the other side says of a train: what the path carries, where that is enough for pictures.
+    pub fn on_probe(&mut self, report: &ProbeReport, now: Instant) -> Option<Bitrate> {
+        let carries = self.prober.on_report(report, self.total.max(self.sound))?;
+        // Half of what was measured, and that has to be worth it: what is tried in vain costs a queue.
+        let half = carries.percent(50);
+        let is_enough = share::carries_pictures(half.percent(80), self.most_sound);
+        if self.pictures == Pictures::Sent || !is_enough {
+            return None;
+        }
+        self.come_back(half.min(sum(Self::START, self.most_sound)), now);
+        Some(half)
     }
 
     /// Where there is no sound to find out by, pictures are tried now and then.
@@ -307,28 +387,14 @@ impl RateControl {
         (self.total, self.pictures) = (total.min(self.most()), Pictures::Sent);
         (self.ceiling, self.emptying, self.clear_since) = (Some(total), None, None);
         self.blind = Some(now + self.round_trip + REPORTING);
-        self.told = None;
         self.unheard.clear();
-        self.arrived.clear();
+        self.arrivals.clear();
     }
 
     fn file(&mut self, report: &DelayReport, now: Instant) {
         let is_reported = |number: UnitNumber| report.newest.wrapping_sub(number.0) < 1 << 15;
         while self.unheard.pop_front_if(|(number, _)| is_reported(*number)).is_some() {}
-        if self.arrived.len() == REPORTS {
-            self.arrived.pop_front();
-        }
-        let since = self.told.map_or(report.span, |told| now.saturating_duration_since(told));
-        self.told = Some(now);
-        self.arrived.push_back(Arrived {
-            at: now,
-            span: report.span,
-            bytes: report.bytes,
-            sent: self.sent + self.sound.bytes_in(since),
-            received: report.received,
-            lost: report.lost,
-        });
-        self.sent = 0;
+        self.arrivals.file(report, self.sound, now);
     }
 
     /// A change was made so lately that what is reported is what was before.
@@ -338,138 +404,8 @@ impl RateControl {
 
     /// What arrives, and what was sent a round trip before that, over the last `window`.
     fn flow(&self, window: Duration, now: Instant) -> (Bitrate, Bitrate) {
-        let recent = |at: Instant| now.saturating_duration_since(at) < window;
-        let (mut bytes, mut span) = (0, Duration::ZERO);
-        for arrived in self.arrived.iter().rev().take_while(|arrived| recent(arrived.at)) {
-            (bytes, span) = (bytes + arrived.bytes, span + arrived.span);
-        }
-        let back = self.round_trip.min(Duration::from_millis(800));
-        let (mut sent, mut time) = (0, Duration::ZERO);
-        let mut after = now;
-        for arrived in self.arrived.iter().rev() {
-            let (age, length) =
-                (now.saturating_duration_since(arrived.at), after.saturating_duration_since(arrived.at));
-            after = arrived.at;
-            if age >= back && age < back + window {
-                (sent, time) = (sent + arrived.sent, time + length);
-            }
-        }
-        let rate = |bytes: u64, time: Duration| Bitrate::from_bps(bytes * 8_000_000 / (time.as_micros().max(1) as u64));
-        let sent = if time.is_zero() { self.total } else { rate(sent, time) };
-        (rate(bytes, span), sent)
-    }
-
-    /// Share of the packets of pictures lost in the last two seconds.
-    pub fn loss(&self) -> f64 {
-        let (received, lost) = self.arrived.iter().fold((0u32, 0u32), |(received, lost), arrived| {
-            (received + u32::from(arrived.received), lost + u32::from(arrived.lost))
-        });
-        f64::from(lost) / f64::from((received + lost).max(1))
-    }
-
-    /// What was cut was not enough: the queue grows on.
-    fn is_worse(&self, queue: Duration, now: Instant) -> bool {
-        let Some(cut) = self.cut else { return false };
-        let is_seen = now.saturating_duration_since(cut.at) >= self.round_trip + REPORTING * 2;
-        is_seen && queue > cut.queue * 13 / 10 + Duration::from_millis(30)
-    }
-
-    /// Every packet met a queue. Whether it is ours: less arrives than was sent, or it is no matter of chance any more.
-    fn judge(&mut self, queue: Duration, now: Instant) {
-        let window = self.trend.window().max(Duration::from_millis(150));
-        let (arrives, sent) = self.flow(window, now);
-        let (noise, threshold) = (self.trend.noise(), self.trend.threshold());
-        // What a delay that wanders by three times its noise moves into or out of the window.
-        let chance = 300.0 * noise.as_secs_f64() / window.as_secs_f64();
-        let come = sent.as_bps() as f64 * (1.0 - self.loss());
-        let is_full = come * 100.0 > arrives.as_bps() as f64 * (108.0 + chance);
-        let is_long = queue > threshold * 2;
-        let carries = match () {
-            () if is_full || is_long => arrives.min(self.total),
-            () if noise < STEADY => sent.percent(97).min(self.total),
-            () => return,
-        };
-        // A path that wanders is not called narrow for a delay alone.
-        if is_full || (is_long && noise < STEADY) {
-            let is_tried = self.raised.is_some_and(|at| now.saturating_duration_since(at) < Duration::from_secs(2));
-            let is_same = self.ceiling.is_some_and(|ceiling| carries >= ceiling.percent(75));
-            self.patience = match is_tried && is_same {
-                true => (self.patience * 2).min(LONGEST_PATIENCE),
-                false => FIRST_PATIENCE,
-            };
-            self.ceiling = Some(carries);
-            self.raises = 0;
-        }
-        // A queue of our own goes when we send less; one that stays, or is there though everything arrives, is others'.
-        let stays = |cut: Cut| now.saturating_duration_since(cut.at) < STUBBORN && queue * 2 >= cut.queue;
-        let is_stubborn = !self.is_blind(now) && self.cut.is_some_and(stays);
-        self.innocent = if is_full && !is_stubborn { 0 } else { self.innocent + 1 };
-        if self.innocent >= MOST_INNOCENT {
-            // Less was sent time and again, all of it arrived, and the queue stays: it is not ours, or the way is longer now.
-            self.trend.disown();
-            self.innocent = 0;
-            return;
-        }
-        self.cut = Some(Cut { at: now, queue });
-        self.forget |= queue > OVERFLOWING;
-        self.clear_since = None;
-        self.set(carries.percent(95));
-        if self.trend.is_shared() {
-            // There is no emptying it.
-            self.blind = Some(now + self.round_trip + REPORTING);
-            return;
-        }
-        self.empty(queue, carries, now);
-        if !share::carries_pictures(self.total, self.most_sound) {
-            let is_tried = self.tried.is_some_and(|at| now.saturating_duration_since(at) < RETRY * 2);
-            self.retry = if is_tried { (self.retry * 2).min(LONGEST_RETRY) } else { RETRY };
-            self.pictures = Pictures::Off(now);
-            (self.anew, self.forget) = (true, true);
-        }
-    }
-
-    /// Sends less than the path carries until `queue` is gone.
-    fn empty(&mut self, queue: Duration, carries: Bitrate, now: Instant) {
-        let sound = self.sound.min(share::sound(carries, self.most_sound)).as_bps();
-        let room = carries.as_bps().saturating_sub(sound).max(carries.as_bps() / 10);
-        let waiting = carries.bytes_in(queue) * 8;
-        let alone = Duration::from_secs_f64(waiting as f64 / room.max(1) as f64);
-        let time = alone.max(EMPTY_WITHIN).min(LONGEST_EMPTYING);
-        let less = Bitrate::from_bps((waiting as f64 / time.as_secs_f64()) as u64);
-        let total = Bitrate::from_bps(carries.as_bps().saturating_sub(less.as_bps()));
-        self.emptying = Some(Emptying { until: now + time, total: total.min(self.total) });
-        self.blind = Some(now + time + self.round_trip + REPORTING);
-    }
-
-    fn grow(&mut self, now: Instant) {
-        let since = |at: Option<Instant>| at.map_or(Duration::MAX, |at| now.saturating_duration_since(at));
-        let step = Duration::from_millis(100) + self.round_trip + self.trend.window();
-        let clear = now.saturating_duration_since(*self.clear_since.get_or_insert(now));
-        if self.emptying.is_some() || self.is_blind(now) || clear < step / 2 || since(self.raised) < step {
-            return;
-        }
-        if self.total >= self.most() {
-            return;
-        }
-        let safe = self.ceiling.map(|ceiling| ceiling.percent(95));
-        match safe {
-            Some(safe) if self.total < safe => self.set(self.total.percent(140).min(safe)),
-            Some(safe) => {
-                let (_, sent) = self.flow(step, now);
-                let is_used = sent.as_bps() >= self.total.percent(75).as_bps();
-                if !is_used || clear < self.patience.min(step * 3) || since(self.raised) < self.patience.min(step * 2) {
-                    return;
-                }
-                if self.total > safe.percent(150) {
-                    // There was more room than that: the path is another one now.
-                    (self.ceiling, self.patience) = (None, FIRST_PATIENCE);
-                }
-                self.set(self.total.percent(106 + 3 * self.raises));
-                self.raises = (self.raises + 1).min(5);
-            }
-            None => self.set(self.total.percent(140)),
-        }
-        self.raised = Some(now);
+        let (arrives, sent) = self.arrivals.flow(window, self.round_trip, now);
+        (arrives, sent.unwrap_or(self.total))
     }
 
     fn most(&self) -> Bitrate {

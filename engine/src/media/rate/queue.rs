@@ -6,6 +6,9 @@ use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant};
 use crate::media::encoded::EncodedUnit;
 
+/// What waits longer is late: the next two pictures are there by then.
+const LATE: Duration = Duration::from_millis(80);
+
 /// Encoded units waiting for their turn, oldest first.
 #[derive(Debug, Default)]
 pub struct UnitQueue {
@@ -65,8 +68,14 @@ impl UnitQueue {
         self.credit > 0
     }
 
-    /// The next unit, whose packets leave from now on, each when [`Self::may_leave`] says so.
+    /// The next unit, whose packets leave from now on, each when [`Self::may_leave`] says so. One that nothing refers to and
+    /// that is late already makes room for the one behind it.
     pub fn take(&mut self, now: Instant) -> Option<EncodedUnit> {
+        let is_late = |unit: &EncodedUnit| unit.discardable && now.saturating_duration_since(unit.encoded) > LATE;
+        while self.units.len() > 1 && self.units.front().is_some_and(is_late) {
+            self.units.pop_front();
+            self.dropped += 1;
+        }
         let unit = self.units.pop_front_if(|unit| unit.encoded + self.least <= now)?;
         self.leaving = Some(unit.encoded);
         Some(unit)
@@ -96,7 +105,7 @@ impl UnitQueue {
     /// The brake: pictures are skipped while the oldest waiting unit is older than 80 ms and the time that an IDR needs to drain.
     pub fn is_braked(&self, rate: Bitrate, largest: usize, now: Instant) -> bool {
         let oldest = self.leaving.or_else(|| self.units.front().map(|unit| unit.encoded));
-        let patience = Duration::from_millis(80) + rate.time_for(largest as u64).min(Duration::from_millis(100));
+        let patience = LATE + rate.time_for(largest as u64).min(Duration::from_millis(100));
         oldest.is_some_and(|oldest| now.saturating_duration_since(oldest) > patience)
     }
 
@@ -171,6 +180,22 @@ mod tests {
         assert!(is_braked(&queue, 300));
         queue.left(1000, true);
         assert!(!is_braked(&queue, 500));
+    }
+
+    #[test]
+    fn a_late_unit_that_nothing_refers_to_makes_room_and_another_does_not() {
+        let start = now();
+        for (discardable, ms, expected) in [(true, 100, 1), (true, 50, 0), (false, 100, 0)] {
+            let mut queue = UnitQueue::default();
+            queue.push(EncodedUnit { discardable, ..unit(1000, false, start) });
+            queue.push(EncodedUnit { number: UnitNumber(1), ..unit(1000, false, start) });
+            let taken = queue.take(start + Duration::from_millis(ms)).expect("two wait");
+            assert_eq!((taken.number.0, queue.dropped()), (expected, u64::from(expected)));
+        }
+        // Alone it is better than nothing.
+        let mut queue = UnitQueue::default();
+        queue.push(EncodedUnit { discardable: true, ..unit(1000, false, start) });
+        assert!(queue.take(start + Duration::from_secs(1)).is_some());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The receiver's view of the way: how much comes, and how much later than it could.
 
+use super::spread::{Spread, SpreadMeter};
 use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ pub struct DelayMeter {
     lost: u64,
     highest: Option<u64>,
     newest: Option<u16>,
+    spread: SpreadMeter,
     reported: Option<Instant>,
     /// When the last packet of pictures came.
     seen: Option<Instant>,
@@ -93,6 +95,11 @@ impl DelayMeter {
         }
     }
 
+    /// And where in the stream it was: `timestamp` is that of its unit.
+    pub fn observe_spread(&mut self, timestamp: u64, sequence: u64, bytes: usize, now: Instant) {
+        self.spread.observe(timestamp, sequence, bytes, now);
+    }
+
     /// Every 50 ms, while pictures come: what to report to the sender.
     pub fn report(&mut self, now: Instant) -> Option<DelayReport> {
         let since = self.reported.map(|at| now.saturating_duration_since(at));
@@ -107,6 +114,7 @@ impl DelayMeter {
             received: self.received.min(u64::from(u16::MAX)) as u16,
             lost: self.lost.min(u64::from(u16::MAX)) as u16,
             newest: self.newest.unwrap_or_default(),
+            spread: self.spread.take(),
         };
         (self.queue, self.bytes, self.received, self.lost) = (None, 0, 0, 0);
         self.reported = Some(now);
@@ -127,18 +135,22 @@ pub struct DelayReport {
     pub lost: u16,
     /// The number of the newest unit of which something came.
     pub newest: u16,
+    /// How fast they came within units.
+    pub spread: Spread,
 }
 
 const VERSION: u8 = 3;
-const LENGTH: usize = 17;
+const LENGTH: usize = 20;
+/// The rate within units is told in steps of this.
+const SPREAD_STEP: u64 = 10_000;
 /// No packet says when it was sent.
 const UNKNOWN: u32 = u32::MAX;
 
 impl DelayReport {
     /// Version 3: u8 version, u32 queue in µs (all ones: unknown), u32 bytes, u16 span in ms, u16 received, u16 lost, u16
-    /// newest unit, big-endian, padded to 20 bytes.
-    pub fn to_bytes(self) -> [u8; LENGTH + 3] {
-        let mut out = [0; LENGTH + 3];
+    /// newest unit, u16 rate within units in 10 kbit/s, u8 how many of them, big-endian.
+    pub fn to_bytes(self) -> [u8; LENGTH] {
+        let mut out = [0; LENGTH];
         let queue = self.queue.map_or(UNKNOWN, |queue| queue.as_micros().min(u128::from(UNKNOWN - 1)) as u32);
         out[0] = VERSION;
         out[1..5].copy_from_slice(&queue.to_be_bytes());
@@ -147,12 +159,19 @@ impl DelayReport {
         out[11..13].copy_from_slice(&self.received.to_be_bytes());
         out[13..15].copy_from_slice(&self.lost.to_be_bytes());
         out[15..17].copy_from_slice(&self.newest.to_be_bytes());
+        let steps = (self.spread.rate.as_bps() / SPREAD_STEP).min(u64::from(u16::MAX)) as u16;
+        out[17..19].copy_from_slice(&steps.to_be_bytes());
+        out[19] = self.spread.units;
         out
     }
 
     /// `None` for another version or length.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        let [VERSION, q0, q1, q2, q3, b0, b1, b2, b3, s0, s1, r0, r1, l0, l1, n0, n1, ..] = *bytes else { return None };
+        let [VERSION, q0, q1, q2, q3, b0, b1, b2, b3, s0, s1, r0, r1, l0, l1, n0, n1, p0, p1, units, ..] = *bytes
+        else {
+            return None;
+        };
+        let rate = Bitrate::from_bps(u64::from(u16::from_be_bytes([p0, p1])) * SPREAD_STEP);
         let queue = Some(u32::from_be_bytes([q0, q1, q2, q3])).filter(|queue| *queue != UNKNOWN);
         Some(Self {
             queue: queue.map(|queue| Duration::from_micros(queue.into())),
@@ -161,6 +180,7 @@ impl DelayReport {
             received: u16::from_be_bytes([r0, r1]),
             lost: u16::from_be_bytes([l0, l1]),
             newest: u16::from_be_bytes([n0, n1]),
+            spread: Spread { rate, units },
         })
     }
 
@@ -218,6 +238,7 @@ mod tests {
             received: 60,
             lost: 2,
             newest: 65_000,
+            spread: Spread { rate: Bitrate::from_kbps(1230), units: 2 },
         };
         assert_eq!(DelayReport::parse(&report.to_bytes()), Some(report));
         let unknown = DelayReport { queue: None, ..report };

@@ -142,6 +142,14 @@ impl SoundControl {
         self.plan = SoundPlan::new(&self.path(), &self.bounds);
     }
 
+    /// The path was measured to carry `carries`: what is known of a limit is no more, and more is tried at once.
+    pub fn widen(&mut self, carries: Bitrate, now: Instant) {
+        self.budget = self.budget.max(carries.percent(20)).min(self.most);
+        (self.ceiling, self.patience, self.was_full, self.evidence) = (None, FIRST_PATIENCE, false, 0.0);
+        (self.raised, self.clear_since) = (Some(now), None);
+        self.plan = SoundPlan::new(&self.path(), &self.bounds);
+    }
+
     /// What was seen to get through without a queue for two seconds; zero while something is tried.
     pub fn proven(&self, now: Instant) -> Bitrate {
         let is_long = |at: Option<Instant>| at.is_some_and(|at| now.saturating_duration_since(at) >= SETTLE);

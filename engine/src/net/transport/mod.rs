@@ -30,11 +30,13 @@ pub enum Track {
     Video,
     /// Pictures of further sources beside the first one, counted from 0: below [`FURTHER`].
     Further(u8),
+    /// Parity of pictures' packets, and packets that measure the path ([`crate::proto::repair`]).
+    Repair,
 }
 
 impl Track {
     pub const fn is_video(self) -> bool {
-        !matches!(self, Self::Audio)
+        !matches!(self, Self::Audio | Self::Repair)
     }
 }
 
@@ -50,6 +52,8 @@ pub struct Sources {
     pub video_rtx: Ssrc,
     /// Pictures of further sources, and their retransmissions; `None` where a side takes none.
     pub further: [Option<(Ssrc, Ssrc)>; FURTHER],
+    /// Parity and probes; `None` where a side reads none.
+    pub repair: Option<Ssrc>,
 }
 
 impl Sources {
@@ -59,6 +63,7 @@ impl Sources {
         match ssrc {
             _ if ssrc == self.audio => Some(Track::Audio),
             _ if ssrc == self.video => Some(Track::Video),
+            _ if Some(ssrc) == self.repair => Some(Track::Repair),
             _ => further().map(|number| Track::Further(number as u8)),
         }
     }
@@ -66,7 +71,7 @@ impl Sources {
     /// Where pictures of `track` come from.
     pub fn video_of(&self, track: Track) -> Option<Ssrc> {
         match track {
-            Track::Audio => None,
+            Track::Audio | Track::Repair => None,
             Track::Video => Some(self.video),
             Track::Further(number) => self.further.get(usize::from(number)).copied().flatten().map(|(ssrc, _)| ssrc),
         }
@@ -212,6 +217,11 @@ impl Transport {
     /// Queues one packet; `run_timeouts` brings it out.
     pub fn write(&mut self, packet: &OutgoingPacket<'_>, now: Instant) {
         each!(self, inner => inner.write(packet, now));
+    }
+
+    /// The number that the next packet of `track` will have.
+    pub fn next_sequence(&self, track: Track) -> u64 {
+        each!(self, inner => inner.next_sequence(track))
     }
 
     /// Runs what is due and drains.

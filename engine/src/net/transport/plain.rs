@@ -41,8 +41,8 @@ pub struct Plain {
     started: bool,
     connected: bool,
     outbox: Outbox,
-    sequence: [u64; 1 + PICTURES],
-    received: [Extender; 1 + PICTURES],
+    sequence: [u64; TRACKS],
+    received: [Extender; TRACKS],
     alive_at: Instant,
     sent: [Sent; PICTURES],
     missing: [Missing; PICTURES],
@@ -51,6 +51,9 @@ pub struct Plain {
 
 /// Sources of pictures: the first and the further ones.
 const PICTURES: usize = 1 + FURTHER;
+/// Sound, they, and what is beside them.
+const TRACKS: usize = PICTURES + 2;
+const REPAIR: usize = TRACKS - 1;
 
 /// Follows a sequence number and a timestamp past their wrap.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,8 +78,8 @@ impl Plain {
             started: false,
             connected: false,
             outbox: Outbox::default(),
-            sequence: [0; 1 + PICTURES],
-            received: [Extender::default(); 1 + PICTURES],
+            sequence: [0; TRACKS],
+            received: [Extender::default(); TRACKS],
             alive_at: now + IDLE,
             sent: Default::default(),
             missing: Default::default(),
@@ -150,12 +153,14 @@ impl Plain {
 
     pub fn write(&mut self, packet: &OutgoingPacket<'_>, _: Instant) {
         let (Some(local), Some(remote)) = (self.local, self.remote) else { return };
-        let (index, class) = match packet.track {
-            Track::Audio => (0, Class::Audio),
-            Track::Video => (1, Class::Video),
-            Track::Further(number) => (2 + usize::from(number), Class::Video),
+        let index = index_of(packet.track);
+        let class = match packet.track {
+            Track::Audio => Class::Audio,
+            // What measures the path goes at once.
+            Track::Repair if packet.unit.is_none() => Class::Audio,
+            _ => Class::Video,
         };
-        if index > PICTURES {
+        if index >= TRACKS {
             return;
         }
         let sequence = self.sequence[index];
@@ -177,6 +182,10 @@ impl Plain {
         if let Some(sent) = index.checked_sub(1).and_then(|number| self.sent.get_mut(number)) {
             sent.keep(sequence as u16, &data);
         }
+    }
+
+    pub fn next_sequence(&self, track: Track) -> u64 {
+        self.sequence.get(index_of(track)).copied().unwrap_or_default()
     }
 
     pub fn run_timeouts(&mut self, now: Instant, out: &mut Drained) {
@@ -255,6 +264,7 @@ impl Plain {
             0 => (Track::Audio, 0),
             1 => (Track::Video, 1),
             index if usize::from(index) <= PICTURES => (Track::Further(index - 2), usize::from(index)),
+            index if usize::from(index) == REPAIR => (Track::Repair, REPAIR),
             _ => return None,
         };
         let sequence = u16::from_be_bytes(take(&mut rest)?);
@@ -282,6 +292,15 @@ impl Plain {
             level: (level != 127).then_some(level),
             voice: flags & 0x20 != 0,
         })
+    }
+}
+
+fn index_of(track: Track) -> usize {
+    match track {
+        Track::Audio => 0,
+        Track::Video => 1,
+        Track::Further(number) => 2 + usize::from(number),
+        Track::Repair => REPAIR,
     }
 }
 

@@ -23,6 +23,7 @@ impl End {
             video: Ssrc(n32 * 10 + 1),
             video_rtx: Ssrc(n32 * 10 + 2),
             further: Default::default(),
+            repair: Some(Ssrc(n32 * 10 + 3)),
         };
         let mut transport = if real {
             Transport::Webrtc(Box::new(Webrtc::new(sources, at)))
@@ -122,8 +123,15 @@ fn carries_everything(real: bool) {
         ..packet
     };
     ends[0].transport.write(&sound, at);
-    assert!(run(&mut ends, &mut at, |ends| ends[1].seen.packets.len() >= 2), "both packets arrive");
+    let next = ends[0].transport.next_sequence(Track::Video);
+    let repair = OutgoingPacket { track: Track::Repair, payload: b"parity", marker: false, ..packet };
+    ends[0].transport.write(&repair, at);
+    assert_eq!(ends[0].transport.next_sequence(Track::Video), next, "it has numbers of its own");
+    assert!(run(&mut ends, &mut at, |ends| ends[1].seen.packets.len() >= 3), "all packets arrive");
+    let repair = ends[1].seen.packets.iter().find(|p| p.track == Track::Repair).expect("repair");
+    assert_eq!((&repair.payload[..], repair.unit), (&b"parity"[..], Some(unit)));
     let video = ends[1].seen.packets.iter().find(|p| p.track == Track::Video).expect("video");
+    assert_eq!(video.sequence as u16 + 1, next as u16, "a number that the other side can know it by");
     assert_eq!((&video.payload[..], video.marker, video.unit), (&b"a picture"[..], true, Some(unit)));
     let error = video.capture_time.expect("capture time").micros_since(captured);
     assert!(error.abs() <= 1, "{error} µs");

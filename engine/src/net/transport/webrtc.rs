@@ -46,6 +46,7 @@ pub struct Webrtc {
     audio: Outgoing,
     video: Outgoing,
     further: Vec<Outgoing>,
+    repair: Option<Outgoing>,
     deadline: Instant,
     written: bool,
     /// The other side's first DTLS messages, where they came before our own check of their address was answered: half a
@@ -102,6 +103,12 @@ impl Webrtc {
             stream.set_unpaced(true);
             stream.set_rtx_cache(RTX_PACKETS, RTX_AGE, Some(RTX_SHARE));
         }
+        let repair = sources.repair.map(|ssrc| {
+            let mid = Mid::from(REPAIR_MID);
+            api.declare_media(mid, MediaKind::Video);
+            api.declare_stream_tx(ssrc.0.into(), None, mid, None).set_unpaced(true);
+            Outgoing { mid, payload_type: video_type, ssrc, sequence: 1 }
+        });
         api.enable_twcc_feedback();
         // str0m makes SHA-256 fingerprints only; anything else would fail to match at the other side.
         let mut fingerprint = [0; 32];
@@ -114,6 +121,7 @@ impl Webrtc {
             audio: Outgoing { mid: audio, payload_type: audio_type, ssrc: sources.audio, sequence: 1 },
             video: Outgoing { mid: video, payload_type: video_type, ssrc: sources.video, sequence: 1 },
             further,
+            repair,
             deadline: now + IDLE,
             written: false,
             early: Vec::new(),
@@ -139,6 +147,10 @@ impl Webrtc {
         for (outgoing, theirs) in self.further.iter().zip(remote.sources.further) {
             let Some((ssrc, rtx)) = theirs else { continue };
             api.expect_stream_rx(ssrc.0.into(), Some(rtx.0.into()), outgoing.mid, None);
+        }
+        if let (Some(outgoing), Some(ssrc)) = (&self.repair, remote.sources.repair) {
+            // What is sent again would come later than what it repairs.
+            api.expect_stream_rx(ssrc.0.into(), None, outgoing.mid, None).suppress_nack(true);
         }
         let failed = |error| Error::new(Kind::Reopen, format!("the encrypted connection could not start: {error}"));
         api.start_dtls(controlling).map_err(failed)?;
@@ -204,13 +216,12 @@ impl Webrtc {
 
     pub fn write(&mut self, packet: &OutgoingPacket<'_>, _: Instant) {
         let outgoing = match packet.track {
-            Track::Audio => &mut self.audio,
-            Track::Video => &mut self.video,
-            Track::Further(number) => {
-                let Some(outgoing) = self.further.get_mut(usize::from(number)) else { return };
-                outgoing
-            }
+            Track::Audio => Some(&mut self.audio),
+            Track::Video => Some(&mut self.video),
+            Track::Further(number) => self.further.get_mut(usize::from(number)),
+            Track::Repair => self.repair.as_mut(),
         };
+        let Some(outgoing) = outgoing else { return };
         let payload_type = if packet.redundant { Pt::from(RED_PAYLOAD_TYPE) } else { outgoing.payload_type };
         foreign::call(|| {
             // The extension goes out only with both.
@@ -238,6 +249,16 @@ impl Webrtc {
                 self.written = true;
             }
         });
+    }
+
+    pub fn next_sequence(&self, track: Track) -> u64 {
+        let outgoing = match track {
+            Track::Audio => Some(&self.audio),
+            Track::Video => Some(&self.video),
+            Track::Further(number) => self.further.get(usize::from(number)),
+            Track::Repair => self.repair.as_ref(),
+        };
+        outgoing.map_or(0, |outgoing| outgoing.sequence)
     }
 
     pub fn run_timeouts(&mut self, now: Instant, out: &mut Drained) {
@@ -396,6 +417,9 @@ impl Webrtc {
 
 /// What further sources are called between the two sides.
 const FURTHER_MIDS: [&str; FURTHER] = ["vi1", "vi2"];
+
+/// And the stream beside pictures.
+const REPAIR_MID: &str = "rep";
 
 /// Extension ids, the same on both sides. 1, 3 and 4 are the ids str0m and browsers use by habit.
 fn extensions() -> ExtensionMap {

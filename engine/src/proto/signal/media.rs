@@ -80,6 +80,9 @@ pub struct Ssrcs {
     /// Pictures of further sources beside the first one, and their retransmissions. An older side has none.
     #[serde(default)]
     pub further: [Option<(Ssrc, Ssrc)>; 2],
+    /// Parity of pictures' packets, and probes; a side that announces it reads them as well. An older side does not.
+    #[serde(default)]
+    pub repair: Option<Ssrc>,
 }
 
 /// Opus at 48 kHz (RFC 7587).
@@ -207,7 +210,7 @@ mod tests {
         MediaParameters {
             dtls: Digest([7; 32]),
             ice: IceCredentials::new("ufra", "a-password-that-is-long".replace('-', "+")).expect("good"),
-            ssrcs: Ssrcs { audio: Ssrc(1), video: Ssrc(2), video_rtx: Ssrc(3), further: [None; 2] },
+            ssrcs: Ssrcs { audio: Ssrc(1), video: Ssrc(2), video_rtx: Ssrc(3), further: [None; 2], repair: None },
             audio: Some(AudioCapability { opus_frame_us: List::cut(vec![20_000, 5_000, 10_000]), red: true }),
             video: Some(VideoCapability { h264: true, max_width: 1920, max_height: 1080 }),
             base_port: 2000,

@@ -60,14 +60,15 @@ const FIRST_SIZE: (u32, u32) = (640, 360);
 pub fn prepare(world: &World, now: Instant) -> Result<(Transport, Own)> {
     let settings = &world.resource::<Settings>().0;
     let signalling = world.resource::<Signalling>();
-    let numbers = keys::random::<{ 12 + 8 * FURTHER }>()?;
+    let numbers = keys::random::<{ 16 + 8 * FURTHER }>()?;
     let ssrc = |at: usize| {
         let bytes = [numbers[at], numbers[at + 1], numbers[at + 2], numbers[at + 3]];
         // Zero is used for probing by some.
         Ssrc(u32::from_be_bytes(bytes).max(1))
     };
     let further = std::array::from_fn(|number| Some((ssrc(12 + 8 * number), ssrc(16 + 8 * number))));
-    let sources = Sources { audio: ssrc(0), video: ssrc(4), video_rtx: ssrc(8), further };
+    let sources =
+        Sources { audio: ssrc(0), video: ssrc(4), video_rtx: ssrc(8), further, repair: Some(ssrc(12 + 8 * FURTHER)) };
     let transport = if settings.plain {
         Transport::Plain(Box::new(Plain::new(sources, now)))
     } else {
@@ -86,6 +87,7 @@ pub fn prepare(world: &World, now: Instant) -> Result<(Transport, Own)> {
             video: sources.video,
             video_rtx: sources.video_rtx,
             further: sources.further,
+            repair: sources.repair,
         },
         audio: Some(AudioCapability {
             opus_frame_us: List::cut(FRAMES.map(|f| f.duration().as_micros() as u32).into()),
@@ -119,6 +121,7 @@ pub fn start(world: &mut World, call: Entity, start: &MediaStart, now: Instant) 
             video: remote.ssrcs.video,
             video_rtx: remote.ssrcs.video_rtx,
             further: remote.ssrcs.further,
+            repair: remote.ssrcs.repair,
         },
     };
     if let Err(error) = transport.start(&parameters, start.controlling, now) {
@@ -139,8 +142,19 @@ pub fn start(world: &mut World, call: Entity, start: &MediaStart, now: Instant) 
             {
                 voice.set_copies(remote.audio.as_ref().is_some_and(|audio| audio.red));
             }
+            read_repair(world, call, remote.ssrcs.repair.is_some());
         }
         Err(error) => calls::tell(world, crate::world::message::Notice::Error(error.text.to_string())),
+    }
+}
+
+/// The other side reads parity of pictures' packets, or does not.
+fn read_repair(world: &mut World, call: Entity, reads: bool) {
+    let Some(tracks) = tracks_of(world, call) else { return };
+    for (_, video) in tracks.videos_out() {
+        if let Some(mut queue) = world.get_mut::<VideoQueue>(video) {
+            queue.repair.is_read = reads;
+        }
     }
 }
 
@@ -267,12 +281,18 @@ fn spawn_outgoing(
         epoch: now,
         sending: None,
         next: 0,
+        repair: Default::default(),
+        reference: None,
+        refers: 1,
+        keyframes: Default::default(),
+        lossy: Default::default(),
         plan: None,
         shrunk: None,
         open: false,
         first: None,
         still: Default::default(),
         share: 100,
+        allowed: None,
     };
     let rate = TargetRate(RateControl::new(settings.most, settings.audio_most));
     world.spawn((Source(None), Encoder(encoder), rate, queue, LocalView::default(), VideoSent::default())).id()

@@ -77,6 +77,8 @@ pub struct Situation {
     pub peer_screens: u8,
     /// The other side reads copies of earlier frames of sound.
     pub peer_reads_copies: bool,
+    /// And parity of pictures' packets.
+    pub peer_reads_repair: bool,
     /// Bytes that the transport puts around a frame of sound.
     pub around_sound: u64,
     /// The other side's clock minus ours and how wrong that may be, microseconds.
@@ -256,6 +258,9 @@ pub fn path_note(drained: &Drained, heard: Option<Instant>, axis: &Axis) -> Note
     })
 }
 
+/// The number of [`Track::Repair`].
+const REPAIR: u8 = 255;
+
 impl PacketNote {
     fn of(packet: &ArrivedPacket, axis: &Axis) -> Self {
         Self {
@@ -263,6 +268,7 @@ impl PacketNote {
                 Track::Audio => 0,
                 Track::Video => 1,
                 Track::Further(number) => 2 + number,
+                Track::Repair => REPAIR,
             },
             sequence: packet.sequence,
             timestamp: packet.timestamp,
@@ -282,6 +288,7 @@ impl PacketNote {
             track: match self.track {
                 0 => Track::Audio,
                 1 => Track::Video,
+                REPAIR => Track::Repair,
                 further => Track::Further(further - 2),
             },
             sequence: self.sequence,

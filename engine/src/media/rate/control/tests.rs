@@ -20,6 +20,13 @@ struct Path {
     /// The queue in milliseconds, each millisecond.
     queues: Vec<f64>,
     carried: f64,
+    /// Somebody else's window in bits: it grows until the queue of 300 ms overflows, and is half of it then (RFC 5681).
+    greedy: Option<f64>,
+    /// A picture of ours is lost with it.
+    overflows: bool,
+    sequence: u64,
+    /// Every so manyth picture is lost on the way; 0: none.
+    loses: u64,
 }
 
 impl Path {
@@ -36,6 +43,10 @@ impl Path {
             reports: VecDeque::new(),
             queues: Vec::new(),
             carried: 0.0,
+            greedy: None,
+            overflows: false,
+            sequence: 0,
+            loses: 0,
         }
     }
 
@@ -75,19 +86,33 @@ impl Path {
                 let number = UnitNumber(self.number);
                 self.number = self.number.wrapping_add(1);
                 self.control.on_sent(picture, Some(number), now);
-                self.meter.count(picture);
-                self.meter.count_picture(number.0.into(), Some(number.0), arrives);
-                self.meter.observe_picture(way, arrives);
+                self.sequence += 1 + u64::from(std::mem::take(&mut self.overflows));
+                if self.loses == 0 || !u64::from(number.0 + 1).is_multiple_of(self.loses) {
+                    self.meter.count(picture);
+                    self.meter.count_picture(self.sequence, Some(number.0), arrives);
+                    self.meter.observe_picture(way, arrives);
+                }
             }
             if let Some(report) = self.meter.report(arrives) {
                 self.reports.push_back((self.millis + 40 + queue as u64, report));
             }
-            let comes = (sound + picture) as f64 * 8.0;
+            let comes = (sound + picture) as f64 * 8.0 + self.others();
             let goes = (self.waiting + comes).min(self.capacity / 1e3);
             self.waiting = (self.waiting + comes - goes).min(self.capacity);
             self.carried += goes;
             self.queues.push(self.waiting / self.capacity * 1e3);
         }
+    }
+
+    /// Bits that somebody else sends in this millisecond.
+    fn others(&mut self) -> f64 {
+        let trip = 40.0 + self.waiting / self.capacity * 1e3;
+        let Some(window) = &mut self.greedy else { return 0.0 };
+        *window += 12_000.0 / trip;
+        if self.waiting > self.capacity * 0.3 {
+            (*window, self.overflows) = (*window / 2.0, true);
+        }
+        *window / trip
     }
 
     /// Share of the capacity that is used in the next `seconds`.
@@ -120,13 +145,13 @@ fn a_path_is_filled_without_a_queue_and_a_drop_and_a_rise_are_followed() {
 }
 
 #[test]
-fn a_delay_that_wanders_is_not_taken_for_a_queue() {
-    for wanders in [5, 40, 100] {
+fn a_delay_that_wanders_is_not_taken_for_a_queue_whatever_is_lost() {
+    for (wanders, loses) in [(5, 0), (40, 0), (100, 0), (40, 20), (100, 10)] {
         let mut path = Path::new(1e9, 2500);
-        path.wanders = wanders;
+        (path.wanders, path.loses) = (wanders, loses);
         path.run(30);
         let target = path.control.target(path.at(path.millis));
-        assert!(target > Bitrate::from_kbps(1800), "±{wanders} ms: {target}");
+        assert!(target > Bitrate::from_kbps(1800), "±{wanders} ms, every {loses}th lost: {target}");
     }
 }
 
@@ -137,9 +162,9 @@ fn pictures_go_off_where_there_is_room_for_sound_alone_and_are_tried_again_when_
     assert!(path.control.is_too_narrow());
     let at = path.at(path.millis);
     assert_eq!(path.control.target(at), Bitrate::default());
-    path.control.on_sound(Bitrate::from_kbps(120), at);
+    path.control.on_sound(Bitrate::from_kbps(120), Duration::ZERO, at);
     assert!(path.control.is_too_narrow());
-    path.control.on_sound(Bitrate::from_kbps(300), at + Duration::from_secs(20));
+    path.control.on_sound(Bitrate::from_kbps(300), Duration::ZERO, at + Duration::from_secs(20));
     assert!(!path.control.is_too_narrow());
 }
 
@@ -155,6 +180,27 @@ fn where_nothing_is_reported_only_a_small_picture_is_sent_now_and_then() {
     assert!(!control.take_forget(at(391)));
     assert_eq!(control.target(at(391)), Bitrate::default());
     assert!(control.target(at(450)) > Bitrate::default() && control.target(at(450)) <= Bitrate::from_kbps(100));
+}
+
+#[test]
+fn beside_somebody_who_fills_the_queue_a_share_is_kept_and_without_him_there_is_no_queue_again() {
+    let mut path = Path::new(2e6, 1500);
+    path.run(5);
+    path.greedy = Some(100_000.0);
+    path.run(20);
+    let sent = |path: &mut Path| {
+        let totals = (0..30).map(|_| (path.run(1), path.control.total().as_bps()).1);
+        totals.sum::<u64>() / 30
+    };
+    let share = sent(&mut path);
+    assert!(share > 400_000, "{share} bit/s");
+    path.greedy = None;
+    path.run(8);
+    let begun = path.queues.len();
+    path.run(10);
+    let longest = path.queues[begun..].iter().copied().fold(0.0, f64::max);
+    assert!(longest < 100.0, "{longest} ms");
+    assert!(path.used(5) > 0.7);
 }
 
 #[test]

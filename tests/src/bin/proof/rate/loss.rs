@@ -53,6 +53,27 @@ fn at_random(table: &mut Table, loss: u32, must: f64, kbps: u64) -> Outcome<()> 
         "ms",
     );
     table.goal("  glass to glass p50", quantile(glass, 0.5), "", "ms");
+    asked(table, loss, kbps, most)
+}
+
+/// Keyframes are asked for every second or so, as after a decoder's error: nothing but a keyframe helps then.
+fn asked(table: &mut Table, loss: u32, kbps: u64, most: f64) -> Outcome<()> {
+    let mut waits = Vec::new();
+    for seed in 1..=SEEDS {
+        let mut call = Call::new(path(&format!("delay=50,loss={loss}"))?, seed, Bitrate::from_kbps(kbps))?;
+        call.run(10.0);
+        for turn in 0..20 {
+            let asked = call.lab.passed();
+            call.lab.want_keyframes(call.ada);
+            while call.lab.is_blocked(call.ada) {
+                call.run(0.002);
+            }
+            waits.push((call.lab.passed() - asked).as_secs_f64() * 1e3);
+            call.run(1.2 + f64::from(turn) * 0.0071);
+        }
+    }
+    table.at_most("  asked for 100 times: there after, p95", quantile(waits.clone(), 0.95), most, "ms");
+    table.goal("  longest", waits.into_iter().reduce(f64::max), &format!("≤ {most}"), "ms");
     Ok(())
 }
 

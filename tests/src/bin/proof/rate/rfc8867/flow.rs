@@ -63,6 +63,7 @@ impl Flow {
                 video: Ssrc(base + 1),
                 video_rtx: Ssrc(base + 2),
                 further: Default::default(),
+                repair: Some(Ssrc(base + 3)),
             };
             let address = SocketAddr::from((Ipv4Addr::new(10, 0, 0, n), 2000));
             let mut transport = Transport::Webrtc(Box::new(Webrtc::new(sources, at)));
@@ -125,6 +126,7 @@ impl Flow {
         }
         for packet in self.ends[1].seen.packets.drain(..) {
             self.meter.count(packet.payload.len() + 81);
+            self.meter.observe_spread(packet.timestamp, packet.sequence, packet.payload.len() + 81, packet.at);
             self.meter.count_picture(packet.sequence, packet.unit.map(|unit| unit.number.0), packet.at);
             if let (Some(captured), Some(unit)) = (packet.capture_time, packet.unit) {
                 let sent = captured.as_micros() + (unit.encode + unit.queue).as_micros() as u64;
