@@ -9,7 +9,7 @@ use crate::net::web::doors::DoorKind;
 use crate::service::session::{Connection, Strangers};
 use crate::service::shared::{Counters, Ended, Network, Now};
 
-/// Takes at most [`ACCEPTS`] at each door that somebody waits at.
+/// Takes at most `ACCEPTS` at each door that somebody waits at.
 pub fn accept_connections(
     mut network: ResMut<Network>,
     mut strangers: ResMut<Strangers>,

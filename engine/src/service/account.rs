@@ -8,7 +8,7 @@ use crate::net::web::connection::Close;
 use crate::service::session::{Connection, Present, Session, Strangers};
 use crate::service::shared::{Changes, Counters, Due, Ended, Network, Now};
 
-/// Closes what is late. Ten thousand connections are looked at [`SWEEP`] apart, not in each tick.
+/// Closes what is late. Ten thousand connections are looked at `SWEEP` apart, not in each tick.
 pub fn close_late(
     mut connections: Query<(Entity, &mut Connection)>,
     mut ended: ResMut<Ended>,
