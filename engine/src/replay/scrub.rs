@@ -8,7 +8,9 @@ use std::path::Path;
 use super::file::RecordedCall;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::Wake;
+use crate::media::phase::PhaseReport;
 use crate::media::rate::DelayReport;
+use crate::media::rate::probe::ProbeReport;
 use crate::media::sound::report::SoundReport;
 use crate::proto::blank;
 use crate::store::recording::{Piece, RecordingWriter};
@@ -79,7 +81,9 @@ fn scrub_tick(tick: &mut TickNote, scrubbed: &mut Scrubbed, addresses: &mut Hash
                 EventNote::Feedback(bytes) => {
                     let delay = DelayReport::parse(bytes).map(|report| report.to_bytes().to_vec());
                     let sound = || SoundReport::parse(bytes).map(|report| report.to_bytes().to_vec());
-                    *bytes = delay.or_else(sound).unwrap_or_default();
+                    let probe = || ProbeReport::parse(bytes).map(|report| report.to_bytes().to_vec());
+                    let phase = || PhaseReport::parse(bytes).map(|report| report.to_bytes().to_vec());
+                    *bytes = delay.or_else(sound).or_else(probe).or_else(phase).unwrap_or_default();
                 }
                 _ => {}
             }

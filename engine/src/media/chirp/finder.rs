@@ -23,8 +23,8 @@ const QUIET: f32 = 1e-7;
 /// whole one is in the window, looks like half of another variant.
 const PATIENCE: u64 = 600;
 /// Of a chirp that lost its last sweep three are left, and so many has another variant that began a sweep earlier. Of a whole
-/// one four are left, and the nearest other one has three. Past the middle nobody can say which of the two was played.
-const UNSURE: f32 = 0.86;
+/// one four are left, and the nearest other one has three. Where both are nearly as large nobody can say which of the two was played.
+const UNSURE: f32 = 0.95;
 
 /// A chirp that was heard.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -22,7 +22,7 @@ const fn proof(name: &'static str, run: fn(&mut Table) -> Outcome<()>, title: &'
     Proof { name, title, is, run }
 }
 
-pub const PROOFS: [Proof; 36] = [
+pub const PROOFS: [Proof; 37] = [
     proof(
         "durability",
         service::durable,
