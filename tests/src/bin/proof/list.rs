@@ -21,7 +21,7 @@ const fn proof(name: &'static str, run: fn(&mut Table) -> Outcome<()>, title: &'
     Proof { name, title, is, run }
 }
 
-pub const PROOFS: [Proof; 34] = [
+pub const PROOFS: [Proof; 35] = [
     proof(
         "call",
         media::call,
