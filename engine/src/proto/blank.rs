@@ -1,7 +1,7 @@
 //! Media with nothing in it: the lengths and headers that decisions are made by, and a pattern where sound and picture
 //! were. Recordings hold such units of our own picture, and nothing else once they are scrubbed.
 
-use super::{nal, red};
+use super::{nal, red, repair};
 
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
@@ -70,6 +70,11 @@ pub fn blank_h264(payload: &mut [u8]) {
         Some(FU_A) => fill(payload.get_mut(2..).unwrap_or_default()),
         _ => blank_nal(payload),
     }
+}
+
+/// Blanks parity of pictures' packets ([`super::repair`]): what it belongs to stays.
+pub fn blank_repair(payload: &mut [u8]) {
+    fill(payload.get_mut(repair::HEADER..).unwrap_or_default());
 }
 
 /// Blanks a redundant payload (RFC 2198): its headers and its frames' lengths stay.

