@@ -16,8 +16,10 @@ use crate::world::connection::{Connection, Exchange, LinkEstimate, Tracks};
 use crate::world::shared::Now;
 use crate::world::stats::StreamStats;
 use crate::world::stream::{AudioStream, Ledger, VideoJitterBuffer};
+use crate::world::tape::Tape;
 
 pub fn file_packets(
+    tape: Res<Tape>,
     mut connections: Query<(&Connection, &mut Exchange, &Tracks, &mut LinkEstimate)>,
     mut videos: Query<(&mut VideoJitterBuffer, &mut StreamStats)>,
     mut audios: Query<&mut AudioStream>,
@@ -46,7 +48,9 @@ pub fn file_packets(
                 }
                 Track::Repair => {
                     link.delay.count(packet.payload.len() + around);
-                    file_repair(packet, around, &mut link, tracks, &mut videos);
+                    // What parity restores would have to stand in the recording, and go out of it when it is scrubbed.
+                    let is_read = !tape.is_running();
+                    file_repair(packet, around, is_read, &mut link, tracks, &mut videos);
                 }
                 Track::Audio => {
                     let Ok(mut audio) = audios.get_mut(tracks.audio_in) else { continue };
@@ -89,6 +93,7 @@ pub fn report_delay(
 fn file_repair(
     packet: ArrivedPacket,
     around: usize,
+    is_read: bool,
     link: &mut LinkEstimate,
     tracks: &Tracks,
     videos: &mut Query<(&mut VideoJitterBuffer, &mut StreamStats)>,
@@ -98,6 +103,9 @@ fn file_repair(
             let video = tracks.videos_in().nth(parity.source.into()).map(|(_, video)| video);
             let Some(Ok((mut jitter, mut stats))) = video.map(|video| videos.get_mut(video)) else { return };
             stats.bytes += packet.payload.len() as u64;
+            if !is_read {
+                return;
+            }
             jitter.0.push_parity(ParityIn {
                 first: parity.first,
                 packets: parity.packets,

@@ -201,6 +201,11 @@ impl Tape {
         lock(recording).finish_tick(now, decisions)
     }
 
+    /// A call is recorded or replayed.
+    pub const fn is_running(&self) -> bool {
+        !matches!(self.0, Mode::Off)
+    }
+
     pub const fn is_recording(&self) -> bool {
         matches!(self.0, Mode::Recording(_))
     }
