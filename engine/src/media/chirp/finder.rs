@@ -22,9 +22,6 @@ const QUIET: f32 = 1e-7;
 /// A found chirp is reported when nothing better came for this many steps (37 ms): half a chirp, before and after the
 /// whole one is in the window, looks like half of another variant.
 const PATIENCE: u64 = 600;
-/// Of a chirp that lost its last sweep three are left, and so many has another variant that began a sweep earlier. Of a whole
-/// one four are left, and the nearest other one has three. Where both are nearly as large nobody can say which of the two was played.
-const UNSURE: f32 = 0.95;
 
 /// A chirp that was heard.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,29 +54,18 @@ pub struct ChirpFinder {
     steps: u64,
     samples: u64,
     times: VecDeque<(u64, Instant)>,
-    /// Scores of the last three steps, to find the top between steps, and what a score of 1 would be.
-    recent: [([f32; VARIANTS as usize], f32); 3],
+    /// Correlations of the last three steps, to find the top between steps.
+    recent: [[f32; VARIANTS as usize]; 3],
     best: Option<Candidate>,
-    /// The largest correlation of another chirp near the best.
-    rival: f32,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     variant: u8,
     score: f32,
-    /// How much of it was heard: the score times what a score of 1 would be.
-    correlation: f32,
     step: u64,
     /// The top lies this much beside the step, −0.5 to 0.5.
     beside: f32,
-}
-
-impl Candidate {
-    /// Two tops of the same chirp.
-    const fn is_same(&self, other: &Self) -> bool {
-        self.variant == other.variant && self.step.abs_diff(other.step) < SWEEP_TAPS as u64 / 2
-    }
 }
 
 impl Default for ChirpFinder {
@@ -106,14 +92,13 @@ impl ChirpFinder {
             steps: 0,
             samples: 0,
             times: VecDeque::with_capacity(256),
-            recent: [([0.0; VARIANTS as usize], 0.0); 3],
+            recent: [[0.0; VARIANTS as usize]; 3],
             best: None,
-            rival: 0.0,
         }
     }
 
     /// Takes the next samples, the first of which is heard at `first`, and calls `found` for each chirp that is
-    /// complete (about 38 ms after its end). One of which so much is missing that it may be another is not called.
+    /// complete (about 38 ms after its end).
     pub fn push(&mut self, samples: &[f32], first: Instant, mut found: impl FnMut(ChirpFound)) {
         // 256 pushes of 2.5 ms are 640 ms, twenty times a chirp.
         if self.times.len() == 256 {
@@ -152,8 +137,8 @@ impl ChirpFinder {
 
         let power = self.low_energy as f32 / CHIRP_TAPS as f32;
         let mut scores = [0.0f32; VARIANTS as usize];
-        let whole = (self.low_energy as f32 * self.energy).sqrt();
         if power > QUIET {
+            let scale = 1.0 / (self.low_energy as f32 * self.energy).sqrt();
             for (variant, score) in scores.iter_mut().enumerate() {
                 let sum: f32 = (0..SWEEPS)
                     .map(|n| {
@@ -161,42 +146,29 @@ impl ChirpFinder {
                         side[CHIRP_TAPS - 1 - (SWEEPS - 1 - n) * SWEEP_TAPS]
                     })
                     .sum();
-                *score = sum.abs() / whole;
+                *score = sum.abs() * scale;
             }
         }
-        self.recent = [self.recent[1], self.recent[2], (scores, whole)];
+        self.recent = [self.recent[1], self.recent[2], scores];
         self.judge();
     }
 
     /// Is there a top at the middle one of the last three steps?
     fn judge(&mut self) {
         for variant in 0..VARIANTS {
-            let [before, top, after] = self.recent.map(|(scores, _)| scores[usize::from(variant)]);
-            if top < THRESHOLD || top < before || top <= after {
+            let [before, top, after] = self.recent.map(|scores| scores[usize::from(variant)]);
+            if top < THRESHOLD || top < before || top <= after || self.best.is_some_and(|best| best.score >= top) {
                 continue;
             }
             let bend = before - 2.0 * top + after;
             let beside = if bend < 0.0 { (0.5 * (before - after) / bend).clamp(-0.5, 0.5) } else { 0.0 };
-            let correlation = top * self.recent[1].1;
-            let found = Candidate { variant, score: top.min(1.0), correlation, step: self.steps - 2, beside };
-            let (best, other) = match self.best {
-                Some(best) if best.score >= found.score => (best, Some(found)),
-                other => (found, other),
-            };
-            if let Some(other) = other.filter(|other| !other.is_same(&best)) {
-                self.rival = self.rival.max(other.correlation);
-            }
-            self.best = Some(best);
+            self.best = Some(Candidate { variant, score: top.min(1.0), step: self.steps - 2, beside });
         }
     }
 
     fn ripe(&mut self) -> Option<ChirpFound> {
         let best = self.best.filter(|best| self.steps > best.step + PATIENCE)?;
         self.best = None;
-        let rival = std::mem::take(&mut self.rival);
-        if rival > best.correlation * UNSURE {
-            return None;
-        }
         // Step k is the filter's middle at sample 3k + 16; the chirp ends with it and began 511 steps before.
         let end = (best.step as f64 + f64::from(best.beside)) * STEP as f64 + (FILTER_TAPS / 2) as f64;
         let begin = end - ((CHIRP_TAPS - 1) * STEP) as f64;

@@ -88,43 +88,6 @@ fn none_is_found_in_speech_and_a_planted_one_is() {
 }
 
 #[test]
-fn a_chirp_with_a_hole_is_found_as_itself_or_not_at_all() {
-    const SWEEP: usize = CHIRP_SAMPLES / 4;
-    let start = now();
-    let whole = {
-        let mut samples = vec![0.0; 48_000 * 9];
-        ChirpSource::new(WallTime::of(start)).fill(&mut samples);
-        samples
-    };
-    let schedule = ChirpSource::new(WallTime::of(start));
-    let mut found_in = [0; 5];
-    for (hole, found_in) in found_in.iter_mut().enumerate() {
-        let mut sound = whole.clone();
-        let mut from = 0;
-        loop {
-            let (_, begins) = schedule.next_after(from);
-            let begins = begins as usize;
-            if begins + CHIRP_SAMPLES > sound.len() {
-                break;
-            }
-            // The fifth loses a third of its last sweep only.
-            let gap = begins + hole.min(3) * SWEEP..begins + (hole.min(3) + 1) * SWEEP;
-            let gap = if hole == 4 { gap.end - SWEEP / 3..gap.end } else { gap };
-            sound[gap].fill(0.0);
-            from = (begins + CHIRP_SAMPLES) as u64;
-        }
-        for chirp in find(&sound, start) {
-            let (_, delay) = delay_of(chirp.variant, WallTime::of(chirp.at));
-            assert!(delay.abs() < 100, "hole {hole}, variant {}: {delay} µs", chirp.variant);
-            *found_in += 1;
-        }
-    }
-    // Without its first or its last sweep a chirp may be another one that began a sweep later or earlier.
-    assert_eq!((found_in[0], found_in[3]), (0, 0));
-    assert!([1, 2, 4].iter().all(|hole| found_in[*hole] >= 16), "{found_in:?}");
-}
-
-#[test]
 fn the_delay_follows_from_the_wall_time_alone() {
     for variant in 0..VARIANTS {
         let played = 7_000_000_000_000_000 / 4_000_000 * 4_000_000 + u64::from(variant) * PERIOD_MICROS;
