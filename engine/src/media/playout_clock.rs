@@ -205,7 +205,7 @@ mod tests {
         // Sound that is not later than the pictures by more than they may be ahead does not matter.
         clock.set_sound(Some(Duration::from_millis(65)));
         assert_eq!(due(&clock), 40);
-        clock.set_sound(Some(Duration::from_millis(130)));
+        clock.set_sound(Some(Duration::from_millis(190)));
         assert_eq!(due(&clock), 100);
         clock.set_sound(None);
         assert_eq!(due(&clock), 40);

@@ -40,9 +40,9 @@ impl Default for Policy {
             picture_share: 95,
             // A call is no call any more behind more than this; later frames are shown as they come.
             picture_most: Duration::from_millis(500),
-            // ITU-R BT.1359-1: nobody sees that sound is late by less than 125 ms, and what is shown sooner is better; but by
-            // how much sound is late varies, and the picture is still to be on its way to the screen.
-            picture_ahead: Duration::from_millis(30),
+            // ITU-R BT.1359-1: nobody sees that sound is late by less than 125 ms, and what is shown sooner is better: a call
+            // begins with long frames of sound, which no picture is to wait for. By how much sound is late varies.
+            picture_ahead: Duration::from_millis(90),
         }
     }
 }
