@@ -80,7 +80,7 @@ fn the_pictures_of_both_are_measured_and_their_ratio_is_told() {
 #[test]
 fn the_sound_of_both_is_measured_between_the_same_devices() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = bench(folder.path(), "--video none --repeat 1 --for 1.5 --json").output().expect("runs");
+    let output = bench(folder.path(), "--video none --repeat 1 --for 4 --json").output().expect("runs");
     let Some(compared) = compared("the_sound_of_both_is_measured_between_the_same_devices", "sound", &output) else {
         return;
     };
