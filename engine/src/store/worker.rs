@@ -49,7 +49,8 @@ pub struct Store {
     jobs: Option<PipeSender<Job>>,
     done: PipeReceiver<(Ticket, Answered)>,
     commits: Arc<Commits>,
-    thread: Option<JoinHandle<()>>,
+    /// The one that stores, then the one that writes the log back.
+    threads: Vec<JoinHandle<()>>,
 }
 
 /// How the worker works.
@@ -68,14 +69,19 @@ impl Store {
         let (jobs, to_do) = pipe(JOBS);
         let (done, answers) = pipe(JOBS);
         let commits = Arc::new(Commits::default());
-        let thread = std::thread::Builder::new()
-            .name("storage".into())
-            .spawn({
-                let commits = commits.clone();
-                move || work(database, settings, &commits, (&to_do, &done), &wake)
-            })
-            .map_err(|error| Error::new(Kind::Retry, format!("no thread for the storage: {error}")))?;
-        Ok(Self { jobs: Some(jobs), done: answers, commits, thread: Some(thread) })
+        let (due, wanted) = pipe(1);
+        let checkpoints = database.checkpoints()?;
+        let store = {
+            let commits = commits.clone();
+            move || work(database, settings, &commits, (&to_do, &done, &due), &wake)
+        };
+        let write_back = move || {
+            while wanted.recv().is_some() {
+                checkpoints.run();
+            }
+        };
+        let threads = vec![spawn("storage", store)?, spawn("write back", write_back)?];
+        Ok(Self { jobs: Some(jobs), done: answers, commits, threads })
     }
 
     /// Hands an operation over. A refusal where the worker has more to do than it can: nothing was done.
@@ -135,10 +141,10 @@ impl Drop for Store {
     fn drop(&mut self) {
         self.jobs = None;
         // Its answers are not wanted any more, but what was submitted is still done.
-        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+        while self.threads.first().is_some_and(|storage| !storage.is_finished()) {
             let _ = self.done.recv_timeout(Duration::from_millis(20));
         }
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
@@ -148,10 +154,11 @@ fn work(
     mut database: Sqlite,
     settings: WorkerSettings,
     commits: &Commits,
-    (jobs, done): (&PipeReceiver<Job>, &PipeSender<(Ticket, Answered)>),
+    (jobs, done, due): (&PipeReceiver<Job>, &PipeSender<(Ticket, Answered)>, &PipeSender<()>),
     wake: &Wake,
 ) {
     let mut batch = Vec::new();
+    let mut since = 0;
     while let Some(job) = jobs.recv() {
         let mut next = Some(job);
         let mut backup = None;
@@ -177,11 +184,21 @@ fn work(
                 }
             }
             wake.wake();
+            since += 1;
+            // Where it is still at the last one it is due soon enough.
+            if since >= WRITE_BACK && due.try_send(()).is_ok() {
+                since = 0;
+            }
         }
         if let Some((to, told)) = backup {
             let _ = told.try_send(database.backup(&to));
         }
     }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    thread.map_err(|error| Error::new(Kind::Retry, format!("no thread for the storage: {error}")))
 }
 
 fn file(ticket: Ticket, answered: Answered, into: &mut Finished) {
@@ -209,3 +226,6 @@ const JOBS: usize = 4096;
 
 /// Operations of one transaction.
 const BATCH: usize = 512;
+
+/// Transactions until the log is written back.
+const WRITE_BACK: u32 = 64;

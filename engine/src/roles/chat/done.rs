@@ -1,5 +1,6 @@
 //! What the store has done for rooms.
 
+use bevy_ecs::entity::Entity;
 use bevy_ecs::system::{Query, Res, ResMut};
 
 use crate::proto::service::chat::{Entry, Push, Reply};
@@ -22,6 +23,8 @@ pub fn take_done(
     present: Res<Present>,
     hashers: Res<RoomHashers>,
 ) {
+    // Whoever waits for an answer has it before it is told to all.
+    let mut told = Vec::new();
     for done in collected.0.chat.drain(..) {
         let Some(from) = asker(done.ticket) else { continue };
         let id = done.ticket.id;
@@ -78,14 +81,15 @@ pub fn take_done(
             Ok(Answer::Reply(reply)) => reply,
         };
         outbox.reply(from, id, &AnyReply::Chat(reply));
-        if let Some((room, entry)) = said {
-            push_entry(room, entry, &halls, &mut outbox);
-        }
+        told.extend(said.map(|(room, entry)| to_all(room, entry, &halls)));
+    }
+    for (listeners, push) in told {
+        outbox.push(listeners, &push);
     }
 }
 
-/// To everybody in the room, whoever said it included: the number says what they have already.
-fn push_entry(room: RoomId, entry: Box<Entry>, halls: &Halls, outbox: &mut Outbox) {
+/// To everybody who is in the room now, whoever said it included: the number says what they have already.
+fn to_all(room: RoomId, entry: Box<Entry>, halls: &Halls) -> (Vec<Entity>, AnyPush) {
     let listeners = halls.listeners(room).map(|(_, listener)| listener);
-    outbox.push(listeners, &AnyPush::Chat(Push::Entry { room, entry }));
+    (listeners.collect(), AnyPush::Chat(Push::Entry { room, entry }))
 }

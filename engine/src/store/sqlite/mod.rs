@@ -94,6 +94,17 @@ impl Sqlite {
         }
     }
 
+    /// What writes the log of this database back.
+    ///
+    /// # Errors
+    /// The database cannot be opened once more.
+    pub fn checkpoints(&self) -> Result<Checkpoints> {
+        let refused = |error: rusqlite::Error| Error::new(Kind::Refused, format!("no checkpoints: {error}"));
+        let connection = Connection::open(self.connection.path().unwrap_or_default()).map_err(refused)?;
+        connection.pragma_update(None, "synchronous", "full").map_err(refused)?;
+        Ok(Checkpoints { connection })
+    }
+
     /// Copies the database as it is now.
     ///
     /// # Errors
@@ -129,6 +140,24 @@ impl Sqlite {
         }
         transaction.commit()?;
         Ok(answers)
+    }
+}
+
+/// Writes the log back into the database, beside the connection that writes: a transaction that had to do so itself would
+/// take many times as long, and all that wait for it.
+#[derive(Debug)]
+pub struct Checkpoints {
+    connection: Connection,
+}
+
+impl Checkpoints {
+    /// Writes back what can be without waiting for anybody.
+    pub fn run(&self) {
+        let ran = self.connection.pragma_query(None, "wal_checkpoint", |_| Ok(()));
+        if let Err(error) = ran {
+            // The writer does it when the log is long enough.
+            tracing::warn!(target: "storage", "the log was not written back: {error}");
+        }
     }
 }
 

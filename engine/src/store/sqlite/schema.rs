@@ -11,6 +11,8 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // The log is written back beside the writing ([`super::Checkpoints`]); only where that does not keep up, within it.
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", LONGEST_LOG, |_| Ok(()))?;
     // Two hundred statements with all their roles.
     connection.set_prepared_statement_cache_capacity(256);
     let version: usize = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -28,6 +30,9 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<()> {
     }
     Ok(())
 }
+
+/// Pages of 4 KiB: 64 MiB.
+const LONGEST_LOG: u32 = 16_384;
 
 const FIRST: &str = "
 CREATE TABLE accounts(
