@@ -179,14 +179,16 @@ impl Session {
     /// The service does what was asked for those who are there: one stays a moment for it.
     fn await_answers(&mut self, events: &mut Events) {
         let until = time::now().checked_add(FAREWELL);
-        while self.link.is_some() && !self.asked.is_empty() {
+        while self.link.is_some() && !(self.asked.is_empty() && self.later.is_empty()) {
             let now = time::now();
+            self.ask_later(now);
+            let later = self.later.iter().map(|(at, ..)| at.saturating_duration_since(now)).min().unwrap_or(FAREWELL);
             let Some(left) = until.map(|until| until.saturating_duration_since(now)).filter(|left| !left.is_zero())
             else {
                 return;
             };
             // An error is an interruption: the loop looks again.
-            let _ = self.ends.poll.poll(events, Some(left));
+            let _ = self.ends.poll.poll(events, Some(left.min(later)));
             self.ends.wake.heard();
             self.read(time::now());
         }

@@ -98,7 +98,9 @@ impl Session {
             Said::Refused { id, refusal } => {
                 let Some(Waiting { asker, ask }) = self.asked.remove(&id) else { return };
                 let wait = refusal.retry_after_ms.filter(|_| refusal.code == Code::TooOften);
-                match wait.and_then(|wait| now.checked_add(Duration::from_millis(wait.into()))) {
+                // One behind the other: all at once they would be too often again.
+                let last = self.later.iter().map(|(at, ..)| *at).max().unwrap_or(now).max(now);
+                match wait.and_then(|wait| last.checked_add(Duration::from_millis(wait.into()))) {
                     Some(at) if self.later.len() < MOST_ASKED => self.later.push((at, asker, ask)),
                     _ => self.answer(asker, ask, Err(Failure::Refused(refusal)), now),
                 }

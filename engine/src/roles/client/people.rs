@@ -213,6 +213,11 @@ pub fn put(world: &mut World, link: LinkId, bytes: &[u8], offer: Option<CallId>)
     true
 }
 
+/// Whether `link` leads by the service, which counts how often it is asked.
+pub fn carries(world: &World, link: LinkId) -> bool {
+    world.resource::<Service>().routes.contains_key(&link)
+}
+
 /// The call is over, or goes on another way.
 pub fn forget(world: &mut World, link: LinkId) {
     let mut service = world.resource_mut::<Service>();
