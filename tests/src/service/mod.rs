@@ -5,6 +5,7 @@ pub mod durability;
 pub mod host;
 pub mod people;
 pub mod product;
+pub mod relay;
 pub mod seed;
 pub mod swarm;
 pub mod tls;
