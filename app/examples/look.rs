@@ -1,5 +1,5 @@
 //! Shows the window with made-up parties, to look at: `look PHASE [dark|light] [WIDTHxHEIGHT] [SCALE] [FILE.png]`.
-//! PHASE: idle, devices (with their panel), out, in, connecting, call, panel (a call with the devices' panel), group, off,
+//! PHASE: idle, pals, rooms, inbox, account (with the panel of the service's people), devices (with their panel), out, in, connecting, call, panel (a call with the devices' panel), group, off,
 //! reconnecting, ended, live (a new picture 30 times a second).
 
 use std::sync::Arc;
@@ -12,6 +12,16 @@ use engine::base::time::{Duration, now};
 use engine::handle::{Notice, link};
 use engine::layout::snapshot::{Controls, LatencyView, Party, PathView, Phase, Quality, TileView, ViewSnapshot};
 use engine::media::video::Picture;
+use engine::people::command::State;
+use engine::people::trust::Trust;
+use engine::people::view::{PalView, View};
+use engine::proto::keys::PublicKey;
+use engine::proto::service::chat::Room;
+use engine::proto::service::names::{AccountName, Key, Millis, Person, RoomId, Seq};
+use engine::proto::service::pals::{Asked, Pal, Presence};
+use engine::proto::text::{Prose, Text};
+use engine::store::mailbox::{Kept, Received};
+use visavis_app::ui::people::Tab;
 use visavis_app::window::{WindowLoop, WindowOptions};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,6 +39,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         scale: arguments.get(3).map(|scale| scale.parse()).transpose()?,
         show_latency: phase == "call",
         show_devices: matches!(phase.as_str(), "devices" | "panel"),
+        show_people: match phase.as_str() {
+            "pals" => Some(Tab::Pals),
+            "rooms" => Some(Tab::Rooms),
+            "inbox" => Some(Tab::Inbox),
+            "account" => Some(Tab::Account),
+            _ => None,
+        },
         screenshot: arguments.get(4).map(|path| (path.into(), Duration::from_millis(shot))),
         run_for: arguments.get(4).map(|_| Duration::from_millis(end)),
         ..Default::default()
@@ -38,6 +55,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (app, engine) = link(Wake::none(), redraw.clone());
     let snapshot = made_up(&phase);
     engine.view.put(Arc::new(snapshot.clone()));
+    engine.people.put(Arc::new(if phase == "account" { View::default() } else { people() }));
     let told = engine.notices.try_send(Notice::Listening { base_port: 2000 });
     told.map_err(|_| "a new pipe takes a notice")?;
     redraw();
@@ -89,7 +107,7 @@ fn made_up(phase: &str) -> ViewSnapshot {
         number: 1,
         tiles,
         phase: match phase {
-            "idle" | "devices" => Phase::Idle,
+            "idle" | "devices" | "pals" | "rooms" | "inbox" | "account" => Phase::Idle,
             "out" => Phase::RingingOut { peer },
             "in" => Phase::RingingIn { peer, verified: false },
             "connecting" => Phase::Connecting { peer },
@@ -130,6 +148,56 @@ fn made_up(phase: &str) -> ViewSnapshot {
             busy: None,
         },
         in_call_since: now().checked_sub(Duration::from_secs(754)),
+    }
+}
+
+/// Somebody's people on a service.
+fn people() -> View {
+    let person = |name: &str| Person {
+        name: AccountName::new(name).expect("a name"),
+        key: PublicKey([1; 32]),
+        display: Default::default(),
+    };
+    let pal = |name: &str, presence, text: &str, trust| PalView {
+        pal: Pal { person: person(name), presence, text: Text::cut(text), hidden: false },
+        trust,
+    };
+    let room = |number, name: &str, topic: &str, last| Room {
+        room: RoomId(number),
+        name: Text::cut(name),
+        topic: Text::cut(topic),
+        notice: Default::default(),
+        private: false,
+        locked: false,
+        role: Default::default(),
+        last: Seq(last),
+        read: Seq(4),
+        members: 7,
+        slow_seconds: 0,
+    };
+    let message = |seq, name: &str, text: &str, read| Received {
+        seq: Seq(seq),
+        at: Millis(1_795_806_000_000),
+        from: person(name),
+        key: Key::try_from("a-key-of-it".to_owned()).expect("a key"),
+        read,
+        message: Kept { text: Prose::cut(text), ..Kept::default() },
+        trouble: String::new(),
+    };
+    View {
+        state: State::Online,
+        service: "chat.example.org".to_owned(),
+        person: Some(person("robin")),
+        presence: Presence::Online,
+        pals: vec![
+            pal("ada", Presence::Online, "", Trust::Verified),
+            pal("barbara", Presence::Busy, "in a meeting until four", Trust::Unverified),
+            pal("edsger", Presence::Offline, "", Trust::Changed),
+        ],
+        asked: vec![Asked { person: person("grace"), note: Text::cut("We met at the harbour.") }],
+        rooms: vec![room(3, "bridges", "old ones", 4), room(9, "compilers", "", 11)],
+        inbox: vec![message(1, "ada", "See you at eight?", true), message(2, "grace", "It was a moth.", false)],
+        ..View::default()
     }
 }
 

@@ -9,12 +9,17 @@ use engine::device::{Backend, MicrophoneSpec, SpeakerSpec};
 use engine::media::frame_length::FrameLength;
 use engine::media::switches::Switches;
 use engine::net::impair::Impairment;
+use engine::proto::service::link::ServiceLink;
 use engine::proto::target::DEFAULT_BASE;
 use engine::source::SourceSpec;
 use engine::world::config::{Config, Remember};
 use visavis_app::probe::Probe;
 
 use crate::bench::Bench;
+use crate::people::account::Account;
+use crate::people::chat::Chat;
+use crate::people::message::Message;
+use crate::people::pals::Pals;
 use crate::replay::Replay;
 use crate::serve::Serve;
 
@@ -32,7 +37,7 @@ pub struct Arguments {
 pub enum Verb {
     /// A whole call on this machine with real media; a report and a picture at the end
     Demo,
-    /// Call somebody: HOST or HOST:BASE-PORT
+    /// Call somebody: HOST, HOST:BASE-PORT, or a pal by name, as NAME or @NAME
     Call {
         target: String,
         /// The other side's key has changed and the new one was compared: remember it instead of the old one
@@ -58,6 +63,18 @@ pub enum Verb {
     Probe(Probe),
     /// List microphones, loudspeakers and cameras
     Devices,
+    /// Your account on a service: make one, log in, show yourself
+    #[command(subcommand)]
+    Account(Account),
+    /// Your pals on the service: find, ask, see, block
+    #[command(subcommand)]
+    Pals(Pals),
+    /// Rooms to talk in
+    #[command(subcommand)]
+    Chat(Chat),
+    /// Messages with photos and voice clips, also for those who are not there
+    #[command(subcommand)]
+    Message(Message),
     /// The service that people find each other on: accounts, directory, pals, chat, messages
     Serve(Serve),
 }
@@ -136,6 +153,9 @@ pub struct Options {
     /// The first of our ports: call control on TCP, media on the first free UDP port from here on
     #[arg(long, global = true, value_name = "B", help_heading = "Network")]
     pub base_port: Option<u16>,
+    /// The service, as the link that it prints, or as HOST[:PORT]; once logged in it is known
+    #[arg(long, global = true, value_name = "LINK", help_heading = "Network")]
+    pub service: Option<ServiceLink>,
     /// Make the path worse than it is, both ways: lan, home, bad, burst, thin, spiky, international, or KEY=VALUE,… with
     /// delay, jitter (ms), loss, reorder, dup (%), burst (datagrams), rate (kbit/s), queue (ms)
     #[arg(long, global = true, value_name = "PROFILE", help_heading = "Network")]
@@ -276,6 +296,20 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    /// A verb's own argument under the name of a general one would be taken for it.
+    #[test]
+    fn no_verb_has_an_argument_called_as_a_general_one() {
+        let command = Arguments::command();
+        let general: Vec<String> = command.get_arguments().map(|argument| argument.get_id().to_string()).collect();
+        let mut waiting: Vec<&clap::Command> = command.get_subcommands().collect();
+        assert!(general.iter().any(|id| id == "name") && !waiting.is_empty());
+        while let Some(verb) = waiting.pop() {
+            let same = verb.get_arguments().find(|argument| general.contains(&argument.get_id().to_string()));
+            assert!(same.is_none(), "{}: {:?}", verb.get_name(), same.map(|argument| argument.get_id()));
+            waiting.extend(verb.get_subcommands());
+        }
     }
 
     #[test]

@@ -196,6 +196,8 @@ fn say(notice: &Notice) {
         Notice::Ringing { peer, incoming: false } => eprintln!("calling {peer}"),
         Notice::Connected { peer } => eprintln!("in call with {peer}"),
         Notice::Ended { outcome, reason, .. } => eprintln!("{outcome}: {reason}"),
+        // Nobody asked here.
+        Notice::Done { .. } => {}
         Notice::Error(text) => eprintln!("{text}"),
     }
 }

@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod headless;
 mod markers;
+mod people;
 mod present;
 mod replay;
 mod report;
@@ -58,6 +59,10 @@ fn main() -> ExitCode {
             let Options { run_for, json, .. } = arguments.options.clone();
             serve::run(what, data, run_for, json, &interrupted)
         }),
+        Some(Verb::Account(what)) => people::account::run(what, &arguments.options, &interrupted),
+        Some(Verb::Pals(what)) => people::pals::run(what, &arguments.options, &interrupted),
+        Some(Verb::Chat(what)) => people::chat::run(what, &arguments.options, &interrupted),
+        Some(Verb::Message(what)) => people::message::run(what, &arguments.options, &interrupted),
         Some(Verb::Call { target, trust_new_key }) => forget_key(&arguments.options, target, *trust_new_key)
             .and_then(|()| talk(&arguments.options, Some(target.clone()), false, true, &interrupted)),
         Some(Verb::Listen { auto_answer, once }) => talk(&arguments.options, None, *auto_answer, *once, &interrupted),
@@ -99,6 +104,7 @@ fn talk(
     let name = options.name.clone().unwrap_or_else(own_name);
     let mut config = options.config(&name, data, options.base());
     config.auto_answer = auto_answer;
+    config.people = true;
     check_input(&config, target.as_deref())?;
     // One who calls can be anywhere; one who is called is expected at its port.
     let fixed = target.is_none() || options.base_port.is_some();
@@ -143,7 +149,8 @@ fn talk(
 /// What cannot be read is wrong use, found before anybody is called.
 fn check_input(config: &Config, target: Option<&str>) -> Result<()> {
     let malformed = |error: Error| Error::new(Kind::Malformed, error.text);
-    if let Some(target) = target {
+    // Whether somebody is a pal says the session.
+    if let Some(target) = target.filter(|target| !target.starts_with('@')) {
         target.parse::<Target>().map_err(malformed)?;
     }
     for spec in config.camera.iter().chain(config.further.iter().flatten()) {
@@ -162,7 +169,7 @@ fn check_input(config: &Config, target: Option<&str>) -> Result<()> {
 
 /// Forgets the key remembered for `target`, where the person said so: the one met next is remembered instead.
 fn forget_key(options: &Options, target: &str, confirmed: bool) -> Result<()> {
-    if confirmed {
+    if confirmed && !target.starts_with('@') {
         let Target::Direct { host, base } = target.parse()?;
         KnownPeers::load(&data_folder(options)?)?.forget(&format!("{host}:{base}"))?;
     }

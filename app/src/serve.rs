@@ -85,6 +85,7 @@ enum Verb {
     /// Say who runs the service: they read reports and suspend accounts
     Admin {
         /// An account's name
+        #[arg(id = "account", value_name = "NAME")]
         name: String,
         /// Not any more
         #[arg(long)]

@@ -21,6 +21,7 @@ use winit::window::WindowId;
 
 use crate::looking::Looking;
 use crate::screen::{Frame, Read, Screen};
+use crate::ui::people::Tab;
 use crate::ui::{UiState, theme};
 
 /// Finds a test card's marker: RGBA rows, bytes per row, width and height of the strip.
@@ -40,6 +41,8 @@ pub struct WindowOptions {
     pub scale: Option<f32>,
     pub show_latency: bool,
     pub show_devices: bool,
+    /// Opens the panel of the service's people, at this page.
+    pub show_people: Option<Tab>,
     /// Closes by itself, with [`Command::Quit`].
     pub run_for: Option<Duration>,
     /// Closes as soon as a call has ended.
@@ -64,6 +67,7 @@ impl Default for WindowOptions {
             scale: None,
             show_latency: false,
             show_devices: false,
+            show_people: None,
             run_for: None,
             close_when_ended: false,
             screenshot: None,
@@ -137,6 +141,8 @@ impl WindowLoop {
         state.own_name.clone_from(&options.own_name);
         state.latency_open = options.show_latency;
         state.devices_open = options.show_devices;
+        state.people.open = options.show_people.is_some();
+        state.people.tab = options.show_people.unwrap_or_default();
         let mut app = App {
             link,
             context,
@@ -281,6 +287,9 @@ impl App {
         }
         if let Some(snapshot) = self.link.view.take() {
             self.snapshot = snapshot;
+        }
+        if let Some(view) = self.link.people.take() {
+            self.state.people.view = view;
         }
         let Some(screen) = &mut self.screen else { return };
         let due = self.shot.as_ref().is_some_and(|(_, after)| now() >= self.started + *after);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::base::pipe::{Latest, PipeReceiver, PipeSender, Wake, pipe};
 use crate::layout::snapshot::{Presented, ViewSnapshot};
+use crate::people::view::View;
 pub use crate::world::message::{Command, Notice};
 use crate::world::shared::AppEnd;
 pub use crate::world::shared::Redraw;
@@ -23,6 +24,8 @@ pub struct Link {
     pub notices: PipeReceiver<Notice>,
     /// When full the newest is dropped and counted by the window.
     pub presented: PipeSender<Presented>,
+    /// The newest of the service's people, where there is a session.
+    pub people: Arc<Latest<Arc<View>>>,
     /// Wakes the engine after a command.
     pub wake: Wake,
 }
@@ -30,7 +33,7 @@ pub struct Link {
 /// Both ends. `wake` is what wakes the engine's poll; `redraw` is called after each new description of the picture
 /// and each notice.
 pub fn link(wake: Wake, redraw: Redraw) -> (Link, AppEnd) {
-    let view = Arc::new(Latest::default());
+    let (view, people) = (Arc::new(Latest::default()), Arc::new(Latest::default()));
     let (command_sender, command_receiver) = pipe(COMMANDS);
     let (notice_sender, notice_receiver) = pipe(COMMANDS);
     let (presented_sender, presented_receiver) = pipe(PRESENTED);
@@ -39,9 +42,16 @@ pub fn link(wake: Wake, redraw: Redraw) -> (Link, AppEnd) {
         commands: command_sender,
         notices: notice_receiver,
         presented: presented_sender,
+        people: people.clone(),
         wake,
     };
-    let end =
-        AppEnd { view, commands: command_receiver, notices: notice_sender, presented: presented_receiver, redraw };
+    let end = AppEnd {
+        view,
+        commands: command_receiver,
+        notices: notice_sender,
+        presented: presented_receiver,
+        people,
+        redraw,
+    };
     (link, end)
 }

@@ -50,6 +50,9 @@
 //! | [`roles`] | the answer to whoever asked, pushes to whom it concerns | [`Outbox`](service::shared::Outbox) |
 //! | [`service::write`] | each to its connection | the sockets |
 //!
+//! The client's side of it is [`people`]: one TLS connection that carries all channels, kept and opened again, with what is
+//! remembered for when there is none.
+//!
 //! # Floors
 //!
 //! Imports point down only.
@@ -62,6 +65,7 @@
 //!  3½ service                           the service's world and schedule
 //!  3  systems                           one verb per file; never import each other
 //!  2  world                             data only: components, resources, messages, steps
+//!  1½ people                            the session with a service, on threads of its own
 //!  1  net codec source device voice render store never import each other; no ECS
 //!  0  proto media layout | base         base lowest: ids, time, rates, pools, pipes, errors
 //! ```
@@ -86,6 +90,8 @@ pub mod lab;
 pub mod layout;
 pub mod media;
 pub mod net;
+#[cfg(feature = "client")]
+pub mod people;
 pub mod proto;
 #[cfg(feature = "client")]
 pub mod render;

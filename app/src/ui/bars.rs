@@ -82,9 +82,12 @@ pub fn idle(ui: &mut Ui, screen: Rect, controls: &Controls, state: &mut UiState,
         ui.painter().rect_filled(screen, 0.0, colours.background.gamma_multiply(0.8));
     }
     let middle = pos2(screen.center().x, screen.bottom() - theme::BOTTOM_BAR / 2.0);
-    devices_button(ui, Rect::from_center_size(middle, vec2(theme::CONTROL, theme::CONTROL)), state);
+    let shift = vec2((theme::CONTROL + theme::GAP) / 2.0, 0.0);
+    let place = |at: Pos2| Rect::from_center_size(at, vec2(theme::CONTROL, theme::CONTROL));
+    devices_button(ui, place(middle - shift), state);
+    people_button(ui, place(middle + shift), state);
     if state.devices_open {
-        panel(ui, screen, (middle, false), (controls, None), commands);
+        panel(ui, screen, (middle - shift, false), (controls, None), commands);
     }
 }
 
@@ -92,6 +95,19 @@ fn devices_button(ui: &mut Ui, rect: Rect, state: &mut UiState) {
     let tone = if state.devices_open { Tone::Pressed } else { Tone::Plain };
     if icon_button(ui, rect, Icon::Devices, tone, "Devices", "Microphone, speaker, camera") {
         state.devices_open = !state.devices_open;
+    }
+}
+
+fn people_button(ui: &mut Ui, rect: Rect, state: &mut UiState) {
+    let tone = if state.people.open { Tone::Pressed } else { Tone::Plain };
+    let news = state.people.news();
+    let hint = if news == 0 { "Pals, rooms, messages, account".to_owned() } else { format!("{news} new") };
+    if icon_button(ui, rect, Icon::People, tone, "People", &hint) {
+        state.people.open = !state.people.open;
+    }
+    if news > 0 {
+        let colours = theme::palette(ui.visuals().dark_mode);
+        ui.painter().circle_filled(rect.right_top() + vec2(-6.0, 6.0), 6.0, colours.danger);
     }
 }
 

@@ -14,6 +14,7 @@ pub enum Icon {
     Accept,
     Devices,
     Latency,
+    People,
 }
 
 /// Draws `icon` with its middle at `at`, `size` points large. `behind` is the colour under it, for gaps.
@@ -34,6 +35,7 @@ pub fn draw(painter: &Painter, icon: Icon, at: Pos2, size: f32, colour: Color32,
         Icon::Accept => pen.handset(-0.75 * PI),
         Icon::Devices => pen.sliders(),
         Icon::Latency => pen.waterfall(),
+        Icon::People => pen.people(),
     }
 }
 
@@ -77,6 +79,15 @@ impl Pen<'_> {
         for (y, knob) in [(-6.5, 3.5), (0.0, -4.0), (6.5, 5.0)] {
             self.path(vec![vec2(-9.0, y), vec2(9.0, y)], 1.9);
             self.painter.circle_filled(self.to(vec2(knob, y)), 2.9 * self.unit, self.colour);
+        }
+    }
+
+    fn people(&self) {
+        for (x, y, size) in [(-4.0, -4.2, 3.6), (5.4, -3.0, 2.8)] {
+            self.painter.circle_filled(self.to(vec2(x, y)), size * self.unit, self.colour);
+            let bow = (0..=12).map(|step| Vec2::angled(PI + PI * step as f32 / 12.0) * (size * 1.6) + vec2(x, 8.6));
+            let shoulders: Vec<Pos2> = bow.map(|point| self.to(point)).collect();
+            self.painter.add(Shape::convex_polygon(shoulders, self.colour, Stroke::NONE));
         }
     }
 

@@ -4,6 +4,7 @@ pub mod bars;
 pub mod checks;
 pub mod icons;
 pub mod latency;
+pub mod people;
 pub mod screens;
 pub mod theme;
 pub mod tiles;
@@ -24,6 +25,8 @@ pub struct UiState {
     pub listening: Option<u16>,
     pub latency_open: bool,
     pub devices_open: bool,
+    /// The service's people.
+    pub people: people::PeopleState,
     /// The engine was told that it is.
     devices_told: bool,
     /// Whom "call again" calls.
@@ -42,6 +45,7 @@ impl UiState {
         match notice {
             Notice::Listening { base_port } => self.listening = Some(base_port),
             Notice::Error(text) => self.toast(text),
+            Notice::Done { ticket, outcome } => self.people.done(ticket, outcome),
             // The snapshot's phase says these; a new call ends the closed ended screen.
             Notice::Ringing { .. } | Notice::Connected { .. } | Notice::Ended { .. } => self.ended_closed = false,
         }
@@ -83,18 +87,24 @@ pub fn draw(
     let screen = ui.ctx().content_rect();
     let is_idle =
         matches!(snapshot.phase, Phase::Idle) || (matches!(snapshot.phase, Phase::Ended { .. }) && state.ended_closed);
+    let (panel, beside) = if is_idle { people::place(screen, &state.people) } else { (None, screen) };
     state.devices_open &= is_idle || UiState::shows_tiles(&snapshot.phase);
     match &snapshot.phase {
-        Phase::Idle => screens::idle(ui, screen, state, &mut commands),
+        Phase::Idle => screens::idle(ui, beside, state, &mut commands),
         Phase::RingingOut { peer } => screens::waiting(ui, screen, peer, "Ringing…", "Cancel", &mut commands),
         Phase::Connecting { peer } => screens::waiting(ui, screen, peer, "Connecting…", "Cancel", &mut commands),
         Phase::RingingIn { peer, verified } => screens::incoming(ui, screen, peer, *verified, &mut commands),
-        Phase::Ended { .. } if state.ended_closed => screens::idle(ui, screen, state, &mut commands),
+        Phase::Ended { .. } if state.ended_closed => screens::idle(ui, beside, state, &mut commands),
         Phase::Ended { peer, outcome, reason } => {
             screens::ended(ui, screen, [peer, outcome, reason], state, &mut commands);
         }
         Phase::InCall { peer } => in_call(ui, screen, snapshot, placed, state, (peer, false, now), &mut commands),
         Phase::Reconnecting { peer } => in_call(ui, screen, snapshot, placed, state, (peer, true, now), &mut commands),
+    }
+    if let Some(panel) = panel
+        && let Some(target) = people::panel(ui, panel, &mut state.people, &mut commands)
+    {
+        commands.push(state.call(&target));
     }
     if is_idle {
         bars::idle(ui, screen, &snapshot.controls, state, &mut commands);

@@ -20,13 +20,13 @@ pub fn idle(ui: &mut Ui, screen: Rect, state: &mut UiState, commands: &mut Vec<C
     let who =
         if state.own_name.is_empty() { "Ready to call".to_owned() } else { format!("You are {}", state.own_name) };
     label(ui, column.next(20.0, 26.0), Align2::LEFT_CENTER, &who, theme::BODY, colours.weak);
-    label(ui, column.next(18.0, 6.0), Align2::LEFT_CENTER, "Call a computer", theme::SMALL, colours.weak);
+    label(ui, column.next(18.0, 6.0), Align2::LEFT_CENTER, "Call a pal or a computer", theme::SMALL, colours.weak);
     let row = column.next(44.0, 22.0);
     let call = Rect::from_min_max(pos2(row.right() - 92.0, row.top()), row.max);
     let field = Rect::from_min_max(row.min, pos2(call.left() - theme::GAP, row.bottom()));
     ui.painter().rect_filled(field, 12.0, colours.control);
     let edit = TextEdit::singleline(&mut state.address)
-        .hint_text("host[:port]")
+        .hint_text("name or host[:port]")
         .font(theme::font(theme::BODY + 1.0))
         .char_limit(TARGET)
         .frame(Frame::NONE.inner_margin(Margin::symmetric(14, 0)))

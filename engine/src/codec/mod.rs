@@ -2,6 +2,7 @@
 
 pub mod h264;
 pub mod opus;
+pub mod photo;
 pub mod plain;
 pub mod pool;
 pub mod video_decoder;

@@ -26,6 +26,7 @@ pub use loudspeaker::Loudspeaker;
 pub use microphone::Microphone;
 pub use predict::{CallbackClock, Lateness};
 pub use watch::DeviceWatch;
+pub use wav::read as read_wav;
 
 /// The rate of all sound inside the engine.
 pub const RATE: u32 = 48_000;

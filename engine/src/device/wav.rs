@@ -21,7 +21,7 @@ const BLOCKS: usize = 256;
 /// The whole file at 48 kHz; of more than two channels the middle on both sides.
 ///
 /// Errors: `Gone` where it cannot be opened, `Malformed` where it is no WAV file or holds no sound: tell the person.
-pub(super) fn read(path: &Path) -> Result<Vec<Stereo>> {
+pub fn read(path: &Path) -> Result<Vec<Stereo>> {
     let shown = path.display();
     let file = File::open(path).map_err(|error| Error::new(Kind::Gone, format!("cannot open {shown}: {error}")))?;
     let malformed = |error: hound::Error| Error::new(Kind::Malformed, format!("{shown} is not a WAV file: {error}"));

@@ -67,6 +67,11 @@ pub struct LinkId {
 }
 
 impl LinkId {
+    /// The id of a way beside the door.
+    pub const fn beside(number: u32) -> Self {
+        Self { slot: number, generation: u32::MAX - 1 }
+    }
+
     /// The id of a link that no slot holds.
     pub(super) const fn numbered(number: u32) -> Self {
         Self { slot: number, generation: u32::MAX }

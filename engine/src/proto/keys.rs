@@ -35,6 +35,8 @@ pub enum Purpose {
     Envelope,
     /// A device key vouches for what messages to it are sealed to.
     Sealing,
+    /// A device key vouches for a Quick Message.
+    Message,
 }
 
 /// An Ed25519 key pair.
@@ -115,6 +117,7 @@ impl Purpose {
             Self::Devices => b"visavis devices 1\0",
             Self::Envelope => b"visavis envelope 1\0",
             Self::Sealing => b"visavis sealing 1\0",
+            Self::Message => b"visavis message 1\0",
         };
         [prefix, message].concat()
     }

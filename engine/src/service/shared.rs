@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use bevy_ecs::entity::Entity;
 use bevy_ecs::resource::Resource;
+use bevy_ecs::system::{Res, ResMut, SystemParam};
 use mio::Registry;
 use tungstenite::Utf8Bytes;
 
-use crate::base::error::Result;
 use crate::base::time::WallTime;
 use crate::net::turn::Turn;
 use crate::net::web::certificate::ServiceTls;
@@ -21,7 +21,7 @@ use crate::proto::service::{chat, directory, messages, pals};
 use crate::proto::turn::TurnSecret;
 use crate::service::session::Session;
 use crate::store::blob::Blobs;
-use crate::store::op::{Finished, Op, Ticket};
+use crate::store::op::{By, Finished, Op, Ticket};
 use crate::store::worker::Store;
 
 /// The time of this tick.
@@ -142,6 +142,34 @@ impl Storage {
     /// Hands over an operation for whose outcome nobody waits. Where it is not taken it does not happen.
     pub fn note(&self, op: Op) {
         let _ = self.store.submit(Ticket::default(), op);
+    }
+}
+
+/// Where questions of the channels go: to the store, or back with a refusal.
+#[derive(SystemParam)]
+pub struct Desk<'w> {
+    pub storage: Res<'w, Storage>,
+    pub outbox: ResMut<'w, Outbox>,
+    now: Res<'w, Now>,
+}
+
+impl Desk<'_> {
+    /// Whoever holds this session, now.
+    pub fn by(&self, session: &Session) -> By {
+        By { account: session.account, at: self.now.wall() }
+    }
+
+    /// Hands `op` over for request `id` of `from`, who is refused where it is not taken.
+    pub fn submit(&mut self, from: Entity, id: u64, channel: Channel, op: Op) {
+        let taken = self.storage.submit(from, id, op);
+        self.refuse_unless(taken, from, id, channel);
+    }
+
+    /// Refuses request `id` of `from` unless it was taken.
+    pub fn refuse_unless(&mut self, taken: Result<(), Refusal>, from: Entity, id: u64, channel: Channel) {
+        if let Err(refusal) = taken {
+            self.outbox.refuse(from, id, channel, &refusal);
+        }
     }
 }
 

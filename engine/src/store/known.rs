@@ -31,7 +31,15 @@ impl KnownPeers {
     /// Reads the remembered keys in `data_dir`; none where there is no file. Errors as with the identity: the file
     /// is named and never overwritten.
     pub fn load(data_dir: &Path) -> Result<Self> {
-        let path = data_dir.join(FILE);
+        Self::read(data_dir.join(FILE))
+    }
+
+    /// The same of the people of a service, under `name@service`: written by another thread, so a file of its own.
+    pub fn of_people(data_dir: &Path) -> Result<Self> {
+        Self::read(data_dir.join(PEOPLE))
+    }
+
+    fn read(path: PathBuf) -> Result<Self> {
         let Some(bytes) = file::read(&path)? else { return Ok(Self { path, peers: BTreeMap::new() }) };
         let stored: Stored = serde_json::from_slice(&bytes).map_err(|error| {
             let text = format!(
@@ -51,6 +59,16 @@ impl KnownPeers {
             return Err(Error::new(Kind::Full, "ten thousand keys are remembered: forget some first"));
         }
         self.peers.insert(name.to_owned(), Peer { account, verified });
+        self.save()
+    }
+
+    /// Remembers the first keys of several, unverified, and stores them at once. What is known already stays as it is.
+    pub fn remember_first(&mut self, peers: Vec<(String, PublicKey)>) -> Result<()> {
+        for (name, account) in peers {
+            if self.peers.len() < MOST {
+                self.peers.entry(name).or_insert(Peer { account, verified: false });
+            }
+        }
         self.save()
     }
 
@@ -98,6 +116,7 @@ struct Stored {
 }
 
 const FILE: &str = "known-keys.json";
+const PEOPLE: &str = "known-people.json";
 
 /// Ten thousand names are 2 MiB of file: more than a person knows, less than hurts.
 const MOST: usize = 10_000;

@@ -6,6 +6,8 @@ pub mod blob;
 pub mod file;
 pub mod identity;
 pub mod known;
+pub mod login;
+pub mod mailbox;
 pub mod op;
 pub mod passwords;
 pub mod recording;

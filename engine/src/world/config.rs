@@ -36,6 +36,8 @@ pub struct Config {
     /// Keep what is chosen in the window, and begin with what was chosen before where nothing else is said.
     pub remember: Remember,
     pub auto_answer: bool,
+    /// Keep a session with the service that one is logged in at.
+    pub people: bool,
     /// The most video may take.
     pub most: Bitrate,
     /// Frames of sound of this length, whatever the path.
@@ -102,6 +104,7 @@ impl Config {
             backend: None,
             remember: Remember::default(),
             auto_answer: false,
+            people: false,
             // 720p30 looks clean at 2.5 Mbit/s in constrained baseline.
             most: Bitrate::from_kbps(2500),
             audio_frame: None,

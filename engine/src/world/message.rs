@@ -2,11 +2,12 @@
 
 use crate::base::id::TileId;
 use crate::media::switches::Switches;
+use crate::people::command::{Outcome, Wanted};
 
 /// What a person asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Call this target: `host[:port]`.
+    /// Call this target: `host[:port]`, or a pal's name.
     Call(String),
     Accept,
     Decline,
@@ -38,6 +39,8 @@ pub enum Command {
     TestTone,
     /// Play what the microphone hears two seconds later, without a call; ends by itself.
     EchoTest(bool),
+    /// Ask something of the service; its outcome comes as a [`Notice::Done`] with the same number.
+    People(u64, Box<Wanted>),
     Quit,
 }
 
@@ -60,6 +63,11 @@ pub enum Notice {
         outcome: String,
         reason: String,
         report: Box<crate::media::report::Report>,
+    },
+    /// What was asked of the service came out so; or a line for the person.
+    Done {
+        ticket: u64,
+        outcome: Result<Box<Outcome>, String>,
     },
     /// One line a person can read: what happened and what to do.
     Error(String),

@@ -20,6 +20,7 @@ use crate::media::chirp::ChirpFinder;
 use crate::media::mix::Limiter;
 use crate::net::datagram::{Inbox, Outbox};
 use crate::net::udp::UdpPort;
+use crate::people::view::View;
 use crate::source::file::recorder::Recorder;
 use crate::world::config::Config;
 use crate::world::message::{Command, Notice};
@@ -130,6 +131,8 @@ pub struct AppEnd {
     /// When full the notice is dropped and counted: the snapshot says the same a moment later.
     pub notices: PipeSender<Notice>,
     pub presented: PipeReceiver<Presented>,
+    /// The newest of the service's people.
+    pub people: Arc<Latest<Arc<View>>>,
     pub redraw: Redraw,
 }
 

@@ -4,6 +4,7 @@
 //! Delay: [`OpusEncoder::look_ahead`] samples lie between a sample's place in the input and its place in the
 //! decoder's output: 120 (2.5 ms) up to 10 ms frames, 312 (6.5 ms) above. The decoder adds none of its own.
 
+pub mod clip;
 mod decoder;
 mod encoder;
 

@@ -124,7 +124,7 @@ enum State {
 
 impl WebConnection {
     pub fn tls(socket: TcpStream, peer: SocketAddr, tls: ServerConnection, limits: WebLimits, now: Instant) -> Self {
-        Self::new(WebStream::tls(socket, tls), peer, limits, now)
+        Self::new(WebStream::tls(socket, tls.into()), peer, limits, now)
     }
 
     pub fn plain(socket: TcpStream, peer: SocketAddr, limits: WebLimits, now: Instant) -> Self {

@@ -1,22 +1,22 @@
-//! Bytes of a connection: through TLS, or as they are on the door that only redirects.
+//! Bytes of a connection, at either end of it: through TLS, or as they are on the door that only redirects.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 
 use mio::net::TcpStream;
-use rustls::ServerConnection;
+use rustls::Connection;
 
 /// A socket that does not block, and what is spoken on it. `WouldBlock` goes through in both directions.
 #[derive(Debug)]
 pub struct WebStream {
     socket: TcpStream,
-    tls: Option<Box<ServerConnection>>,
+    tls: Option<Box<Connection>>,
     /// Bytes came at all.
     pub has_begun: bool,
 }
 
 impl WebStream {
-    pub fn tls(socket: TcpStream, mut tls: ServerConnection) -> Self {
+    pub fn tls(socket: TcpStream, mut tls: Connection) -> Self {
         tls.set_buffer_limit(Some(TLS_BUFFER));
         Self { socket, tls: Some(Box::new(tls)), has_begun: false }
     }

@@ -1,7 +1,7 @@
 //! What can happen to a call.
 
 use crate::proto::keys::Digest;
-use crate::proto::signal::body::{Body, Mute};
+use crate::proto::signal::body::{Body, Line, Mute};
 use crate::proto::signal::incoming::Incoming;
 use crate::proto::signal::media::Candidate;
 
@@ -14,6 +14,8 @@ pub enum Event {
     RouteUp,
     /// No route could be opened.
     RouteFailed(RouteFailure),
+    /// The service has no device of theirs to ring, or does not ring it: why, for the person.
+    NoDevice(Line),
     /// The last route broke without a word about why: a timeout, our own network.
     RouteLost,
     /// The last route was closed by the other side's system without a goodbye: its program is gone.

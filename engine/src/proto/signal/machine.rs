@@ -125,6 +125,7 @@ impl CallMachine {
             Event::Dial => self.dial(now, out),
             Event::RouteUp => self.route_up(now, out),
             Event::RouteFailed(why) => self.route_failed(why, out),
+            Event::NoDevice(why) => self.no_device(&why, out),
             Event::RouteLost => self.route_lost(now, out),
             Event::PeerProcessGone => self.peer_gone(now, out),
             Event::OfferSealed(digest) => self.offer_sealed(digest),

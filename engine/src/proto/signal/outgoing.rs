@@ -68,6 +68,18 @@ impl CallMachine {
         self.end(Outcome::Unreachable, reason, out);
     }
 
+    pub(super) fn no_device(&mut self, why: &Line, out: &mut Vec<Action>) {
+        match self.role {
+            // A device that has answered was there, whatever the service says of others.
+            Role::Caller { step: CallerStep::Dialling | CallerStep::Offered, .. }
+                if self.phase == Phase::RingingOut =>
+            {
+                self.end(Outcome::Unreachable, why.to_string(), out);
+            }
+            _ => self.ignore(),
+        }
+    }
+
     pub(super) fn received_as_caller(&mut self, body: Body, now: Instant, out: &mut Vec<Action>) {
         let Role::Caller { step, .. } = &self.role else { return self.ignore() };
         if self.phase != Phase::RingingOut {

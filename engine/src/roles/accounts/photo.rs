@@ -1,17 +1,15 @@
 //! Photos are painted anew: what is kept is pixels that this program wrote, without whatever else was in the file.
 
-use std::io::Cursor;
 use std::thread::JoinHandle;
 
 use bevy_ecs::entity::Entity;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::system::{Res, ResMut};
-use image::codecs::jpeg::JpegEncoder;
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::id::AccountId;
 use crate::base::pipe::{PipeReceiver, PipeSender, Wake, pipe};
+use crate::codec::photo::repaint;
 use crate::proto::hex;
 use crate::proto::keys::random;
 use crate::proto::service::refusal::{Code, Refusal};
@@ -45,7 +43,7 @@ impl Painters {
             .spawn(move || {
                 while let Some((from, account, bytes)) = to_do.recv() {
                     let none = || Refusal::new(Code::Malformed, "that is no JPEG, PNG or WebP of at most 8192 by 8192");
-                    let kept = repaint(&bytes).ok_or_else(none).and_then(|painted| keep(&blobs, &painted));
+                    let kept = repaint(&bytes, SIDE).ok_or_else(none).and_then(|painted| keep(&blobs, &painted));
                     if done.send((from, account, kept)).is_err() {
                         return;
                     }
@@ -90,54 +88,8 @@ fn keep(blobs: &Blobs, bytes: &[u8]) -> Result<String, Refusal> {
     Ok(name)
 }
 
-/// The picture as a JPEG of at most 512 by 512; `None` for what is none, or too large to look at.
-fn repaint(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?;
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(8192);
-    limits.max_image_height = Some(8192);
-    // Four bytes for each of 8192² pixels.
-    limits.max_alloc = Some(256 * 1024 * 1024);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().ok()?;
-    let orientation = decoder.orientation().ok()?;
-    let mut picture = DynamicImage::from_decoder(decoder).ok()?;
-    picture.apply_orientation(orientation);
-    let picture = if picture.width().max(picture.height()) > SIDE { picture.thumbnail(SIDE, SIDE) } else { picture };
-    let mut out = Vec::new();
-    picture.to_rgb8().write_with_encoder(JpegEncoder::new_with_quality(&mut out, 85)).ok()?;
-    Some(out)
-}
-
+/// A face on a page.
 const SIDE: u32 = 512;
 
 /// Photos that may wait, 2 MiB each.
 const QUEUE: usize = 8;
-
-#[cfg(test)]
-mod tests {
-    use image::{ImageFormat, RgbImage};
-
-    use super::*;
-
-    #[test]
-    fn a_photo_keeps_its_picture_and_nothing_else() {
-        let mut file = Vec::new();
-        let picture = RgbImage::from_pixel(1024, 256, image::Rgb([200, 10, 10]));
-        picture.write_to(&mut Cursor::new(&mut file), ImageFormat::Png).expect("written");
-        file.extend_from_slice(b"Taken at 52.5N 13.4E");
-        let painted = repaint(&file).expect("a picture");
-        assert!(!painted.windows(5).any(|bytes| bytes == b"52.5N"));
-        let again = image::load_from_memory(&painted).expect("a JPEG").to_rgb8();
-        assert_eq!(again.dimensions(), (512, 128));
-        assert!(again.get_pixel(9, 9).0[0] > 150);
-    }
-
-    #[test]
-    fn what_is_no_picture_or_too_large_to_look_at_is_refused() {
-        assert_eq!(repaint(b"<svg/>"), None);
-        let mut file = Vec::new();
-        RgbImage::new(9000, 2).write_to(&mut Cursor::new(&mut file), ImageFormat::Png).expect("written");
-        assert_eq!(repaint(&file), None);
-    }
-}

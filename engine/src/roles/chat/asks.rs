@@ -12,7 +12,7 @@ use crate::proto::text::Text;
 use crate::roles::chat::RoomHashers;
 use crate::roles::chat::halls::Halls;
 use crate::service::session::Session;
-use crate::service::shared::{Asked, Counters, Now, Outbox, Storage};
+use crate::service::shared::{Asked, Counters, Desk};
 use crate::store::op::accounts::PasswordHash;
 use crate::store::op::chat::Op;
 use crate::store::op::{By, Op as StoreOp};
@@ -28,17 +28,15 @@ pub enum Then {
 pub fn take_asks(
     sessions: Query<&Session>,
     mut asked: ResMut<Asked>,
-    mut outbox: ResMut<Outbox>,
     mut halls: ResMut<Halls>,
     mut counters: ResMut<Counters>,
     hashers: Res<RoomHashers>,
-    storage: Res<Storage>,
-    now: Res<Now>,
+    mut desk: Desk,
 ) {
     for ask in asked.chat.drain(..) {
         let (from, id) = (ask.from, ask.id);
         let Ok(session) = sessions.get(from) else { continue };
-        let by = By { account: session.account, at: now.wall() };
+        let by = desk.by(session);
         let op = match ask.ask {
             Request::Rooms => {
                 halls.open(from);
@@ -57,16 +55,14 @@ pub fn take_asks(
             }
         };
         let taken = match op {
-            Ok(op) => storage.submit(from, id, StoreOp::Chat(Box::new(op))),
+            Ok(op) => desk.storage.submit(from, id, StoreOp::Chat(Box::new(op))),
             Err((work, then)) => hashers.0.submit(work, then),
         };
-        if let Err(refusal) = taken {
-            outbox.refuse(from, id, Channel::Chat, &refusal);
-        }
+        desk.refuse_unless(taken, from, id, Channel::Chat);
     }
 }
 
-pub fn take_hashed(hashers: Res<RoomHashers>, storage: Res<Storage>, mut outbox: ResMut<Outbox>) {
+pub fn take_hashed(hashers: Res<RoomHashers>, mut desk: Desk) {
     while let Some((outcome, then)) = hashers.0.poll() {
         let (from, id, op) = match (outcome, then) {
             (Outcome::Hashed(password), Then::Create { from, id, by, name, topic, private, key }) => {
@@ -83,9 +79,7 @@ pub fn take_hashed(hashers: Res<RoomHashers>, storage: Res<Storage>, mut outbox:
                 (from, id, Err(Refusal::retry_after(Code::Busy, text, 1000)))
             }
         };
-        let taken = op.and_then(|op| storage.submit(from, id, StoreOp::Chat(Box::new(op))));
-        if let Err(refusal) = taken {
-            outbox.refuse(from, id, Channel::Chat, &refusal);
-        }
+        let taken = op.and_then(|op| desk.storage.submit(from, id, StoreOp::Chat(Box::new(op))));
+        desk.refuse_unless(taken, from, id, Channel::Chat);
     }
 }

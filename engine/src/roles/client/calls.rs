@@ -3,24 +3,22 @@
 use std::net::SocketAddr;
 
 use bevy_ecs::entity::Entity;
-use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
 
-use super::{devices, media, report, watch};
+use super::{devices, media, people, report, routes, watch};
 use crate::base::error::{Error, Kind, Result};
-use crate::base::pipe::{PipeReceiver, pipe};
 use crate::base::time::{Instant, WallTime};
 use crate::layout::snapshot;
 use crate::media::report::Report;
-use crate::net::control::{CloseReason, ControlEvent, LinkId};
+use crate::net::control::{ControlEvent, LinkId};
 use crate::net::door::Door;
-use crate::net::{interfaces, tcp};
+use crate::net::interfaces;
 use crate::proto::envelope::{Envelope, Party, Verified};
 use crate::proto::keys;
 use crate::proto::signal::action::{Action, Phase};
 use crate::proto::signal::body::{Body, Name, Nonce};
 use crate::proto::signal::clock::ClockOffset;
-use crate::proto::signal::event::{Event, RouteFailure};
+use crate::proto::signal::event::Event;
 use crate::proto::signal::incoming::{Admission, Incoming};
 use crate::proto::signal::machine::CallMachine;
 use crate::proto::signal::media::{Candidate, CandidateKind};
@@ -28,14 +26,17 @@ use crate::proto::target::Target;
 use crate::store::known::Known;
 use crate::world::call::{CallState, Signalling, Times};
 use crate::world::message::Notice;
-use crate::world::shared::{AppEnd, EngineWake, MediaPort, Now, Settings, Showing};
-
-/// A name being looked up on a helper thread: the resolver blocks.
-#[derive(Resource, Default)]
-pub struct Resolving(Option<(Entity, PipeReceiver<Result<Vec<SocketAddr>>>)>);
+use crate::world::shared::{AppEnd, MediaPort, Now, Settings, Showing};
 
 /// Calls `target`. A line for the person when it cannot even be tried.
 pub fn dial(world: &mut World, target: &str) {
+    if !people::postpone(world, target) {
+        dial_now(world, target);
+    }
+}
+
+/// The same, whatever is known of who one's pals are.
+pub fn dial_now(world: &mut World, target: &str) {
     if let Err(error) = try_dial(world, target) {
         show(world, |showing| {
             showing.phase = snapshot::Phase::Ended {
@@ -60,6 +61,9 @@ fn try_dial(world: &mut World, target: &str) -> Result<()> {
         }
         return Err(Error::new(Kind::Refused, "you are in a call: hang up first"));
     }
+    if let Some(pal) = people::pal(world, target) {
+        return dial_pal(world, pal?);
+    }
     let parsed: Target = target.parse()?;
     let Target::Direct { host, base } = &parsed;
     let address = format!("{host}:{base}");
@@ -72,41 +76,24 @@ fn try_dial(world: &mut World, target: &str) -> Result<()> {
     world.resource_mut::<Signalling>().current = Some((call, entity));
     feed(world, entity, Event::Dial);
     match parsed.literal() {
-        Some((ip, base)) => connect(world, entity, &[SocketAddr::new(ip, base)]),
-        None => resolve(world, entity, host.clone(), *base)?,
+        Some((ip, base)) => routes::connect(world, entity, &[SocketAddr::new(ip, base)]),
+        None => routes::resolve(world, entity, host.clone(), *base)?,
     }
     Ok(())
 }
 
-fn resolve(world: &mut World, entity: Entity, host: String, base: u16) -> Result<()> {
-    let (sender, receiver) = pipe(1);
-    let wake = world.resource::<EngineWake>().0.clone();
-    let work = move || {
-        // Refused only when the engine has gone on without waiting.
-        let _ = sender.try_send(tcp::resolve_blocking(&host, base));
-        wake.wake();
-    };
-    // Not joined: the system's resolver cannot be interrupted, and an engine that ends must not wait for it.
-    std::thread::Builder::new()
-        .name("resolver".into())
-        .spawn(work)
-        .map_err(|error| Error::new(Kind::Retry, format!("cannot start the resolver: {error}")))?;
-    world.resource_mut::<Resolving>().0 = Some((entity, receiver));
+/// Calls a pal by the service, which carries the envelopes and can make none.
+fn dial_pal(world: &mut World, pal: people::Callee) -> Result<()> {
+    let (call, now) = (keys::new_call_id()?, world.resource::<Now>().0);
+    let (transport, own) = media::prepare(world, now)?;
+    let name = Name::cut(&pal.display);
+    let machine = CallMachine::outgoing(call, own, name, Some(pal.key));
+    let link = people::open(world, pal.name.clone(), pal.key, None);
+    let entity = spawn_call(world, machine, pal.name.to_string(), Some(link), transport);
+    world.resource_mut::<Signalling>().current = Some((call, entity));
+    feed(world, entity, Event::Dial);
+    feed(world, entity, Event::RouteUp);
     Ok(())
-}
-
-fn connect(world: &mut World, entity: Entity, addresses: &[SocketAddr]) {
-    let now = world.resource::<Now>().0;
-    let mut signalling = world.resource_mut::<Signalling>();
-    let link = signalling.door.as_mut().and_then(|door| door.connect(addresses, now).ok());
-    match link {
-        Some(link) => {
-            if let Some(mut state) = world.get_mut::<CallState>(entity) {
-                state.link = Some(link);
-            }
-        }
-        None => feed(world, entity, Event::RouteFailed(RouteFailure::Unreachable)),
-    }
 }
 
 fn spawn_call(
@@ -137,14 +124,7 @@ fn spawn_call(
 
 /// What came through the door, and names that were found.
 pub fn take_envelopes(world: &mut World) {
-    let found = world.resource::<Resolving>().0.as_ref().and_then(|(entity, pipe)| Some((*entity, pipe.try_recv()?)));
-    if let Some((entity, found)) = found {
-        world.resource_mut::<Resolving>().0 = None;
-        match found {
-            Ok(addresses) if !addresses.is_empty() => connect(world, entity, &addresses),
-            _ => feed(world, entity, Event::RouteFailed(RouteFailure::Unreachable)),
-        }
-    }
+    routes::take_found(world);
     let now = world.resource::<Now>().0;
     let mut signalling = world.resource_mut::<Signalling>();
     let Some(door) = &mut signalling.door else { return };
@@ -170,25 +150,13 @@ pub fn take_envelopes(world: &mut World) {
                 if let Some(mut state) = world.get_mut::<CallState>(entity) {
                     state.link = None;
                 }
-                feed(world, entity, closed_event(why, was_up));
+                feed(world, entity, routes::closed_event(why, was_up));
             }
         }
     }
 }
 
-/// What a closed link means to its call.
-fn closed_event(why: CloseReason, was_up: bool) -> Event {
-    match (why, was_up) {
-        (CloseReason::PeerGone, true) => Event::PeerProcessGone,
-        (_, true) => Event::RouteLost,
-        (CloseReason::ConnectRefused, _) => Event::RouteFailed(RouteFailure::Refused),
-        (CloseReason::Timeout, _) => Event::RouteFailed(RouteFailure::Timeout),
-        (CloseReason::Handshake | CloseReason::Malformed, _) => Event::RouteFailed(RouteFailure::NotOurs),
-        _ => Event::RouteFailed(RouteFailure::Unreachable),
-    }
-}
-
-fn call_of(world: &mut World, link: LinkId) -> Option<Entity> {
+pub fn call_of(world: &mut World, link: LinkId) -> Option<Entity> {
     let mut calls = world.query::<(Entity, &CallState)>();
     calls.iter(world).find(|(_, state)| state.link == Some(link)).map(|(entity, _)| entity)
 }
@@ -209,15 +177,31 @@ fn take_frame(world: &mut World, link: LinkId, bytes: &[u8], now: Instant) {
         signalling.links.remove(&link);
         return;
     };
-    let (call, counter) = (verified.envelope.call, verified.envelope.counter);
     if let Some(door) = &mut signalling.door {
         door.confirm(link);
     }
-    if !signalling.dedup.is_first(call, device, counter) {
+    let is_verified = matches!(
+        signalling.known.check(&account_name(&verified.envelope.from), &verified.envelope.from.account),
+        Known::Same { verified: true }
+    );
+    take_envelope(world, link, peer, verified, is_verified, now);
+}
+
+/// An envelope whose sender is who the route says it is. `is_verified`: the sender's key was compared.
+pub fn take_envelope(
+    world: &mut World,
+    link: LinkId,
+    peer: SocketAddr,
+    verified: Verified,
+    is_verified: bool,
+    now: Instant,
+) {
+    let (call, counter, device) = (verified.envelope.call, verified.envelope.counter, verified.envelope.from.device);
+    if !world.resource_mut::<Signalling>().dedup.is_first(call, device, counter) {
         return;
     }
     if matches!(verified.envelope.body, Body::Offer(_)) {
-        return take_offer(world, link, peer, verified, now);
+        return take_offer(world, link, peer, verified, is_verified, now);
     }
     let Some(entity) = call_of(world, link) else { return };
     match verified.envelope.body.clone() {
@@ -240,15 +224,13 @@ fn take_frame(world: &mut World, link: LinkId, bytes: &[u8], now: Instant) {
 }
 
 /// Somebody calls.
-fn take_offer(world: &mut World, link: LinkId, peer: SocketAddr, verified: Verified, now: Instant) {
+fn take_offer(world: &mut World, link: LinkId, peer: SocketAddr, verified: Verified, is_verified: bool, now: Instant) {
     let from = verified.envelope.from;
     let address = peer.ip().to_canonical().to_string();
     let signalling = world.resource::<Signalling>();
-    let known = signalling.known.check(&account_name(&from), &from.account);
     let current = signalling.current;
     let Ok(nonce) = keys::random().map(Nonce) else { return };
     let admission = if current.is_some() { Admission::Busy } else { Admission::Ring };
-    let is_verified = matches!(known, Known::Same { verified: true });
     let Some(incoming) = Incoming::new(verified, nonce, admission, is_verified) else { return };
     if let Some((_, entity)) = current
         && is_crossing(world, entity, &from, peer)
@@ -261,7 +243,7 @@ fn take_offer(world: &mut World, link: LinkId, peer: SocketAddr, verified: Verif
             // Their call is the one that goes on, by the way they came; ours is given up.
             let given_up = state.link.replace(link);
             world.resource_mut::<Signalling>().current = Some((call, entity));
-            close_link(world, given_up, now);
+            routes::close(world, given_up, now);
         }
         carry_out(world, entity, actions);
         if world.get::<CallState>(entity).is_some_and(|state| state.machine.call() != call && state.link.is_none()) {
@@ -293,7 +275,8 @@ fn is_crossing(world: &World, entity: Entity, from: &Party, peer: SocketAddr) ->
     }
     let known = state.link.and_then(|link| world.resource::<Signalling>().links.get(&link));
     match known {
-        Some((_, device)) => *device == from.device,
+        // A pal who was rung by the service is known by the account alone.
+        Some((_, key)) => *key == from.device || *key == from.account,
         None => state.address.starts_with(&peer.ip().to_canonical().to_string()),
     }
 }
@@ -378,27 +361,23 @@ fn gather(world: &mut World, entity: Entity) {
 
 /// Seals a body and puts it on the call's link.
 pub fn send(world: &mut World, entity: Entity, body: Body) {
-    let now = world.resource::<Now>().0;
     let is_offer = matches!(body, Body::Offer(_));
     let Some(mut state) = world.get_mut::<CallState>(entity) else { return };
     let Some(link) = state.link else { return };
     let (call, counter, peer) = (state.machine.call(), state.counter, state.machine.peer().copied());
     state.counter += 1;
-    let mut signalling = world.resource_mut::<Signalling>();
+    let signalling = world.resource::<Signalling>();
     let Some((_, device)) = signalling.links.get(&link).copied() else { return };
     let to = peer.map_or(device, |peer| peer.device);
-    let envelope = Envelope { call, from: us(&signalling), to, counter, body };
+    let envelope = Envelope { call, from: us(signalling), to, counter, body };
     let Ok(sealed) = envelope.seal(signalling.identity.device()) else { return };
-    if let Some(door) = &mut signalling.door {
-        // A refusal closes the link; the event that follows tells the machine.
-        let _ = door.send(link, &sealed.bytes, now);
-    }
+    routes::put(world, link, &sealed.bytes, is_offer.then_some(call));
     if is_offer {
         feed(world, entity, Event::OfferSealed(sealed.digest));
     }
 }
 
-fn us(signalling: &Signalling) -> Party {
+pub fn us(signalling: &Signalling) -> Party {
     Party { account: signalling.identity.account(), device: signalling.identity.device().public() }
 }
 
@@ -454,7 +433,7 @@ fn ended(world: &mut World, entity: Entity, outcome: &str, reason: String, now: 
     let Some(mut state) = world.get_mut::<CallState>(entity) else { return };
     state.times.ended = Some(now);
     let (peer, link) = (state.peer_name(), state.link.take());
-    close_link(world, link, now);
+    routes::close(world, link, now);
     if current(world) == Some(entity) {
         let report = Box::new(report::of_call(world, entity, outcome, &reason));
         world.resource_mut::<Signalling>().current = None;
@@ -465,16 +444,6 @@ fn ended(world: &mut World, entity: Entity, outcome: &str, reason: String, now: 
         tell(world, Notice::Ended { outcome: outcome.to_owned(), reason, report });
     }
     media::leave(world, entity, now);
-}
-
-fn close_link(world: &mut World, link: Option<LinkId>, now: Instant) {
-    let mut signalling = world.resource_mut::<Signalling>();
-    if let Some(link) = link {
-        signalling.links.remove(&link);
-        if let Some(door) = &mut signalling.door {
-            door.close(link, now);
-        }
-    }
 }
 
 /// Changes what the window shows.

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use bevy_ecs::world::World;
 
-use super::{audio, calls, check, devices, shares};
+use super::{audio, calls, check, devices, people, shares};
 use crate::base::id::TileId;
 use crate::device::{Loudspeaker, Microphone};
 use crate::media::audible::Seat;
@@ -21,7 +21,10 @@ pub fn take_commands(world: &mut World) {
             Command::Call(target) => calls::dial(world, &target),
             Command::Accept => with(world, current, Event::Accept),
             Command::Decline => with(world, current, Event::Decline),
-            Command::HangUp => with(world, current, Event::HangUp),
+            Command::HangUp => {
+                people::give_up(world);
+                with(world, current, Event::HangUp);
+            }
             Command::Mute(muted) => devices::mute(world, current, muted),
             Command::CameraOff(off) => devices::camera_off(world, current, off),
             Command::Microphone(name) => {
@@ -45,6 +48,7 @@ pub fn take_commands(world: &mut World) {
             }
             Command::TestTone => check::play_tone(world),
             Command::EchoTest(on) => check::play_echo(world, on),
+            Command::People(ticket, wanted) => people::want(world, ticket, *wanted),
             Command::Quit => {
                 with(world, current, Event::HangUp);
                 world.resource::<Quit>().0.store(true, Ordering::Relaxed);

@@ -8,7 +8,9 @@ mod check;
 mod commands;
 mod devices;
 pub mod media;
+pub mod people;
 pub mod report;
+mod routes;
 mod shares;
 mod side;
 mod watch;
@@ -22,7 +24,8 @@ use crate::world::stage::Stage;
 /// Adds the client's systems to the tick.
 pub fn install(world: &mut World, schedule: &mut Schedule) {
     world.init_resource::<media::Leaving>();
-    world.init_resource::<calls::Resolving>();
+    world.init_resource::<routes::Resolving>();
+    people::start(world);
     world.init_resource::<devices::Opening>();
     world.init_resource::<shares::Shares>();
     devices::list(world);
@@ -37,6 +40,7 @@ pub fn install(world: &mut World, schedule: &mut Schedule) {
             check::listen,
             commands::take_commands,
             calls::take_envelopes,
+            people::take_told,
             watch::watch_calls,
         )
             .chain()

@@ -5,7 +5,7 @@ use bevy_ecs::query::{QueryState, With};
 use bevy_ecs::system::Local;
 use bevy_ecs::world::World;
 
-use super::{calls, devices, media};
+use super::{calls, devices, media, people};
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::media::simulcast::Audience;
 use crate::proto::signal::action::Phase;
@@ -24,8 +24,11 @@ const SILENCE: Duration = Duration::from_millis(1250);
 const PING_EVERY: Duration = Duration::from_secs(1);
 /// At first: the delay is to be known when somebody looks for it.
 const PING_AT_FIRST: Duration = Duration::from_millis(100);
+/// The same, at first and later, where the service carries it: it takes five messages a second, and these are two.
+const PING_BY_SERVICE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 /// A window that is being resized says so no oftener than this.
 const TELL_EVERY: Duration = Duration::from_millis(250);
+const TELL_BY_SERVICE: Duration = Duration::from_secs(1);
 
 pub fn watch_calls(world: &mut World, calls: &mut QueryState<Entity, With<CallState>>, mut all: Local<Vec<Entity>>) {
     let now = world.resource::<Now>().0;
@@ -86,8 +89,9 @@ fn tell_seen(world: &mut World, entity: Entity, now: Instant) {
     for (place, (_, video)) in seen.iter_mut().zip(tracks.videos_in()) {
         *place = world.get::<Frames>(video).and_then(|frames| frames.seen);
     }
+    let every = if people::carries(world, link) { TELL_BY_SERVICE } else { TELL_EVERY };
     let is_told = match state.told {
-        Some((over, at, told)) => (over, told) == (link, seen) || now.saturating_duration_since(at) < TELL_EVERY,
+        Some((over, at, told)) => (over, told) == (link, seen) || now.saturating_duration_since(at) < every,
         None => seen == [None; SOURCES],
     };
     if is_told {
@@ -113,12 +117,17 @@ pub fn heed(world: &mut World, call: Entity, watch: &Watch) {
 }
 
 fn compare_clocks(world: &mut World, entity: Entity, now: Instant) {
+    let link = world.get::<CallState>(entity).and_then(|state| state.link);
+    let [first, every] = match link.is_some_and(|link| people::carries(world, link)) {
+        true => PING_BY_SERVICE,
+        false => [PING_AT_FIRST, PING_EVERY],
+    };
     let Some(mut state) = world.get_mut::<CallState>(entity) else { return };
     let due = state.ping_at.is_none_or(|at| at <= now);
     if !due || !state.machine.phase().is_accepted() {
         return;
     }
-    state.ping_at = Some(now + if state.clock.is_new() { PING_AT_FIRST } else { PING_EVERY });
+    state.ping_at = Some(now + if state.clock.is_new() { first } else { every });
     let ping = state.clock.ping(WallTime::of(now).as_micros());
     calls::send(world, entity, ping);
 }

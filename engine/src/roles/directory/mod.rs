@@ -1,33 +1,24 @@
 //! The directory: people who let themselves be found, and rooms that are open to all.
 
 use bevy_ecs::schedule::{IntoScheduleConfigs, Schedule};
-use bevy_ecs::system::{Query, Res, ResMut};
+use bevy_ecs::system::{Query, ResMut};
 
 use crate::proto::service::frame::{Channel, Reply};
 use crate::service::Role;
 use crate::service::session::Session;
-use crate::service::shared::{Asked, Collected, Now, Outbox, Storage, asker};
-use crate::store::op::{By, Op, directory};
+use crate::service::shared::{Asked, Collected, Desk, Outbox, asker};
+use crate::store::op::{Op, directory};
 
 /// Adds the role's systems to the tick.
 pub fn install(schedule: &mut Schedule) {
     schedule.add_systems((take_asks, take_done).chain().in_set(Role::Directory));
 }
 
-fn take_asks(
-    sessions: Query<&Session>,
-    mut asked: ResMut<Asked>,
-    mut outbox: ResMut<Outbox>,
-    storage: Res<Storage>,
-    now: Res<Now>,
-) {
+fn take_asks(sessions: Query<&Session>, mut asked: ResMut<Asked>, mut desk: Desk) {
     for ask in asked.directory.drain(..) {
         let Ok(session) = sessions.get(ask.from) else { continue };
-        let by = By { account: session.account, at: now.wall() };
-        let op = Op::Directory(Box::new(directory::Op { by, request: ask.ask }));
-        if let Err(refusal) = storage.submit(ask.from, ask.id, op) {
-            outbox.refuse(ask.from, ask.id, Channel::Directory, &refusal);
-        }
+        let op = directory::Op { by: desk.by(session), request: ask.ask };
+        desk.submit(ask.from, ask.id, Channel::Directory, Op::Directory(Box::new(op)));
     }
 }
 

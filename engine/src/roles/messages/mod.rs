@@ -14,9 +14,9 @@ use crate::proto::service::messages::{Push, Reply, Stored};
 use crate::proto::service::refusal::{Code, Refusal};
 use crate::service::Role;
 use crate::service::session::{Present, Session};
-use crate::service::shared::{Asked, Collected, Now, Outbox, Storage, asker};
+use crate::service::shared::{Asked, Collected, Desk, Outbox, Storage, asker};
+use crate::store::op::Op as StoreOp;
 use crate::store::op::messages::{Answer, Op};
-use crate::store::op::{By, Op as StoreOp};
 
 use blobs::Writer;
 
@@ -33,20 +33,11 @@ pub fn install(world: &mut World, schedule: &mut Schedule, wake: &Wake) -> Resul
     Ok(())
 }
 
-fn take_asks(
-    sessions: Query<&Session>,
-    mut asked: ResMut<Asked>,
-    mut outbox: ResMut<Outbox>,
-    storage: Res<Storage>,
-    now: Res<Now>,
-) {
+fn take_asks(sessions: Query<&Session>, mut asked: ResMut<Asked>, mut desk: Desk) {
     for ask in asked.messages.drain(..) {
         let Ok(session) = sessions.get(ask.from) else { continue };
-        let by = By { account: session.account, at: now.wall() };
-        let op = Op::Ask { by, device: session.device, request: Box::new(ask.ask) };
-        if let Err(refusal) = storage.submit(ask.from, ask.id, StoreOp::Messages(Box::new(op))) {
-            outbox.refuse(ask.from, ask.id, Channel::Messages, &refusal);
-        }
+        let op = Op::Ask { by: desk.by(session), device: session.device, request: Box::new(ask.ask) };
+        desk.submit(ask.from, ask.id, Channel::Messages, StoreOp::Messages(Box::new(op)));
     }
 }
 

@@ -9,33 +9,31 @@ use crate::proto::service::pals::{Relays, Reply, Request};
 use crate::proto::text::{List, Text};
 use crate::roles::pals::circle::Circles;
 use crate::service::session::{Present, Session};
-use crate::service::shared::{Asked, Now, Outbox, Relays as Servers, Storage};
+use crate::service::shared::{Asked, Desk, Relays as Servers};
+use crate::store::op::Op as StoreOp;
 use crate::store::op::pals::{Op, Signal};
-use crate::store::op::{By, Op as StoreOp};
 
 pub fn take_asks(
     sessions: Query<&Session>,
     mut asked: ResMut<Asked>,
-    mut outbox: ResMut<Outbox>,
     mut circles: ResMut<Circles>,
     present: Res<Present>,
-    storage: Res<Storage>,
     relays: Res<Servers>,
-    now: Res<Now>,
+    mut desk: Desk,
 ) {
     for ask in asked.pals.drain(..) {
         let Ok(session) = sessions.get(ask.from) else { continue };
-        let by = By { account: session.account, at: now.wall() };
+        let by = desk.by(session);
         let op = match ask.ask {
             Request::SetPresence { presence, text } => {
                 circles.say(session.account, ask.from, presence, text);
-                circles.refresh(session.account, &present, &mut outbox);
-                outbox.reply(ask.from, ask.id, &AnyReply::Pals(Reply::Done));
+                circles.refresh(session.account, &present, &mut desk.outbox);
+                desk.outbox.reply(ask.from, ask.id, &AnyReply::Pals(Reply::Done));
                 continue;
             }
             Request::Relays => {
-                let reply = Reply::Relays(credentials(&relays, &session.person.name, now.wall()));
-                outbox.reply(ask.from, ask.id, &AnyReply::Pals(reply));
+                let reply = Reply::Relays(credentials(&relays, &session.person.name, by.at));
+                desk.outbox.reply(ask.from, ask.id, &AnyReply::Pals(reply));
                 continue;
             }
             Request::Roster { after } => Op::Roster { by, after },
@@ -45,9 +43,7 @@ pub fn take_asks(
             }
             other => Op::Ask { by, request: Box::new(other) },
         };
-        if let Err(refusal) = storage.submit(ask.from, ask.id, StoreOp::Pals(Box::new(op))) {
-            outbox.refuse(ask.from, ask.id, Channel::Pals, &refusal);
-        }
+        desk.submit(ask.from, ask.id, Channel::Pals, StoreOp::Pals(Box::new(op)));
     }
 }
 
