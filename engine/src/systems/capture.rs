@@ -89,7 +89,7 @@ pub fn take_pictures(
         encoder.0.set_content(content);
         encoder.0.set_quantisers(plan.quantisers);
         encoder.0.set_layers(plan.layers);
-        let bitrate = plan.bitrate(target);
+        let bitrate = plan.bitrate(queue.units.left_of(target));
         queue.layer = layer_of(plan.width, top.0) as u8;
         let handed = Handed { captured: captured.clone(), rates };
         encoder.0.set_bitrate(if queue.wanted > 0 { bitrate.min(plan.most()) } else { bitrate });
