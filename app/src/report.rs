@@ -39,9 +39,11 @@ pub fn table(report: &Report) -> String {
         "packets",
         format!("sent {}, received {}, lost {}", audio.packets_sent, audio.packets_received, audio.packets_lost),
     );
-    let concealed = audio.concealed_ratio.map(|ratio| format!("{:.3} %", ratio * 100.0));
+    let percent = |ratio: Option<f64>| ratio.map_or("–".to_owned(), |ratio| format!("{:.3} %", ratio * 100.0));
     let underruns = audio.underruns.map(|count| count.to_string());
-    line("concealed", format!("{}, ring ran dry {} times", or_dash(concealed), or_dash(underruns)));
+    line("concealed", format!("{}, ring ran dry {} times", percent(audio.concealed_ratio), or_dash(underruns)));
+    let (faster, slower) = (percent(audio.accelerated_ratio), percent(audio.decelerated_ratio));
+    line("stretched", format!("{faster} cut out, {slower} put in"));
     line("frames", format!("{} at {}", ms(audio.frame_ms), bits(audio.bitrate_bps)));
     line("captured to played", summary(audio.delay_ms.as_ref()));
     line("mouth to ear", summary(audio.mouth_to_ear_ms.as_ref()));

@@ -1,5 +1,7 @@
 //! `visavis serve`: the service, until it is told to stop.
 
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,9 +11,10 @@ use crossbeam_channel::Receiver;
 use engine::base::time::now;
 use engine::proto::service::names::AccountName;
 use engine::server::Serving;
-use engine::server::config::{Registration, ServeConfig};
+use engine::server::config::{Registration, RelayConfig, ServeConfig};
 use engine::store::backup;
 use engine::store::sqlite::Sqlite;
+use ipnet::IpNet;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
@@ -41,6 +44,26 @@ pub struct Serve {
     /// The certificate's key (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// A TURN server of others for media that cannot go directly, as turn:HOST:3478?transport=udp; may be repeated. Without one
+    /// this service relays itself
+    #[arg(long, value_name = "URL")]
+    turn: Vec<String>,
+    /// The file with the secret that they know (coturn's static-auth-secret)
+    #[arg(long, value_name = "FILE")]
+    turn_secret: Option<PathBuf>,
+    /// UDP ports for STUN and TURN, the first also TCP; 0: one that the system chooses (default: 3478,2100). TLS comes through
+    /// every door
+    #[arg(long, value_name = "LIST", value_parser = ports)]
+    turn_ports: Option<Doors>,
+    /// The address that others see this machine at, where it is behind one
+    #[arg(long, value_name = "IP")]
+    turn_address: Option<IpAddr>,
+    /// A network beside the Internet that is relayed to, as 10.1.0.0/16; may be repeated
+    #[arg(long, value_name = "NET")]
+    turn_allow: Vec<IpNet>,
+    /// The ports that are relayed from, as 50000-60000 (default: the system's choice)
+    #[arg(long, value_name = "A-B", value_parser = port_range)]
+    turn_relayed: Option<RangeInclusive<u16>>,
     /// The name under which others reach this machine, for links and the certificate
     #[arg(long, value_name = "NAME")]
     host_name: Option<String>,
@@ -106,7 +129,8 @@ pub fn run(
     let serving = Serving::start(what.config(data))?;
     let link = serving.link().to_string();
     if json {
-        let said = json!({ "doors": serving.doors(), "http": serving.redirect(), "metrics": serving.figures(), "pin": serving.pin(), "link": link });
+        let (udp, tcp) = serving.relays();
+        let said = json!({ "doors": serving.doors(), "turn": { "udp": udp, "tcp": tcp }, "http": serving.redirect(), "metrics": serving.figures(), "pin": serving.pin(), "link": link });
         println!("{said}");
     } else {
         for line in &serving.closed {
@@ -160,10 +184,38 @@ impl Serve {
                 Who::Invite => Registration::Invite,
                 Who::Closed => Registration::Closed,
             },
+            relay: self.relay(usual.relay.clone()),
             commit_delay: Duration::from_millis(self.commit_delay),
             ..usual
         }
     }
+}
+
+impl Serve {
+    /// With `--doors` alone no port is opened for the relay either.
+    fn relay(&self, usual: RelayConfig) -> RelayConfig {
+        let udp = match &self.turn_ports {
+            Some(Doors(ports)) => ports.clone(),
+            None if self.doors.is_some() => Vec::new(),
+            None => usual.udp,
+        };
+        RelayConfig {
+            others: self.turn.clone(),
+            secret: self.turn_secret.clone(),
+            tcp: udp.first().copied(),
+            udp,
+            address: self.turn_address,
+            allowed: self.turn_allow.clone(),
+            relayed: self.turn_relayed.clone(),
+        }
+    }
+}
+
+fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let wrong = || format!("{text:?} is no range of ports");
+    let (first, last) = text.split_once('-').ok_or_else(wrong)?;
+    let (first, last): (u16, u16) = (first.parse().map_err(|_| wrong())?, last.parse().map_err(|_| wrong())?);
+    if first == 0 || last < first { Err(wrong()) } else { Ok(first..=last) }
 }
 
 fn ports(text: &str) -> Result<Doors, String> {

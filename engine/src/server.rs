@@ -47,6 +47,7 @@ pub struct Serving {
     doors: Vec<u16>,
     redirect: Option<u16>,
     figures: Option<u16>,
+    relays: (Vec<u16>, Option<u16>),
     pin: Digest,
     link: ServiceLink,
     /// Doors that could not be opened, a line each.
@@ -75,7 +76,7 @@ impl Serving {
         let wake = Wake::new(mio::Waker::new(poll.registry(), WAKER).map_err(failed)?);
         let certificate = config.certificate();
         let tls = ServiceTls::new(&pem_of(&certificate, &config)?)?;
-        let (mut doors, closed) = open_doors(&config)?;
+        let (mut doors, mut closed) = open_doors(&config)?;
         doors.register(poll.registry(), FIRST_DOOR).map_err(failed)?;
         let ports = |wanted| doors.ports().iter().filter(move |(_, kind)| *kind == wanted).map(|(port, _)| *port);
         let open: Vec<u16> = ports(DoorKind::Tls).collect();
@@ -90,6 +91,9 @@ impl Serving {
             invite: None,
         };
         let pin = tls.pin();
+        let relays = config.relay.start(&config.host, port)?;
+        closed.extend(relays.turn.iter().flat_map(|turn| turn.closed.iter().cloned()));
+        let relayed = relays.turn.as_ref().map(|turn| (turn.udp.clone(), turn.tcp)).unwrap_or_default();
         let database = Sqlite::open(&config.data.join(DATABASE))?;
         let store = Store::start(database, WorkerSettings { commit_delay: config.commit_delay }, wake.clone())?;
         let blobs = Blobs::open(config.data.join(BLOBS))?;
@@ -111,6 +115,7 @@ impl Serving {
         world.insert_resource(Now(time::now()));
         world.insert_resource(network);
         world.insert_resource(Storage { store, blobs });
+        world.insert_resource(relays);
         world.insert_resource(Rules { registration: config.registration, host, port, pin });
         world.init_resource::<Strangers>();
         world.init_resource::<Present>();
@@ -136,7 +141,18 @@ impl Serving {
                 move || server.run(poll, &quit)
             })
             .map_err(failed)?;
-        Ok(Self { quit, wake, thread: Some(thread), doors: open, redirect, figures, pin, link, closed })
+        Ok(Self {
+            quit,
+            wake,
+            thread: Some(thread),
+            doors: open,
+            redirect,
+            figures,
+            relays: relayed,
+            pin,
+            link,
+            closed,
+        })
     }
 
     /// The ports that lead to the service.
@@ -152,6 +168,11 @@ impl Serving {
     /// The port on which this machine's programs ask for figures.
     pub const fn figures(&self) -> Option<u16> {
         self.figures
+    }
+
+    /// The UDP ports and the TCP port on which the relay is asked.
+    pub fn relays(&self) -> (&[u16], Option<u16>) {
+        (&self.relays.0, self.relays.1)
     }
 
     /// SHA-256 of the certificate's key.

@@ -40,8 +40,12 @@ pub struct Heard {
     /// Chirps that were played once the devices were steady and long enough ago to be heard: so many would have been heard
     /// if none was lost.
     pub played: u64,
-    /// The newest delay, and whether it is among `delays` already.
-    newest: Option<(f64, bool)>,
+    /// Delays about the same as each other that do not count yet.
+    pending: Vec<f64>,
+    /// The newest delay that counts.
+    newest: Option<f64>,
+    /// Whether the last one that was heard counts.
+    is_unbroken: bool,
 }
 
 /// Plays and listens until the plan is over, or `stop` is told. `progress` is called after each chirp.
@@ -118,39 +122,46 @@ const FOUND: Duration = Duration::from_millis(100);
 /// Half of the time between two chirps, in milliseconds. A chirp taken for another one is wrong by a whole number of
 /// such times.
 const APART: f64 = PERIOD_MICROS as f64 / 2e3;
+/// A delay that is quite another than before counts when so many chirps in a row say so.
+const STAYS: usize = 4;
 
 impl Heard {
-    /// A delay counts when the chirp before it or the one after it has about the same. What stands alone was taken for
-    /// another chirp than it is. Those that were played before this one should have been heard before it.
+    /// A delay counts when the chirp before it or the one after it has about the same, and one that is quite another
+    /// than what counted before when it stays: what was taken for another chirp than it is tells no delay. Those that
+    /// were played before this one should have been heard before it.
     fn take(&mut self, number: u64, delay: f64) {
         self.played = self.played.max(number);
-        let before = self.newest.replace((delay, false));
-        match before {
-            Some((before, counted)) if (before - delay).abs() < APART => {
-                if !counted {
-                    self.delays.push(before);
-                }
-                self.delays.push(delay);
-                self.newest = Some((delay, true));
-            }
-            Some((_, false)) => self.spoilt += 1,
-            _ => {}
+        let is_alike = |other: &f64| (other - delay).abs() < APART;
+        let needed = match &self.newest {
+            Some(newest) if is_alike(newest) && self.is_unbroken => 1,
+            Some(newest) if !is_alike(newest) => STAYS,
+            _ => 2,
+        };
+        if !self.pending.last().is_none_or(is_alike) {
+            self.spoilt += self.pending.len() as u64;
+            self.pending.clear();
+        }
+        self.pending.push(delay);
+        self.is_unbroken = self.pending.len() >= needed;
+        if self.is_unbroken {
+            self.pending.drain(..).for_each(|delay| self.delays.push(delay));
+            self.newest = Some(delay);
         }
     }
 
     /// Nothing comes after the newest one, with what was played last and the end of what was listened to. A chirp that
     /// may have been under way still, as the longest delay says, is not lost.
     fn conclude(&mut self, recent: &VecDeque<Played>, until: Instant) {
-        self.spoilt += u64::from(self.newest.take().is_some_and(|(_, counted)| !counted));
+        self.spoilt += self.pending.drain(..).count() as u64;
         let longest = self.delays.summary().map_or(0.0, |delays| delays.max.max(0.0));
         let takes = Duration::from_secs_f64(longest / 1e3) + FOUND;
         let due = recent.iter().find(|chirp| chirp.at + takes <= until);
         self.played = self.played.max(due.map_or(0, |chirp| chirp.number));
     }
 
-    /// The newest delay that counts, in milliseconds.
+    /// The newest delay that counts, in milliseconds; `None` where what was heard last does not count yet.
     pub fn newest(&self) -> Option<f64> {
-        self.newest.and_then(|(delay, counted)| counted.then_some(delay))
+        self.newest.filter(|_| self.is_unbroken)
     }
 }
 
@@ -272,6 +283,8 @@ mod tests {
 
     #[test]
     fn a_delay_that_grows_and_stays_is_measured() {
-        assert_eq!(heard(&[100.0, 100.0, 900.0, 901.0, 902.0]), (5, 0, Some(902.0)));
+        assert_eq!(heard(&[100.0, 100.0, 900.0, 901.0, 902.0, 901.0]), (6, 0, Some(902.0)));
+        // The same twice by chance.
+        assert_eq!(heard(&[100.0, 100.0, 2600.0, 2601.0, 101.0, 102.0]), (4, 2, Some(102.0)));
     }
 }

@@ -49,6 +49,12 @@ pub struct AudioReport {
     pub packets_received: u64,
     pub packets_lost: u64,
     pub concealed_ratio: Option<f64>,
+    /// Cut out, whole pitch periods, to catch up with a delay that fell; part of the sound that was played.
+    #[serde(default)]
+    pub accelerated_ratio: Option<f64>,
+    /// Played twice, likewise, to follow a delay that grew.
+    #[serde(default)]
+    pub decelerated_ratio: Option<f64>,
     /// The longest stretch without anything that was received, milliseconds.
     pub longest_gap_ms: Option<f64>,
     /// Lost packets that were restored from copies or FEC.

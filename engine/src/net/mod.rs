@@ -11,5 +11,6 @@ pub mod tcp;
 pub mod timer;
 pub mod tls;
 pub mod transport;
+pub mod turn;
 pub mod udp;
 pub mod web;

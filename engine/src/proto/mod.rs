@@ -16,4 +16,5 @@ pub mod service;
 pub mod signal;
 pub mod target;
 pub mod text;
+pub mod turn;
 pub mod unit_ext;

@@ -1,12 +1,19 @@
 //! What the operator says.
 
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use ipnet::IpNet;
+
 use crate::base::error::{Error, Kind, Result};
 use crate::base::time::Duration;
+use crate::net::turn::{Turn, TurnConfig, TurnLimits};
 use crate::net::web::certificate::Pem;
+use crate::proto::turn::TurnSecret;
 pub use crate::service::shared::Registration;
+use crate::service::shared::Relays;
 use crate::store::backup::TLS;
 use crate::store::file;
 
@@ -28,8 +35,81 @@ pub struct ServeConfig {
     /// The name under which the service is reached; empty: only links of this machine can be made.
     pub host: String,
     pub registration: Registration,
+    pub relay: RelayConfig,
     /// Waits before each commit, as a slow disk would: for measuring.
     pub commit_delay: Duration,
+}
+
+/// Who carries media for those who cannot reach each other.
+#[derive(Clone, Debug)]
+pub struct RelayConfig {
+    /// Servers of others, by their URIs (RFC 7065); where there are any, this one relays nothing.
+    pub others: Vec<String>,
+    /// The file of the secret that is shared with them.
+    pub secret: Option<PathBuf>,
+    /// UDP ports on which the relay of this one is asked, 0: one that the system chooses; none: only through the doors.
+    pub udp: Vec<u16>,
+    /// The TCP port without TLS.
+    pub tcp: Option<u16>,
+    /// The address that others see this machine at, where it is not its own.
+    pub address: Option<IpAddr>,
+    /// Networks beside the Internet that may be reached.
+    pub allowed: Vec<IpNet>,
+    /// The ports that are relayed from; `None`: the system's choice.
+    pub relayed: Option<RangeInclusive<u16>>,
+}
+
+impl Default for RelayConfig {
+    fn default() -> Self {
+        Self {
+            others: Vec::new(),
+            secret: None,
+            // The last one of the media range: a firewall that lets calls out lets this out.
+            udp: vec![3478, 2100],
+            tcp: Some(3478),
+            address: None,
+            allowed: Vec::new(),
+            relayed: None,
+        }
+    }
+}
+
+impl RelayConfig {
+    /// Starts the relay, or notes those of others. `host` is the service's name, `door` its port for links.
+    pub(super) fn start(&self, host: &str, door: u16) -> Result<Relays> {
+        let secret = match &self.secret {
+            Some(file) => {
+                let text = std::fs::read_to_string(file).map_err(|error| {
+                    Error::new(Kind::Refused, format!("the secret {} cannot be read: {error}", file.display()))
+                })?;
+                TurnSecret::from_text(&text)?
+            }
+            None => TurnSecret::generate()?,
+        };
+        if !self.others.is_empty() {
+            return Ok(Relays { turn: None, uris: self.others.clone(), secret: Some(secret) });
+        }
+        let turn = Turn::start(
+            TurnConfig {
+                udp: self.udp.clone(),
+                tcp: self.tcp,
+                secret: secret.clone(),
+                realm: if host.is_empty() { "visavis".to_owned() } else { host.to_owned() },
+                address: self.address,
+                allowed: self.allowed.clone(),
+                relayed: self.relayed.clone(),
+            },
+            TurnLimits::default(),
+        )?;
+        let host = if host.is_empty() { "HOST" } else { host };
+        let udp = turn
+            .udp
+            .iter()
+            .flat_map(|port| [format!("stun:{host}:{port}"), format!("turn:{host}:{port}?transport=udp")]);
+        let tcp = turn.tcp.map(|port| format!("turn:{host}:{port}?transport=tcp"));
+        let uris = udp.chain(tcp).chain([format!("turns:{host}:{door}?transport=tcp")]).collect();
+        Ok(Relays { turn: Some(turn), uris, secret: Some(secret) })
+    }
 }
 
 impl ServeConfig {
@@ -45,6 +125,7 @@ impl ServeConfig {
             tls: None,
             host: String::new(),
             registration: Registration::Open,
+            relay: RelayConfig::default(),
             commit_delay: Duration::ZERO,
         }
     }

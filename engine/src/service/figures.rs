@@ -1,13 +1,15 @@
 //! What the operator's programs ask: whether the service is well, and its figures in Prometheus' text form.
 
 use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bevy_ecs::system::{Query, Res, ResMut};
 
+use crate::net::turn::TurnCounters;
 use crate::net::web::connection::Response;
 use crate::proto::http::Method;
 use crate::service::session::{Connection, Present, Session, Strangers};
-use crate::service::shared::{Asked, Counters, Outbox, Storage};
+use crate::service::shared::{Asked, Counters, Outbox, Relays, Storage};
 
 pub fn answer_figures(
     connections: Query<&Connection>,
@@ -18,6 +20,7 @@ pub fn answer_figures(
     present: Res<Present>,
     strangers: Res<Strangers>,
     storage: Res<Storage>,
+    relays: Res<Relays>,
 ) {
     for (from, request) in asked.figures.drain(..) {
         let response = match (request.head.method, request.head.path.as_str()) {
@@ -32,7 +35,10 @@ pub fn answer_figures(
                     ("strangers", strangers.count() as u64),
                     ("storage_waiting", storage.store.waiting() as u64),
                 ];
-                let text = text(&counters, storage.store.refused(), &gauges);
+                let mut text = text(&counters, storage.store.refused(), &gauges);
+                if let Some(turn) = &relays.turn {
+                    text.push_str(&relayed(&turn.counters));
+                }
                 Response { content_type: "text/plain; version=0.0.4", ..Response::json(200, text.into_bytes()) }
             }
             _ => Response::text(404, "there are /healthz and /metrics"),
@@ -65,6 +71,25 @@ fn text(counters: &Counters, refused: u64, gauges: &[(&str, u64)]) -> String {
     for (name, value) in gauges {
         let _ = write!(out, "# TYPE visavis_{name} gauge\nvisavis_{name} {value}\n");
     }
+    out
+}
+
+/// What the relay has counted.
+fn relayed(counters: &TurnCounters) -> String {
+    let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let totals = [
+        ("allocated", of(&counters.allocated)),
+        ("refused", of(&counters.refused)),
+        ("datagrams", of(&counters.carried)),
+        ("bytes", of(&counters.carried_bytes)),
+        ("dropped", of(&counters.dropped)),
+    ];
+    let mut out = String::new();
+    for (name, value) in totals {
+        let _ = write!(out, "# TYPE visavis_relay_{name}_total counter\nvisavis_relay_{name}_total {value}\n");
+    }
+    let allocations = of(&counters.allocations);
+    let _ = write!(out, "# TYPE visavis_relay_allocations gauge\nvisavis_relay_allocations {allocations}\n");
     out
 }
 

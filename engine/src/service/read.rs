@@ -4,6 +4,7 @@ use bevy_ecs::entity::Entity;
 use bevy_ecs::system::{Query, Res, ResMut};
 use tungstenite::Utf8Bytes;
 
+use crate::net::turn::Handed;
 use crate::net::web::connection::{Close, Heard, Response};
 use crate::net::web::doors::DoorKind;
 use crate::proto::http::Head;
@@ -11,7 +12,7 @@ use crate::proto::service::frame::{Ask as Wanted, AskFrame, Channel};
 use crate::proto::service::messages::BLOB_PATH;
 use crate::proto::service::refusal::{Code, Refusal};
 use crate::service::session::{Connection, Session};
-use crate::service::shared::{Ask, Asked, Counters, Ended, Network, Now, Outbox, Rules};
+use crate::service::shared::{Ask, Asked, Counters, Ended, Network, Now, Outbox, Relays, Rules};
 
 pub fn read_connections(
     mut connections: Query<(&mut Connection, Option<&mut Session>)>,
@@ -20,7 +21,7 @@ pub fn read_connections(
     mut outbox: ResMut<Outbox>,
     mut ended: ResMut<Ended>,
     mut counters: ResMut<Counters>,
-    rules: Res<Rules>,
+    (rules, relays): (Res<Rules>, Res<Relays>),
     now: Res<Now>,
 ) {
     let mut ready = std::mem::take(&mut network.ready);
@@ -57,11 +58,23 @@ pub fn read_connections(
                 }
             }
         });
+        if let Err(Close::Relay) = read {
+            hand_over(&mut connection, &network, &relays);
+        }
         match (read, written, wrong) {
             (Err(why), ..) | (_, Err(why), _) | (.., Some(why)) => ended.0.push((entity, why)),
             (Ok(true), ..) => network.ready.push(entity),
             (Ok(false), ..) => {}
         }
+    }
+}
+
+/// Gives a connection that speaks STUN to the relay; where there is none it is closed.
+fn hand_over(connection: &mut Connection, network: &Network, relays: &Relays) {
+    let peer = connection.web.peer();
+    let (Some(turn), Some((mut stream, bytes))) = (&relays.turn, connection.web.take_stream()) else { return };
+    if network.registry.deregister(stream.socket_mut()).is_ok() {
+        turn.take(Handed { stream, peer, bytes });
     }
 }
 

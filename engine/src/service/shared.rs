@@ -9,6 +9,7 @@ use tungstenite::Utf8Bytes;
 
 use crate::base::error::Result;
 use crate::base::time::WallTime;
+use crate::net::turn::Turn;
 use crate::net::web::certificate::ServiceTls;
 use crate::net::web::connection::{Close, Response, WebLimits, WebRequest};
 use crate::net::web::doors::Doors;
@@ -17,6 +18,7 @@ use crate::proto::service::frame::{Channel, Push, Reply, refusal_text};
 use crate::proto::service::names::Millis;
 use crate::proto::service::refusal::Refusal;
 use crate::proto::service::{chat, directory, messages, pals};
+use crate::proto::turn::TurnSecret;
 use crate::service::session::Session;
 use crate::store::blob::Blobs;
 use crate::store::op::{Finished, Op, Ticket};
@@ -53,6 +55,17 @@ pub struct Rules {
     pub port: u16,
     /// The key of the certificate that is shown at present.
     pub pin: Digest,
+}
+
+/// Who carries media for those who cannot reach each other.
+#[derive(Resource, Debug, Default)]
+pub struct Relays {
+    /// Ours.
+    pub turn: Option<Turn>,
+    /// Where ours or others are asked, as RFC 7064 and RFC 7065 write it. `HOST` stands for the name that the client
+    /// knows the service by.
+    pub uris: Vec<String>,
+    pub secret: Option<TurnSecret>,
 }
 
 /// Listeners, sockets and what they need.

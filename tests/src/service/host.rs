@@ -73,6 +73,18 @@ impl Host {
         Ok(host)
     }
 
+    /// Where the relay is asked over UDP, and over TCP without TLS; it was started with `--turn-ports`.
+    pub fn turn(&self) -> SocketAddr {
+        let port = self.said["turn"]["udp"][0].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a relay");
+        ([127, 0, 0, 1], port).into()
+    }
+
+    /// The same over TCP.
+    pub fn turn_tcp(&self) -> SocketAddr {
+        let port = self.said["turn"]["tcp"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a relay");
+        ([127, 0, 0, 1], port).into()
+    }
+
     /// The first door.
     pub fn address(&self) -> SocketAddr {
         let port = self.said["doors"][0].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a door");

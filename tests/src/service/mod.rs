@@ -4,6 +4,7 @@ pub mod client;
 pub mod durability;
 pub mod host;
 pub mod people;
+pub mod relay;
 pub mod seed;
 pub mod swarm;
 pub mod tls;

@@ -50,7 +50,8 @@ impl ServiceTls {
             .with_protocol_versions(&[&TLS13])
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
             .map_err(|error| fail(&error.to_string()))?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // RFC 7443 §3: the same doors lead to the relay.
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"stun.turn".to_vec()];
         // A connection stays for hours; what a ticket would save is not worth its memory.
         config.send_tls13_tickets = 0;
         config.max_early_data_size = 0;

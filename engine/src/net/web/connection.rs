@@ -64,6 +64,8 @@ pub enum Close {
     Crowded,
     /// The account's session has ended, or the service is being stopped.
     Ended,
+    /// It speaks STUN: [`WebConnection::take_stream`] gives it to the relay.
+    Relay,
 }
 
 /// The limits of a connection; the default is the design's.
@@ -286,6 +288,17 @@ impl WebConnection {
             State::Http(http) => Some(http.stream.socket_mut()),
             State::Socket(socket) => Some(socket.get_mut().socket_mut()),
             State::Over => None,
+        }
+    }
+
+    /// The connection's bytes, and what was read of them, for somebody else: nothing is left here.
+    pub fn take_stream(&mut self) -> Option<(WebStream, Vec<u8>)> {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Http(mut http) => {
+                let bytes = http.take_rest();
+                Some((http.stream, bytes))
+            }
+            _ => None,
         }
     }
 

@@ -59,7 +59,12 @@ impl Http {
             }
             match self.stream.read(&mut buffer) {
                 Ok(0) => return Err(Close::PeerGone),
-                Ok(length) => self.bytes.extend_from_slice(buffer.get(..length).unwrap_or_default()),
+                Ok(length) => {
+                    self.bytes.extend_from_slice(buffer.get(..length).unwrap_or_default());
+                    if self.is_stun() {
+                        return Err(Close::Relay);
+                    }
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::InvalidData => return Err(Close::Malformed),
@@ -68,6 +73,12 @@ impl Http {
         }
         *more = true;
         Ok(None)
+    }
+
+    /// Whether what came inside TLS is STUN: no request begins with such a byte (RFC 8489 §5).
+    fn is_stun(&self) -> bool {
+        let begins = self.head.is_none() && self.stage == HttpStage::Reading;
+        begins && !self.stream.is_plain() && self.bytes.first().is_some_and(|first| *first < 4)
     }
 
     /// Queues the answer and writes what goes. The connection closes behind it where it has to.
@@ -120,7 +131,7 @@ impl Http {
         self.head.as_ref().is_some_and(|head| head.content_length > LARGEST_JSON)
     }
 
-    /// What came after the request that asked for a WebSocket.
+    /// What was read and is no request: what came after the one that asked for a WebSocket, or STUN.
     pub fn take_rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
     }

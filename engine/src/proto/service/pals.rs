@@ -8,7 +8,19 @@ use crate::proto::devices::DeviceList;
 use crate::proto::hex;
 use crate::proto::keys::PublicKey;
 use crate::proto::signal::body::Line;
-use crate::proto::text::{List, Prose};
+use crate::proto::text::{List, Prose, Text};
+
+/// Servers that relay media, and how to be let in (RFC 8489 §9.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relays {
+    /// As RFC 7064 and RFC 7065 write them. A host `HOST` is the one that the service itself was reached at.
+    pub uris: List<Text<256>, 16>,
+    #[serde(default)]
+    pub user: Text<128>,
+    #[serde(default)]
+    pub password: Text<64>,
+    pub until: Millis,
+}
 
 /// The most pals of an account.
 pub const MOST_PALS: usize = 1000;
@@ -69,6 +81,8 @@ pub enum Request {
         #[serde(default)]
         limit: u16,
     },
+    /// Where media is relayed, with a name and a password that are good for some hours. → [`Reply::Relays`]
+    Relays,
     #[serde(other)]
     Unknown,
 }
@@ -96,6 +110,7 @@ pub enum Reply {
     Devices {
         devices: DeviceList,
     },
+    Relays(Relays),
     #[serde(other)]
     Unknown,
 }

@@ -81,6 +81,7 @@ fn audio(world: &World, tracks: &Tracks, stats: &Stats, seconds: f64) -> AudioRe
     let voice = world.get::<Voice>(tracks.audio_out);
     let stream = world.get::<AudioStream>(tracks.audio_in);
     let counters = stream.map(|stream| stream.jitter.counters()).unwrap_or_default();
+    let (removed, added) = stream.map(|stream| stream.stretcher.changed()).unwrap_or_default();
     let stages = [("network", &stats.audio_network), ("jitter_buffer", &stats.audio_hold), ("ring", &stats.audio_ring)];
     let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
     AudioReport {
@@ -88,6 +89,8 @@ fn audio(world: &World, tracks: &Tracks, stats: &Stats, seconds: f64) -> AudioRe
         packets_received: counters.received,
         packets_lost: counters.lost,
         concealed_ratio: share(counters.concealed_samples, counters.total_samples),
+        accelerated_ratio: share(removed, counters.total_samples),
+        decelerated_ratio: share(added, counters.total_samples),
         longest_gap_ms: stream.map(|stream| stream.gaps.longest().as_secs_f64() * 1e3),
         packets_restored: counters.restored,
         underruns: world.resource::<Sound>().underruns,

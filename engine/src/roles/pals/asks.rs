@@ -2,11 +2,14 @@
 
 use bevy_ecs::system::{Query, Res, ResMut};
 
+use crate::base::time::Duration;
 use crate::proto::service::frame::{Channel, Reply as AnyReply};
-use crate::proto::service::pals::{Reply, Request};
+use crate::proto::service::names::{AccountName, Millis};
+use crate::proto::service::pals::{Relays, Reply, Request};
+use crate::proto::text::{List, Text};
 use crate::roles::pals::circle::Circles;
 use crate::service::session::{Present, Session};
-use crate::service::shared::{Asked, Now, Outbox, Storage};
+use crate::service::shared::{Asked, Now, Outbox, Relays as Servers, Storage};
 use crate::store::op::pals::{Op, Signal};
 use crate::store::op::{By, Op as StoreOp};
 
@@ -17,6 +20,7 @@ pub fn take_asks(
     mut circles: ResMut<Circles>,
     present: Res<Present>,
     storage: Res<Storage>,
+    relays: Res<Servers>,
     now: Res<Now>,
 ) {
     for ask in asked.pals.drain(..) {
@@ -27,6 +31,11 @@ pub fn take_asks(
                 circles.say(session.account, ask.from, presence, text);
                 circles.refresh(session.account, &present, &mut outbox);
                 outbox.reply(ask.from, ask.id, &AnyReply::Pals(Reply::Done));
+                continue;
+            }
+            Request::Relays => {
+                let reply = Reply::Relays(credentials(&relays, &session.person.name, now.wall()));
+                outbox.reply(ask.from, ask.id, &AnyReply::Pals(reply));
                 continue;
             }
             Request::Roster { after } => Op::Roster { by, after },
@@ -41,3 +50,22 @@ pub fn take_asks(
         }
     }
 }
+
+/// What a client needs to have its media relayed for [`GOOD_FOR`].
+fn credentials(servers: &Servers, name: &AccountName, now: Millis) -> Relays {
+    let uris = servers.uris.iter().map(|uri| Text::cut(uri)).collect();
+    let until = now.0 / 1000 + GOOD_FOR.as_secs();
+    let (user, password) = servers.secret.as_ref().map(|secret| secret.credentials(&name.to_string(), until)).unzip();
+    if let (Some(turn), Some(user)) = (&servers.turn, &user) {
+        turn.expect(user);
+    }
+    Relays {
+        uris: List::cut(uris),
+        user: Text::cut(&user.unwrap_or_default()),
+        password: Text::cut(&password.unwrap_or_default()),
+        until: Millis(until * 1000),
+    }
+}
+
+/// Longer than any call; whoever is suspended relays no longer than that.
+const GOOD_FOR: Duration = Duration::from_secs(12 * 3600);

@@ -118,9 +118,11 @@ fn ask(database: &Connection, by: By, request: &Request) -> Outcome<Answer> {
             let calls = database.prepare_cached(query)?.query_map(values, read)?.collect::<Result<Vec<_>, _>>()?;
             Ok(Answer::Reply(Reply::Calls { calls: List::cut(calls) }))
         }
-        Request::Roster { .. } | Request::SetPresence { .. } | Request::Signal { .. } | Request::Unknown => {
-            refuse(Code::NotFound, "this service knows no such request")
-        }
+        Request::Relays
+        | Request::Roster { .. }
+        | Request::SetPresence { .. }
+        | Request::Signal { .. }
+        | Request::Unknown => refuse(Code::NotFound, "this service knows no such request"),
     }
 }
 

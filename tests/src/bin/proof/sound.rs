@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::media::report::Report;
+use engine::media::report::{AudioReport, Report};
 use engine::media::summary::Summary;
 use visavis_app::pulse::Pulse;
 use visavis_tests::Outcome;
@@ -51,6 +51,10 @@ pub fn through_devices(table: &mut Table) -> Outcome<()> {
     table.goal("mouth to ear at most", of(|heard| heard.max).last().copied(), "", "ms");
     let concealed = sorted(starts.iter().filter_map(|start| start.report.audio.concealed_ratio));
     table.goal("sound concealed, the worst call", concealed.last().map(|ratio| ratio * 100.0), "≤ 0.1 %", "%");
+    let ratios =
+        |pick: fn(&AudioReport) -> Option<f64>| sorted(starts.iter().filter_map(|start| pick(&start.report.audio)));
+    let cut = ratios(|audio| Some((audio.accelerated_ratio? + audio.decelerated_ratio?) * 100.0));
+    table.goal("sound cut out or put in, the worst call", cut.last().copied(), "", "%");
     let dry: u64 = starts.iter().filter_map(|start| start.report.audio.underruns).sum();
     table.goal("loudspeaker's ring ran dry", Some(dry as f64), "0", "");
     let plain = middle(&p50);
