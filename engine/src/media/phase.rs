@@ -41,22 +41,26 @@ pub struct PhaseMeter {
     rests: u16,
 }
 
-/// Pictures looked at: a second of them.
-const KEPT: usize = 30;
+/// Pictures looked at: two thirds of a second of them.
+const KEPT: usize = 20;
 /// Of so many one may be too late.
-const TOO_LATE: usize = 10;
+const TOO_LATE: usize = 6;
 /// Pictures before the first decision, and between two later on.
-const FIRST: usize = 6;
-const WINDOW: usize = 15;
+const FIRST: usize = 4;
+const WINDOW: usize = 6;
 /// Kept between the latest of them and the refresh.
-const MARGIN: f32 = 1.0;
+const MARGIN: f32 = 1.5;
 /// Less is not worth moving for.
 const LEAST_MOVE: f32 = 0.5;
 /// What comes at any time, as to a screen whose period does not go into the pictures', has no gap of this part of the period.
 const GAP: f32 = 0.25;
+/// Of few pictures chance leaves such a gap as well; this one it does not. And so many of the newest are believed against those
+/// before them: a call begins with pictures that take longer.
+const WIDE_GAP: f32 = 0.75;
+const FEW: usize = 8;
 /// A camera keeps its own pace: after so many moves that it did not follow it is left in peace for so many decisions (a minute).
 const UNHEARD: u8 = 3;
-const REST: u16 = 120;
+const REST: u16 = 300;
 /// A shorter move is not told from chance.
 const CLEAR: f32 = 2.0;
 
@@ -110,7 +114,7 @@ impl PhaseMeter {
             return 0.0;
         }
         let new = self.early.len() - self.new;
-        let came = in_order(self.early.iter().skip(new), self.period).map(|new| new[new.len() / 2]);
+        let came = in_order(self.early.iter().skip(new), self.period, 0.0).map(|new| new[new.len() / 2]);
         if let (Some((before, by)), Some(came)) = (self.moved.take(), came) {
             let far = |place: f32| wrapped(came - place, self.period).abs();
             let is_unheard = by.abs() >= CLEAR && far(before) < far(before - by);
@@ -123,22 +127,30 @@ impl PhaseMeter {
                 return 0.0;
             }
         }
-        let Some(all) = in_order(self.early.iter(), self.period) else { return 0.0 };
+        let gap = if self.early.len() > FEW { GAP } else { WIDE_GAP };
+        let older = self.early.len().saturating_sub(FEW);
+        let all = in_order(self.early.iter(), self.period, gap).or_else(|| {
+            let newest = in_order(self.early.iter().skip(older), self.period, WIDE_GAP)?;
+            self.early.drain(..older);
+            Some(newest)
+        });
+        let Some(all) = all else { return 0.0 };
         let later = wrapped(just_in_time(&all, self.period) - MARGIN, self.period);
         self.moved = came.filter(|_| later.abs() >= LEAST_MOVE).map(|came| (came, later));
         later
     }
 }
 
-/// The places in the period, from the one that is drawn last to the one that is drawn first; where they come at any time: `None`.
-fn in_order<'a>(early: impl Iterator<Item = &'a f32>, period: f32) -> Option<Vec<f32>> {
+/// The places in the period, from the one that is drawn last to the one that is drawn first; `None` where they come at any
+/// time, without a gap of the part `least` of the period.
+fn in_order<'a>(early: impl Iterator<Item = &'a f32>, period: f32, least: f32) -> Option<Vec<f32>> {
     let mut places: Vec<f32> = early.map(|early| early.rem_euclid(period)).collect();
     places.sort_unstable_by(f32::total_cmp);
     let (first, last) = (*places.first()?, *places.last()?);
     // A circle is cut where it is emptiest.
     let gaps = places.windows(2).map(|two| two[1] - two[0]).chain([first + period - last]);
     let (at, gap) = gaps.enumerate().max_by(|a, b| a.1.total_cmp(&b.1))?;
-    if gap < period * GAP {
+    if gap < period * least {
         return None;
     }
     let begin = (at + 1) % places.len();

@@ -61,7 +61,7 @@ fn whatever_the_phase_pictures_come_just_before_the_refresh_within_a_second() {
             let (waits, _) = watch(&watched, 60.0);
             for (what, part) in [("at the beginning", &waits[25..75]), ("later", &waits[150..])] {
                 let (middle, most) = (quantile(part, 0.5), quantile(part, 0.96));
-                assert!(middle < 3.2 && most < 4.2, "{name}, {phase}, {what}: {middle} {most}");
+                assert!(middle < 3.5 && most < 4.5, "{name}, {phase}, {what}: {middle} {most}");
             }
             alone.push(quantile(&watch(&Watched { follows: false, ..watched }, 60.0).0, 0.5));
         }
@@ -85,10 +85,25 @@ fn few_that_are_slow_miss_their_refresh_and_the_others_do_not_wait_for_them() {
 fn to_a_screen_of_another_rate_half_of_them_are_in_time() {
     // 75 Hz: every other picture waits for half a period longer, wherever the source is.
     let (waits, _) = watch(&Watched { period: 40.0 / 3.0, phase: 5.0, ..USUAL }, 60.0);
-    assert!(quantile(&waits[60..], 0.45) < 3.5 && quantile(&waits[60..], 0.95) < 10.5);
+    assert!(quantile(&waits[60..], 0.45) < 4.0 && quantile(&waits[60..], 0.95) < 11.0);
     // 25 pictures a second come at five places of the period of 60 Hz.
     let (_, reports) = watch(&Watched { rate: 25.0, varies: 3.0, ..USUAL }, 60.0);
     assert!(reports <= 2, "{reports} reports for nothing");
+}
+
+#[test]
+fn a_beginning_in_disorder_is_forgotten_as_soon_as_it_is_over() {
+    let (mut meter, start, mut later) = (PhaseMeter::default(), now(), Vec::new());
+    for n in 0..45u64 {
+        // For a second pictures come at any time, then 11 ms too early.
+        let early = if n < 30 { n * 6700 % 16_667 } else { 11_000 + n * 300 % 1000 };
+        let [early, period] = [early, 16_667].map(Duration::from_micros);
+        let at = start + Duration::from_millis(33 * n);
+        meter.on_presented(Refresh { early, period }, at, Duration::ZERO, at);
+        later.extend(meter.take_report().map(|report| (n, report.later_micros)));
+    }
+    let [(n, moved)] = later[..] else { panic!("{later:?}") };
+    assert!((36..=42).contains(&n) && (moved - 9_500 + 16_667).abs() < 800, "{later:?}");
 }
 
 #[test]
@@ -106,12 +121,12 @@ fn on_another_screen_it_is_found_anew() {
         meter.on_presented(Refresh { early, period }, at, Duration::ZERO, at);
         meter.take_report().map(|report| report.later_micros)
     };
-    let first: Vec<i32> = (0..6).filter_map(|n| show(6000, 16_667, n)).collect();
-    assert_eq!(first, [5000]);
-    let second: Vec<i32> = (6..12).filter_map(|n| show(2500, 8333, n)).collect();
-    assert_eq!(second, [6500], "no picture is waited for that the other screen would have had");
+    let first: Vec<i32> = (0..4).filter_map(|n| show(6000, 16_667, n)).collect();
+    assert_eq!(first, [4500]);
+    let second: Vec<i32> = (4..8).filter_map(|n| show(2500, 8333, n)).collect();
+    assert_eq!(second, [5500], "no picture is waited for that the other screen would have had");
     // One without a rate says nothing.
-    assert_eq!((12..40).filter_map(|n| show(2500, 0, n)).count(), 0);
+    assert_eq!((8..40).filter_map(|n| show(2500, 0, n)).count(), 0);
 }
 
 #[test]
