@@ -58,6 +58,7 @@ pub struct Serving {
 struct Server {
     world: World,
     schedule: Schedule,
+    wake: Wake,
     certificate: config::Certificate,
     checked: Instant,
 }
@@ -133,7 +134,7 @@ impl Serving {
         chat::install(&mut world, &mut schedule, &wake)?;
         messages::install(&mut world, &mut schedule, &wake)?;
         let quit = Arc::new(AtomicBool::new(false));
-        let server = Server { world, schedule, certificate, checked: time::now() };
+        let server = Server { world, schedule, wake: wake.clone(), certificate, checked: time::now() };
         let thread = std::thread::Builder::new()
             .name("service".into())
             .spawn({
@@ -213,6 +214,7 @@ impl Server {
                 tracing::error!(target: "service", "the event loop ended: {error}");
                 break;
             }
+            self.wake.heard();
             let mut network = self.world.resource_mut::<Network>();
             for event in &events {
                 if event.token() != WAKER {

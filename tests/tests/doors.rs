@@ -65,6 +65,9 @@ fn figures_are_for_programs_of_this_machine() {
     assert!(ask("/healthz", "127.0.0.1").starts_with("HTTP/1.1 200 "));
     let figures = ask("/metrics", "localhost:1");
     assert!(figures.contains("\nvisavis_connections_accepted_total "), "{figures}");
+    let commits = host.figure("visavis_storage_commit_seconds_count").expect("told");
+    Someone::new("ada").register(&Place::of(&host)).map_err(String::from).expect("registered");
+    assert!(host.figure("visavis_storage_commit_seconds_count").expect("told") > commits);
     assert!(ask("/metrics", "rebound.example").starts_with("HTTP/1.1 403 "), "a name that leads here");
     assert!(ask("/", "localhost").starts_with("HTTP/1.1 404 "));
     let outside = format!("{}:{}", Path::new("127.0.0.2").display(), port);

@@ -10,6 +10,7 @@ use crate::net::web::connection::Response;
 use crate::proto::http::Method;
 use crate::service::session::{Connection, Present, Session, Strangers};
 use crate::service::shared::{Asked, Counters, Outbox, Relays, Storage};
+use crate::store::worker::Commits;
 
 pub fn answer_figures(
     connections: Query<&Connection>,
@@ -36,6 +37,7 @@ pub fn answer_figures(
                     ("storage_waiting", storage.store.waiting() as u64),
                 ];
                 let mut text = text(&counters, storage.store.refused(), &gauges);
+                text.push_str(&committed(storage.store.commits()));
                 if let Some(turn) = &relays.turn {
                     text.push_str(&relayed(&turn.counters));
                 }
@@ -72,6 +74,17 @@ fn text(counters: &Counters, refused: u64, gauges: &[(&str, u64)]) -> String {
         let _ = write!(out, "# TYPE visavis_{name} gauge\nvisavis_{name} {value}\n");
     }
     out
+}
+
+/// How long the disk took for what it was asked to keep.
+fn committed(commits: &Commits) -> String {
+    let (count, all, longest) = commits.told();
+    let (all, longest) = (all.as_secs_f64(), longest.as_secs_f64());
+    format!(
+        "# TYPE visavis_storage_commit_seconds summary\nvisavis_storage_commit_seconds_sum {all}\n\
+         visavis_storage_commit_seconds_count {count}\n# TYPE visavis_storage_commit_longest_seconds gauge\n\
+         visavis_storage_commit_longest_seconds {longest}\n"
+    )
 }
 
 /// What the relay has counted.

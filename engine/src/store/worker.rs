@@ -1,11 +1,13 @@
 //! The storage worker: one thread that owns the database, takes operations from a bounded pipe, does many of them in one
 //! transaction, and answers after it is on disk.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::{PipeReceiver, PipeSender, Refusal as Refused, Wake, pipe};
-use crate::base::time::Duration;
+use crate::base::time::{self, Duration};
 use crate::proto::service::refusal::{Code, Refusal};
 use crate::store::op::{Answer, Done, Finished, Op, Ticket};
 use crate::store::sqlite::{Answered, Sqlite};
@@ -18,11 +20,35 @@ enum Job {
     Backup(std::path::PathBuf, PipeSender<Result<()>>),
 }
 
+/// How long transactions took until they were on disk.
+#[derive(Debug, Default)]
+pub struct Commits {
+    count: AtomicU64,
+    micros: AtomicU64,
+    longest_micros: AtomicU64,
+}
+
+impl Commits {
+    fn note(&self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.micros.fetch_add(micros, Ordering::Relaxed);
+        self.longest_micros.fetch_max(micros, Ordering::Relaxed);
+    }
+
+    /// How many there were, the time of all of them together, and of the longest one.
+    pub fn told(&self) -> (u64, Duration, Duration) {
+        let micros = |of: &AtomicU64| Duration::from_micros(of.load(Ordering::Relaxed));
+        (self.count.load(Ordering::Relaxed), micros(&self.micros), micros(&self.longest_micros))
+    }
+}
+
 /// The end of the store that the service holds. Dropping it ends the worker after all that was submitted.
 #[derive(Debug)]
 pub struct Store {
     jobs: Option<PipeSender<Job>>,
     done: PipeReceiver<(Ticket, Answered)>,
+    commits: Arc<Commits>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -41,11 +67,15 @@ impl Store {
     pub fn start(database: Sqlite, settings: WorkerSettings, wake: Wake) -> Result<Self> {
         let (jobs, to_do) = pipe(JOBS);
         let (done, answers) = pipe(JOBS);
+        let commits = Arc::new(Commits::default());
         let thread = std::thread::Builder::new()
             .name("storage".into())
-            .spawn(move || work(database, settings, &to_do, &done, &wake))
+            .spawn({
+                let commits = commits.clone();
+                move || work(database, settings, &commits, (&to_do, &done), &wake)
+            })
             .map_err(|error| Error::new(Kind::Retry, format!("no thread for the storage: {error}")))?;
-        Ok(Self { jobs: Some(jobs), done: answers, thread: Some(thread) })
+        Ok(Self { jobs: Some(jobs), done: answers, commits, thread: Some(thread) })
     }
 
     /// Hands an operation over. A refusal where the worker has more to do than it can: nothing was done.
@@ -80,6 +110,11 @@ impl Store {
         }
     }
 
+    /// How long the disk takes.
+    pub fn commits(&self) -> &Commits {
+        &self.commits
+    }
+
     /// Operations that wait.
     pub fn waiting(&self) -> usize {
         self.jobs.as_ref().map_or(0, PipeSender::len)
@@ -112,8 +147,8 @@ impl Drop for Store {
 fn work(
     mut database: Sqlite,
     settings: WorkerSettings,
-    jobs: &PipeReceiver<Job>,
-    done: &PipeSender<(Ticket, Answered)>,
+    commits: &Commits,
+    (jobs, done): (&PipeReceiver<Job>, &PipeSender<(Ticket, Answered)>),
     wake: &Wake,
 ) {
     let mut batch = Vec::new();
@@ -132,7 +167,9 @@ fn work(
             next = if batch.len() < BATCH { jobs.try_recv() } else { None };
         }
         if !batch.is_empty() {
+            let begun = time::now();
             let answers = database.run(&batch, settings.commit_delay);
+            commits.note(time::now().saturating_duration_since(begun));
             for ((ticket, _), answered) in batch.drain(..).zip(answers) {
                 // The service takes answers in every tick and never waits for this thread: there is room soon.
                 if done.send((ticket, answered)).is_err() {

@@ -1,7 +1,7 @@
 //! The service as a process of its own.
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -83,6 +83,23 @@ impl Host {
     pub fn turn_tcp(&self) -> SocketAddr {
         let port = self.said["turn"]["tcp"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a relay");
         ([127, 0, 0, 1], port).into()
+    }
+
+    /// A figure of `/metrics`; it was started with `--metrics-port`.
+    ///
+    /// # Errors
+    /// It does not answer, or has no such figure.
+    pub fn figure(&self, name: &str) -> Outcome<f64> {
+        let port = self.said["metrics"].as_u64().and_then(|port| u16::try_from(port).ok()).ok_or("no figures")?;
+        let ask = || {
+            let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+            let mut text = String::new();
+            stream.read_to_string(&mut text).map(|_| text)
+        };
+        let text = ask().map_err(|error: std::io::Error| error.to_string())?;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.ok_or_else(|| format!("no figure {name} in {text}"))
     }
 
     /// The first door.

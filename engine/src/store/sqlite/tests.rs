@@ -1,5 +1,7 @@
 //! Operations on a database of their own: whole or not at all, and with words where there is no room.
 
+mod power;
+
 use super::*;
 use crate::proto::devices::DeviceList;
 use crate::proto::keys::Signer;

@@ -36,7 +36,7 @@ const THREADS: usize = 2;
 pub fn load(table: &mut Table) -> Outcome<()> {
     for (what, args) in [("this disk", ""), ("a disk of 5 ms", "--commit-delay 5")] {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let (seen, holdings) = carry(folder.path(), args)?;
+        let Carried { seen, holdings, commit_ms, longest_ms } = carry(folder.path(), args)?;
         let seconds = LASTING.as_secs_f64();
         let with = |line: &str| format!("{line}, {what}");
         table.at_least(&with("people connected"), Some(seen.connected as f64 - seen.broken as f64), PEOPLE as f64, "");
@@ -47,6 +47,8 @@ pub fn load(table: &mut Table) -> Outcome<()> {
         let times: Vec<f64> = seen.acknowledged.iter().map(|time| time.as_secs_f64() * 1e3).collect();
         table.goal(&with("to the acknowledgement, p50"), quantile(times.clone(), 0.5), "", "ms");
         table.at_most(&with("to the acknowledgement, p99"), quantile(times, 0.99), 50.0, "ms");
+        table.goal(&with("a commit on disk, mean"), Some(commit_ms), "", "ms");
+        table.goal(&with("a commit on disk, the longest"), Some(longest_ms), "", "ms");
         table.at_most(&with("requests refused"), Some(seen.refused as f64), 0.0, "");
         table.at_most(&with("memory of the service"), Some(holdings.resident as f64 / 1048576.0), 600.0, "MiB");
     }
@@ -55,12 +57,19 @@ pub fn load(table: &mut Table) -> Outcome<()> {
 
 const LASTING: Duration = Duration::from_secs(20);
 
-fn carry(data: &Path, args: &str) -> Outcome<(Seen, Holdings)> {
+struct Carried {
+    seen: Seen,
+    holdings: Holdings,
+    commit_ms: f64,
+    longest_ms: f64,
+}
+
+fn carry(data: &Path, args: &str) -> Outcome<Carried> {
     // Each connection is an open file on this side too.
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).map_err(|error| error.to_string())?;
     let access = seed::fill(data, PEOPLE, WRITERS, ROOM)?;
-    let host = Host::start(data, args)?;
+    let host = Host::start(data, &format!("--metrics-port 0 {args}"))?;
     let place = Place::of(&host);
     let share = PEOPLE / THREADS;
     let plans: Vec<Plan> = (0..THREADS)
@@ -75,7 +84,7 @@ fn carry(data: &Path, args: &str) -> Outcome<(Seen, Holdings)> {
             lasting: LASTING,
         })
         .collect();
-    let outcome = std::thread::scope(|scope| {
+    let seen = std::thread::scope(|scope| {
         let connecting: Vec<_> =
             plans.iter().map(|plan| scope.spawn(|| swarm::connect(place.address, place.pin, &access, plan))).collect();
         let members = connecting
@@ -101,7 +110,9 @@ fn carry(data: &Path, args: &str) -> Outcome<(Seen, Holdings)> {
         Ok::<_, String>(all)
     })?;
     let holdings = Holdings::of(host.pid())?;
-    Ok((outcome, holdings))
+    let figure = |name: &str| host.figure(&format!("visavis_storage_commit_{name}"));
+    let commit_ms = figure("seconds_sum")? / figure("seconds_count")? * 1e3;
+    Ok(Carried { seen, holdings, commit_ms, longest_ms: figure("longest_seconds")? * 1e3 })
 }
 
 fn quantile(mut values: Vec<f64>, at: f64) -> Option<f64> {
