@@ -8,6 +8,7 @@ use engine::base::error::{Error, Kind, Result};
 use engine::base::time::{Duration, Instant, WallTime, now};
 use engine::handle::{Command, Link, Notice, Redraw};
 use engine::layout::snapshot::Presented;
+use engine::media::phase::Refresh;
 use engine::media::report::Report;
 use engine::render::gpu::GpuContext;
 
@@ -88,7 +89,11 @@ pub fn run(link: &Link, bell: &Bell, plan: &Plan, interrupted: &Receiver<()>) ->
             match (drawn, &mut beat) {
                 (Ok(None), _) => {}
                 (Ok(Some(drawn)), None) => tell(link, drawn),
-                (Ok(Some(drawn)), Some(beat)) => beat.drawn = Some(drawn),
+                (Ok(Some(drawn)), Some(beat)) => {
+                    if let Some(shown) = beat.draw(drawn) {
+                        tell(link, shown);
+                    }
+                }
                 (Err(error), _) => {
                     eprintln!("drawing failed and stops: {error}");
                     presenter = None;
@@ -146,14 +151,26 @@ impl Beat {
         Self { hz, next: next_refresh(now, hz), drawn: None }
     }
 
+    /// A picture was drawn. What the refresh that came meanwhile, if one did, has put on the screen before it.
+    fn draw(&mut self, drawn: Presented) -> Option<Presented> {
+        let shown = self.refresh(drawn.at);
+        self.drawn = Some(drawn);
+        shown
+    }
+
     /// Goes on to the refresh after `now`. What the one before it, if it has come, has put on the screen.
     fn refresh(&mut self, now: Instant) -> Option<Presented> {
-        if now < self.next {
+        let at = self.next;
+        if now < at {
             return None;
         }
-        let shown = self.drawn.take().map(|drawn| Presented { at: self.next.max(drawn.at), ..drawn });
         self.next = next_refresh(now, self.hz);
-        shown
+        let drawn = self.drawn.take()?;
+        let refresh = Refresh {
+            early: at.saturating_duration_since(drawn.at),
+            period: Duration::from_micros(1_000_000 / self.hz),
+        };
+        Some(Presented { at, refresh: Some(refresh), ..drawn })
     }
 }
 
@@ -209,7 +226,7 @@ mod tests {
     use super::*;
 
     fn drawn(at: Instant, frame: u64) -> Presented {
-        Presented { tile: TileId(1), frame, at, marker: None }
+        Presented { tile: TileId(1), frame, at, marker: None, refresh: None }
     }
 
     #[test]
@@ -218,15 +235,29 @@ mod tests {
         let mut beat = Beat::new(60, start);
         let first = beat.next;
         assert!(first > start && first <= start + Duration::from_micros(16_667), "{:?}", first - start);
-        beat.drawn = Some(drawn(start, 1));
-        beat.drawn = Some(drawn(start, 2));
+        assert!(beat.draw(drawn(start, 1)).is_none() && beat.draw(drawn(start, 2)).is_none());
         assert!(beat.refresh(first - Duration::from_micros(1)).is_none());
         // Looked at late: the screen was not.
         let seen = beat.refresh(first + Duration::from_millis(3)).expect("drawn in time");
         assert_eq!((seen.frame, seen.at), (2, first));
+        let refresh = seen.refresh.expect("known");
+        assert_eq!((refresh.early, refresh.period), (first - start, Duration::from_micros(16_666)));
         assert!(beat.refresh(first + Duration::from_millis(4)).is_none());
         let second = beat.next - first;
         assert!(second.abs_diff(Duration::from_micros(16_667)) <= Duration::from_micros(1), "{second:?}");
+    }
+
+    #[test]
+    fn what_is_drawn_past_a_refresh_is_seen_at_the_next_one() {
+        let mut beat = Beat::new(60, now());
+        let first = beat.next;
+        assert!(beat.draw(drawn(first - Duration::from_millis(9), 1)).is_none());
+        let late = first + Duration::from_micros(500);
+        let seen = beat.draw(drawn(late, 2)).expect("the one before was in time");
+        assert_eq!((seen.frame, seen.at), (1, first));
+        let second = beat.next;
+        let seen = beat.refresh(second).expect("drawn since");
+        assert_eq!((seen.frame, seen.at, seen.refresh.map(|refresh| refresh.early)), (2, second, Some(second - late)));
     }
 
     #[test]

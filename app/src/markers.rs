@@ -72,7 +72,7 @@ mod tests {
         let path = folder.path().join("markers");
         let at = now();
         let painted = WallTime::of(at);
-        let drawn = |marker| Presented { tile: TileId(1), frame: 1, at, marker };
+        let drawn = |marker| Presented { tile: TileId(1), frame: 1, at, marker, refresh: None };
         let mut log = MarkerLog::create(&path).expect("writable");
         log.add(at, &drawn(Some(Marker { counter: 7, drawn: painted }))).expect("written");
         log.add(at, &drawn(None)).expect("nothing to write");

@@ -54,7 +54,7 @@ impl Presenter {
         let Some(drawn) = drawn else { return Ok(None) };
         let marker = self.read_marker(&drawn)?;
         // Reading back waits until it is drawn.
-        Ok(Some(Presented { tile: drawn.id, frame: drawn.frame, at: now(), marker }))
+        Ok(Some(Presented { tile: drawn.id, frame: drawn.frame, at: now(), marker, refresh: None }))
     }
 
     /// The marker lies in the upper third of the card, wherever the card lies on the screen.

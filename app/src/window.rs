@@ -344,7 +344,7 @@ impl App {
             let marker = strip
                 .filter(|_| Some(tile.id) == read_tile)
                 .and_then(|(([_, _, width, height], rgba), read)| read(rgba, *width as usize * 4, *width, *height));
-            let told = Presented { tile: tile.id, frame: tile.frame, at: frame.at, marker };
+            let told = Presented { tile: tile.id, frame: tile.frame, at: frame.at, marker, refresh: None };
             self.report.presented += 1;
             // A full ring: the engine is behind by hundreds of pictures; this one is counted and not told.
             if self.link.presented.try_send(told).is_err() {

@@ -279,7 +279,7 @@ impl Member {
             let Some(picture) = tile.picture.as_ref().filter(|_| tile.frame != self.shown) else { continue };
             self.shown = tile.frame;
             let marker = marker::read(&picture.y, picture.width as usize, picture.width, picture.height);
-            let shown = Presented { tile: tile.id, frame: tile.frame, at: at + self.present, marker };
+            let shown = Presented { tile: tile.id, frame: tile.frame, at: at + self.present, marker, refresh: None };
             self.drawing.push_back(shown);
         }
     }

@@ -6,6 +6,7 @@ use crate::base::id::{TileId, UnitNumber};
 use crate::base::rate::Bitrate;
 use crate::base::time::Instant;
 use crate::media::marker::Marker;
+use crate::media::phase::Refresh;
 use crate::media::switches::Switches;
 use crate::media::video::Picture;
 
@@ -181,4 +182,6 @@ pub struct Presented {
     pub at: Instant,
     /// The marker read in the presented pixels, where the renderer was asked to look for it.
     pub marker: Option<Marker>,
+    /// The refresh of the screen that it was shown at, where that is known.
+    pub refresh: Option<Refresh>,
 }

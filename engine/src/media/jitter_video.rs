@@ -17,8 +17,8 @@ use self::packet::Slot;
 pub use self::packet::{Counters, PacketIn};
 pub use self::patience::retransmission_wait;
 use self::patience::{LEAST_PATIENCE, discardable_wait, keyframe_patience};
-pub use self::repair::ParityIn;
 use self::repair::Rows;
+pub use self::repair::{ParityIn, Restored};
 use self::search::Front;
 use super::encoded::ReceivedUnit;
 use super::ledger::Stamps;
@@ -144,16 +144,11 @@ impl VideoJitter {
         if self.needs_keyframe {
             self.blocked.get_or_insert(arrival);
         }
-        if !self.rows.is_empty() {
-            self.repair(arrival);
-        }
     }
 
-    /// Files parity of a block of packets.
+    /// Files parity of a block of packets. [`Self::repair`] then does what it is enough for.
     pub fn push_parity(&mut self, parity: ParityIn) {
-        let arrival = parity.arrival;
         self.rows.push(parity);
-        self.repair(arrival);
     }
 
     /// The next unit that can be decoded at `now`. Call until `None`.

@@ -1,140 +1,177 @@
 //! When a source should take its pictures so that they reach the other side's screen just before it is refreshed.
 //!
-//! A screen of 60 Hz shows a picture 0 to 16.7 ms after it is there, and as long as both clocks run at the same rate always
-//! the same of it. Whoever watches sees how long its pictures wait, and asks the source to take them so much later. How
-//! long drawing takes, and how long the screen's period is, need not be known: the source is moved on until a picture of
-//! ten comes too late for its refresh and waits for the next one, and then back by a little.
+//! A screen of 60 Hz shows a picture 0 to 16.7 ms after it was drawn, and as long as both clocks run at the same rate always
+//! the same of it. Who draws knows by how much its pictures are too early; from a few of them it is known where in the
+//! screen's period they come, and the source is asked to take them so much later, or earlier, that nearly all are only just
+//! in time. Where the screen's refreshes are not known nothing is asked for.
 
-/// How long pictures wait to be shown, and what the source is asked for.
+use std::collections::VecDeque;
+
+use crate::base::time::{Duration, Instant};
+
+/// The refresh of a screen at which a picture was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refresh {
+    /// The picture was drawn so long before it.
+    pub early: Duration,
+    /// From one refresh to the next.
+    pub period: Duration,
+}
+
+/// How early pictures are, and what the source is asked for. Milliseconds inside.
 #[derive(Clone, Debug, Default)]
 pub struct PhaseMeter {
-    /// Milliseconds, of pictures that were taken after the source has followed.
-    waits: Vec<f32>,
-    /// Pictures that are still to come before it has.
-    skip: u8,
+    /// How early the last ones were, or would have been with what was asked for since.
+    early: VecDeque<f32>,
+    period: f32,
+    /// So many of them came since the last decision.
+    new: usize,
+    /// Pictures taken before then were taken as before.
+    asked: Option<Instant>,
+    /// Pictures after that until the source has followed.
+    skip: usize,
     /// What the source is asked for.
     later_micros: i32,
-    state: State,
-    /// Windows in a row whose pictures were shown at different refreshes.
-    splits: u8,
     told: bool,
+    /// Where in the period they came before the last move, and how far that was.
+    moved: Option<(f32, f32)>,
+    /// Moves in a row that it did not follow.
+    unheard: u8,
+    /// Decisions left out until it is asked again.
+    rests: u16,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-enum State {
-    #[default]
-    Begins,
-    /// Pictures waited so long, and then the source was asked to take them so much later.
-    Moved { before: f32, by: f32 },
-    /// Pictures that are only just in time wait so long.
-    Found { least: f32 },
-    /// They do not wait for a refresh, or not longer than is worth moving for: how long they waited, windows looked at since.
-    Settled { least: f32, windows: u16 },
-}
-
-/// Pictures looked at before each decision; a third of a second of them.
-const WINDOW: usize = 10;
-/// And left out after each, for the round trip; and one for each millisecond, which is how the source moves.
-const SKIPPED: u8 = 5;
-/// Pictures of one window that wait so differently (ms) are shown at different refreshes. No screen is faster than 144 Hz by
-/// much, and on no machine that draws in time do two pictures differ by more.
-const SPLIT: f32 = 5.0;
-/// A first step; a screen of 60 Hz needs four at most.
-const STEP: f32 = 4.0;
-/// Kept between a picture and its refresh besides what the last ones differed by.
-const MARGIN: f32 = 1.0;
-/// No screen's after so many of them: it would be in step again.
-const UNEVEN: u8 = 4;
-/// Less than this is not worth moving for.
-const SHORT: f32 = 3.0;
-/// A window may be moved to another screen: after so many windows it is tried again (half a minute).
-const AGAIN: u16 = 45;
+/// Pictures looked at: two thirds of a second of them.
+const KEPT: usize = 20;
+/// Of so many one may be too late.
+const TOO_LATE: usize = 6;
+/// Pictures before the first decision, and between two later on.
+const FIRST: usize = 4;
+const WINDOW: usize = 6;
+/// Kept between the latest of them and the refresh.
+const MARGIN: f32 = 1.5;
+/// Less is not worth moving for.
+const LEAST_MOVE: f32 = 0.5;
+/// What comes at any time, as to a screen whose period does not go into the pictures', has no gap of this part of the period.
+const GAP: f32 = 0.25;
+/// Of few pictures chance leaves such a gap as well; this one it does not. And so many of the newest are believed against those
+/// before them: a call begins with pictures that take longer.
+const WIDE_GAP: f32 = 0.75;
+const FEW: usize = 8;
+/// A camera keeps its own pace: after so many moves that it did not follow it is left in peace for so many decisions (a minute).
+const UNHEARD: u8 = 3;
+const REST: u16 = 300;
+/// A shorter move is not told from chance.
+const CLEAR: f32 = 2.0;
 
 impl PhaseMeter {
-    /// A picture was shown `wait` milliseconds after it was published.
-    pub fn on_presented(&mut self, wait: f64) {
+    /// So far a source is moved from one picture to the next, at most: nobody sees it.
+    pub const SLEW: Duration = Duration::from_millis(2);
+
+    /// A picture that was taken at `captured` was shown. A word takes `round_trip` to the source and back.
+    pub fn on_presented(&mut self, refresh: Refresh, captured: Instant, round_trip: Duration, now: Instant) {
+        let [early, period] = [refresh.early, refresh.period].map(|time| time.as_secs_f32() * 1e3);
+        if (period - self.period).abs() > period / 100.0 {
+            // Another screen.
+            *self = Self { period, later_micros: self.later_micros, told: true, ..Self::default() };
+        }
+        if period <= 0.0 || self.asked.is_some_and(|asked| captured < asked) {
+            return;
+        }
         if self.skip > 0 {
             self.skip -= 1;
             return;
         }
-        if self.waits.capacity() == 0 {
-            self.waits.reserve_exact(WINDOW);
+        if self.early.len() == KEPT {
+            self.early.pop_front();
         }
-        self.waits.push(wait as f32);
-        if self.waits.len() < WINDOW {
+        self.early.push_back(early);
+        self.new += 1;
+        if self.new < if self.early.len() < KEPT / 2 { FIRST } else { WINDOW } {
             return;
         }
-        self.waits.sort_unstable_by(f32::total_cmp);
-        // One of ten may be anything: the machine's, not the screen's.
-        let (least, most) = (self.waits[1], self.waits[WINDOW - 2]);
-        self.waits.clear();
-        let later = self.judge(least, most);
-        if later != 0.0 {
+        let later = self.judge();
+        self.new = 0;
+        if later.abs() >= LEAST_MOVE {
             self.later_micros = self.later_micros.wrapping_add((later * 1e3) as i32);
-            self.skip = SKIPPED + later.abs().ceil() as u8;
+            self.early.iter_mut().for_each(|early| *early -= later);
+            self.asked = Some(now + round_trip);
+            self.skip = (later.abs() / (Self::SLEW.as_secs_f32() * 1e3)).ceil() as usize;
+            self.told = false;
         }
-        self.told = false;
     }
 
-    /// What to tell the source, once a window: the whole move since the beginning, so that none is lost.
+    /// What to tell the source, once after each move: the whole way since the beginning, so that none is lost.
     pub fn take_report(&mut self) -> Option<PhaseReport> {
-        let moved = self.later_micros != 0 && !std::mem::replace(&mut self.told, true);
-        moved.then_some(PhaseReport { later_micros: self.later_micros })
+        let is_new = self.later_micros != 0 && !std::mem::replace(&mut self.told, true);
+        is_new.then_some(PhaseReport { later_micros: self.later_micros })
     }
 
     /// By how many milliseconds the source should be later.
-    fn judge(&mut self, least: f32, most: f32) -> f32 {
-        let apart = most - least;
-        self.splits = if apart > SPLIT { self.splits.saturating_add(1) } else { 0 };
-        // A screen whose period does not go into the pictures': each waits as it comes.
-        if self.splits > UNEVEN {
-            return self.settle(least);
+    fn judge(&mut self) -> f32 {
+        if self.rests > 0 {
+            self.rests -= 1;
+            return 0.0;
         }
-        if apart > SPLIT {
-            // Some are too late for their refresh.
-            self.state = State::Found { least };
-            return -(MARGIN + 1.0);
-        }
-        match self.state {
-            State::Begins if least < SHORT => self.settle(least),
-            State::Begins => self.step(least, STEP),
-            State::Moved { before, by } => match before - least {
-                gained if gained > by / 2.0 && least < SHORT => self.settle(least),
-                gained if gained > by / 2.0 => self.step(least, STEP),
-                // Past the refresh as a whole.
-                gained if gained < -SPLIT => {
-                    self.state = State::Found { least: (before - by).max(0.0) };
-                    -by
-                }
-                _ => {
-                    self.settle(before);
-                    -by
-                }
-            },
-            State::Found { least: floor } => {
-                let wanted = floor + MARGIN + apart;
-                let later = least - wanted;
-                // Nothing waits less than what is only just in time.
-                self.state = State::Found { least: floor.min(least) };
-                if later.abs() > MARGIN / 4.0 { later.min(STEP) } else { 0.0 }
+        let new = self.early.len() - self.new;
+        let came = in_order(self.early.iter().skip(new), self.period, 0.0).map(|new| new[new.len() / 2]);
+        if let (Some((before, by)), Some(came)) = (self.moved.take(), came) {
+            let far = |place: f32| wrapped(came - place, self.period).abs();
+            let is_unheard = by.abs() >= CLEAR && far(before) < far(before - by);
+            self.unheard = if is_unheard { self.unheard + 1 } else { 0 };
+            if is_unheard {
+                self.early.drain(..new);
             }
-            State::Settled { least: then, windows } if least < SHORT || (windows < AGAIN && least < then + SHORT) => {
-                self.state = State::Settled { least: then, windows: windows.saturating_add(1) };
-                0.0
+            if self.unheard >= UNHEARD {
+                (self.unheard, self.rests) = (0, REST);
+                return 0.0;
             }
-            State::Settled { .. } => self.step(least, STEP),
         }
+        let gap = if self.early.len() > FEW { GAP } else { WIDE_GAP };
+        let older = self.early.len().saturating_sub(FEW);
+        let all = in_order(self.early.iter(), self.period, gap).or_else(|| {
+            let newest = in_order(self.early.iter().skip(older), self.period, WIDE_GAP)?;
+            self.early.drain(..older);
+            Some(newest)
+        });
+        let Some(all) = all else { return 0.0 };
+        let later = wrapped(just_in_time(&all, self.period) - MARGIN, self.period);
+        self.moved = came.filter(|_| later.abs() >= LEAST_MOVE).map(|came| (came, later));
+        later
     }
+}
 
-    const fn settle(&mut self, least: f32) -> f32 {
-        self.state = State::Settled { least, windows: 0 };
-        0.0
+/// The places in the period, from the one that is drawn last to the one that is drawn first; `None` where they come at any
+/// time, without a gap of the part `least` of the period.
+fn in_order<'a>(early: impl Iterator<Item = &'a f32>, period: f32, least: f32) -> Option<Vec<f32>> {
+    let mut places: Vec<f32> = early.map(|early| early.rem_euclid(period)).collect();
+    places.sort_unstable_by(f32::total_cmp);
+    let (first, last) = (*places.first()?, *places.last()?);
+    // A circle is cut where it is emptiest.
+    let gaps = places.windows(2).map(|two| two[1] - two[0]).chain([first + period - last]);
+    let (at, gap) = gaps.enumerate().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    if gap < period * least {
+        return None;
     }
+    let begin = (at + 1) % places.len();
+    places.iter_mut().skip(begin).for_each(|place| *place -= if begin > 0 { period } else { 0.0 });
+    places.rotate_left(begin);
+    Some(places)
+}
 
-    const fn step(&mut self, before: f32, by: f32) -> f32 {
-        self.state = State::Moved { before, by };
-        by
-    }
+/// Which of the places, from the latest on, is best the last one in time: who is later waits for a whole period, and who is
+/// earlier for the last one.
+fn just_in_time(places: &[f32], period: f32) -> f32 {
+    let most = (places.len() / TOO_LATE).max(1);
+    let cost = |late: usize| late as f32 / places.len() as f32 * period - places[late];
+    let best = (0..=most.min(places.len() - 1)).min_by(|a, b| cost(*a).total_cmp(&cost(*b)));
+    places[best.unwrap_or(0)]
+}
+
+/// The shortest way round.
+fn wrapped(way: f32, period: f32) -> f32 {
+    let way = way.rem_euclid(period);
+    if way > period / 2.0 { way - period } else { way }
 }
 
 /// What who watches asks the source for: to take its pictures so much later than it would by itself, microseconds; negative:
@@ -162,77 +199,4 @@ impl PhaseReport {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Pictures every 33.3 ms to a screen that refreshes every `period` milliseconds, the first one `phase` before a refresh.
-    /// What each waited, with `draw` for drawing; `jitter` is of the way.
-    fn watch(period: Option<f64>, phase: f64, jitter: f64, seconds: u64, follows: bool) -> Vec<f64> {
-        let mut random = fastrand::Rng::with_seed(phase.to_bits());
-        let (mut meter, mut shift, mut waits) = (PhaseMeter::default(), 0.0f64, Vec::new());
-        for n in 0..seconds * 30 {
-            let wanted = f64::from(meter.later_micros) / 1e3;
-            if follows {
-                shift += (wanted - shift).clamp(-1.0, 1.0);
-            }
-            let published = n as f64 * 100.0 / 3.0 + shift + random.f64() * jitter + 1000.0 - phase;
-            let draw = 1.2 + random.f64() * 0.5;
-            let wait = period.map_or(0.0, |period| period - published.rem_euclid(period)) + draw;
-            waits.push(wait);
-            meter.on_presented(wait);
-            meter.take_report();
-        }
-        waits
-    }
-
-    fn quantile(waits: &[f64], share: f64) -> f64 {
-        let mut waits = waits.to_vec();
-        waits.sort_unstable_by(f64::total_cmp);
-        waits[((waits.len() - 1) as f64 * share) as usize]
-    }
-
-    #[test]
-    fn whatever_the_phase_pictures_come_just_before_the_refresh() {
-        for (period, name) in [(50.0 / 3.0, "60 Hz"), (1000.0 / 59.94, "59.94 Hz"), (1000.0 / 120.0, "120 Hz")] {
-            let mut alone = Vec::new();
-            for phase in 0..17 {
-                let waits = watch(Some(period), f64::from(phase), 1.0, 60, true);
-                let settled = &waits[5 * 30..];
-                let (middle, most) = (quantile(settled, 0.5), quantile(settled, 0.95));
-                assert!(middle < 5.0 && most < 6.0, "{name}, {phase} ms: {middle} {most}");
-                alone.push(quantile(&watch(Some(period), f64::from(phase), 1.0, 60, false), 0.5));
-            }
-            // And without it they wait for half a period.
-            let mean = alone.iter().sum::<f64>() / alone.len() as f64;
-            assert!(mean > period / 2.0, "{name}: {mean}");
-        }
-        // 75 Hz: every other picture waits for half a period longer, wherever the source is.
-        let (moved, still) =
-            [true, false].map(|follows| quantile(&watch(Some(40.0 / 3.0), 5.0, 1.0, 60, follows), 0.5)).into();
-        assert!(moved < still + 2.5, "{moved} {still}");
-    }
-
-    #[test]
-    fn where_nothing_waits_for_a_refresh_the_source_stays_where_it_is() {
-        for draw in [0.0, 6.0] {
-            let mut meter = PhaseMeter::default();
-            let mut moved = Vec::new();
-            for n in 0..600 {
-                meter.on_presented(draw + f64::from(n % 3) * 0.3);
-                moved.extend(meter.take_report().map(|report| report.later_micros));
-            }
-            assert_eq!(meter.later_micros, 0, "{draw}");
-            // It was tried once where there seemed to be something to gain.
-            assert_eq!(moved.len() > 1, draw > SHORT.into(), "{moved:?}");
-        }
-    }
-
-    #[test]
-    fn requests_survive_the_wire() {
-        for later_micros in [0, -1, 12_345, i32::MIN] {
-            let report = PhaseReport { later_micros };
-            assert_eq!(PhaseReport::parse(&report.to_bytes()), Some(report));
-        }
-        assert_eq!((PhaseReport::parse(&[4; 8]), PhaseReport::parse(&[5; 7])), (None, None));
-    }
-}
+mod tests;

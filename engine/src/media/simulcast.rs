@@ -81,6 +81,23 @@ pub fn split(target: Bitrate, wanted: [bool; LAYERS]) -> [Bitrate; LAYERS] {
     std::array::from_fn(|layer| Bitrate::from_bps(target.as_bps() * weight(layer) / sum))
 }
 
+/// What is made of a picture for a layer below the first one that is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lower {
+    pub size: (u32, u32),
+    pub rate: Bitrate,
+    /// Of what all layers get so much is this one's, in percent.
+    pub part: u64,
+}
+
+/// How `layer` of pictures of size `top` is made, of which each layer may take what `rates` says; `None` where nobody looks at
+/// it, and where the path is so narrow that the `first` layer is as small itself.
+pub fn lower(layer: usize, first: usize, top: (u32, u32), rates: &[Bitrate; LAYERS]) -> Option<Lower> {
+    let rate = rates.get(layer).copied().filter(|rate| layer > first && *rate > Bitrate::default())?;
+    let all: u64 = rates.iter().map(|rate| rate.as_bps()).sum();
+    Some(Lower { size: size_of(layer, top), rate, part: rate.as_bps() * 100 / all.max(1) })
+}
+
 /// Which layer's units one watcher's decoder gets. From one layer to another it goes at a keyframe of the other: until that has
 /// come the one before goes on, so that the picture neither breaks nor stands still.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -227,6 +244,16 @@ mod tests {
         for (width, layer) in [(1280, 0), (961, 0), (640, 1), (320, 2), (16, 2), (1920, 0)] {
             assert_eq!(layer_of(width, 1280), layer, "{width}");
         }
+    }
+
+    #[test]
+    fn a_layer_is_made_where_somebody_looks_at_it_and_the_first_one_is_larger() {
+        let rates = [1000, 400, 0].map(Bitrate::from_kbps);
+        let made = |first| [1, 2, 7].map(|layer| lower(layer, first, (1280, 720), &rates));
+        let half = Lower { size: (640, 360), rate: Bitrate::from_kbps(400), part: 28 };
+        assert_eq!(made(0), [Some(half), None, None], "nobody looks at the smallest");
+        assert_eq!(made(1), [None, None, None], "the first one is as small");
+        assert_eq!(lower(2, 0, (1280, 720), &[Bitrate::default(); LAYERS]), None);
     }
 
     #[test]

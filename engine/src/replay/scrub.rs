@@ -64,6 +64,10 @@ fn scrub_tick(tick: &mut TickNote, scrubbed: &mut Scrubbed, addresses: &mut Hash
                 *voice = false;
                 continue;
             }
+            Note::Restored(packets) => {
+                packets.iter_mut().for_each(|(_, payload)| blank::blank_h264(payload));
+                continue;
+            }
             _ => continue,
         };
         for packet in &mut path.packets {

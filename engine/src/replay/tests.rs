@@ -154,6 +154,30 @@ fn a_scrubbed_recording_has_nothing_of_the_media_and_the_same_delays() {
     assert_eq!(same.kind, Kind::Malformed);
 }
 
+#[test]
+fn what_parity_made_good_is_replayed_also_without_the_media() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = recorded(folder.path(), "bad", false);
+    let clean = folder.path().join("clean.rec");
+    scrub(&path, &clean, false).expect("scrubbed");
+    let restored = |path: &Path| -> Vec<Vec<u8>> {
+        let entries = ticks_of(path).1.into_iter().flat_map(|tick| tick.entries);
+        let packets = entries.flat_map(|entry| match entry.note {
+            Note::Restored(packets) => packets,
+            _ => Vec::new(),
+        });
+        packets.map(|(_, payload)| payload).collect()
+    };
+    let (before, after) = (restored(&path), restored(&clean));
+    assert!(!before.is_empty(), "nothing was lost that parity makes good");
+    assert_eq!(before.len(), after.len());
+    assert_eq!(common_runs(&before, &std::fs::read(&clean).expect("readable")), 0);
+    for path in [&path, &clean] {
+        assert_eq!(Replay::run(path, None, false).expect("a recording").difference, None);
+        assert!(what_if(path, Policy::default(), false).expect("a recording").video.frames_decoded > 20);
+    }
+}
+
 /// How many notes say how loud a voice was, or that there was one.
 fn spoken(ticks: &[TickNote]) -> usize {
     let entries = ticks.iter().flat_map(|tick| &tick.entries);
@@ -198,7 +222,13 @@ fn impossible_claims_end_a_replay() {
         Note::Samples { count: u32::MAX, first: i64::MIN },
         Note::Sound { bytes: u32::MAX, voice: true },
         Note::Plays(i64::MAX),
-        Note::Presented { tile: 1, frame: u64::MAX, at: i64::MIN, marker: Some((0, i64::MIN)) },
+        Note::Presented {
+            tile: 1,
+            frame: u64::MAX,
+            at: i64::MIN,
+            marker: Some((0, i64::MIN)),
+            refresh: Some((u32::MAX, 0)),
+        },
     ] {
         let replayed = claim(&|tick| {
             (0..5).for_each(|of| tick.entries.insert(0, crate::world::tape::note::Entry { of, note: note.clone() }));

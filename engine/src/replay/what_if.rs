@@ -62,7 +62,8 @@ fn show(replay: &Replay, shown: &mut u64) {
     if let Some(tile) = remote.filter(|tile| tile.frame != *shown) {
         *shown = tile.frame;
         // Taken by the next tick, long before the pipe is full.
-        let _ = replay.link.presented.try_send(Presented { tile: tile.id, frame: tile.frame, at, marker: None });
+        let presented = Presented { tile: tile.id, frame: tile.frame, at, marker: None, refresh: None };
+        let _ = replay.link.presented.try_send(presented);
     }
 }
 

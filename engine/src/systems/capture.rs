@@ -8,7 +8,7 @@ use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant};
 use crate::media::frame_length::FrameLength;
 use crate::media::rate::{PicturePlan, PictureSource};
-use crate::media::simulcast::{LAYERS, layer_of, size_of, split};
+use crate::media::simulcast::{LAYERS, Lower, layer_of, lower, split};
 use crate::media::sound::framer::Step;
 use crate::media::video::{CapturedPicture, Content};
 use crate::world::connection::Tracks;
@@ -89,7 +89,7 @@ pub fn take_pictures(
         encoder.0.set_content(content);
         encoder.0.set_quantisers(plan.quantisers);
         encoder.0.set_layers(plan.layers);
-        let bitrate = plan.bitrate(target);
+        let bitrate = plan.bitrate(queue.units.left_of(target));
         queue.layer = layer_of(plan.width, top.0) as u8;
         let handed = Handed { captured: captured.clone(), rates };
         encoder.0.set_bitrate(if queue.wanted > 0 { bitrate.min(plan.most()) } else { bitrate });
@@ -117,27 +117,25 @@ pub fn take_layers(
         let Some(Handed { captured, rates }) = queue.handed.take() else { continue };
         let Some(plan) = queue.plan else { continue };
         let (first, share) = (usize::from(queue.layer), queue.share);
-        let is_lower = |layer: &usize| *layer > first && rates[*layer] > Bitrate::default();
         let whole = queue.allowed.unwrap_or_else(|| rate.0.allowed(now.0));
-        let all: u64 = rates.iter().map(|rate| rate.as_bps()).sum();
+        let top = (captured.picture.width, captured.picture.height);
         for (layer, entity) in (1..LAYERS).zip(tracks.lower_out) {
             let Ok((mut encoder, mut queue, _, mut sent)) = outgoings.get_mut(entity) else { continue };
-            if !is_lower(&layer) {
+            let Some(Lower { size: (width, height), rate, part }) = lower(layer, first, top, &rates) else {
                 queue.plan = None;
                 continue;
-            }
+            };
             queue.allowed = Some(whole);
-            let (width, height) = size_of(layer, (captured.picture.width, captured.picture.height));
             // Who begins to look needs a keyframe.
             if queue.plan.replace(PicturePlan { width, height, every: 1, ..plan }).is_none() {
                 encoder.0.request_keyframe();
             }
-            (queue.layer, queue.share, queue.part) = (layer as u8, share, rates[layer].as_bps() * 100 / all.max(1));
+            (queue.layer, queue.share, queue.part) = (layer as u8, share, part);
             encoder.0.set_size(width, height);
-            encoder.0.set_bitrate(rates[layer]);
+            encoder.0.set_bitrate(rate);
             sent.captured += 1;
-            let largest = rates[layer].bytes_in(Duration::from_millis(100)) as usize;
-            let is_braked = queue.units.is_braked(rates[layer], largest, now.0);
+            let largest = rate.bytes_in(Duration::from_millis(100)) as usize;
+            let is_braked = queue.units.is_braked(rate, largest, now.0);
             let picture = captured.clone();
             let is_full =
                 || tape.take(entity, || encoder.0.submit(picture, now.0).is_err().then_some(EncoderFull)).is_some();

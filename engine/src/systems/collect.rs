@@ -5,10 +5,11 @@ use bevy_ecs::system::{Query, Res, ResMut};
 
 use crate::base::time::WallTime;
 use crate::media::ledger::{Stamps, millis_between};
+use crate::world::connection::LinkEstimate;
 use crate::world::outgoing::{Encoder, VideoQueue};
 use crate::world::shared::{AppEnd, Now};
 use crate::world::stats::{Stats, StreamStats};
-use crate::world::stream::{Decoder, Frames, Ledger, PeerMute};
+use crate::world::stream::{Decoder, Frames, Ledger, PeerMute, StreamOf};
 use crate::world::tape::{NOBODY, Tape};
 
 /// Encoded units from the encoder workers.
@@ -56,13 +57,16 @@ pub fn take_frames(
 
 /// What the renderer says it has shown: the ninth stamp, and the marker it read.
 pub fn take_presented(
+    now: Res<Now>,
     app: Res<AppEnd>,
     tape: Res<Tape>,
     mut stats: ResMut<Stats>,
-    mut streams: Query<(&Frames, &PeerMute, &mut Ledger, &mut StreamStats)>,
+    links: Query<&LinkEstimate>,
+    mut streams: Query<(&Frames, &PeerMute, &StreamOf, &mut Ledger, &mut StreamStats)>,
 ) {
     while let Some(shown) = tape.take(NOBODY, || app.presented.try_recv()) {
-        let Some((_, mute, mut ledger, mut stream)) = streams.iter_mut().find(|(frames, ..)| frames.tile == shown.tile)
+        let Some((_, mute, of, mut ledger, mut stream)) =
+            streams.iter_mut().find(|(frames, ..)| frames.tile == shown.tile)
         else {
             continue;
         };
@@ -77,8 +81,9 @@ pub fn take_presented(
         }
         ledger.freezes.presented(shown.at);
         let total = stamps.total_ms();
-        if let Some(published) = stamps.published {
-            ledger.phase.on_presented(millis_between(published, shown.at));
+        if let (Some(refresh), Some(captured)) = (shown.refresh, stamps.captured) {
+            let round_trip = links.get(of.0).ok().and_then(|link| link.round_trip).unwrap_or_default();
+            ledger.phase.on_presented(refresh, captured, round_trip, now.0);
         }
         for (samples, stage) in stream.stages.iter_mut().zip(stamps.stages_ms()) {
             samples.push(stage.unwrap_or(f64::NAN));

@@ -1,5 +1,6 @@
 //! Files packets into their streams' jitter buffers.
 
+use bevy_ecs::entity::Entity;
 use bevy_ecs::system::{Query, Res};
 
 use crate::base::slice::SharedSlice;
@@ -36,6 +37,7 @@ pub fn file_packets(
                     let Some(video) = tracks.video_in(packet.track) else { continue };
                     let Ok((mut jitter, mut stats)) = videos.get_mut(video) else { continue };
                     stats.bytes += packet.payload.len() as u64;
+                    let at = packet.at;
                     jitter.0.push(PacketIn {
                         sequence: packet.sequence,
                         timestamp: packet.timestamp,
@@ -45,12 +47,11 @@ pub fn file_packets(
                         unit: packet.unit,
                         capture: packet.capture_time.and_then(|time| link.local_instant(time)),
                     });
+                    repair(&mut jitter, &tape, video, at);
                 }
                 Track::Repair => {
                     link.delay.count(packet.payload.len() + around);
-                    // What parity restores would have to stand in the recording, and go out of it when it is scrubbed.
-                    let is_read = !tape.is_running();
-                    file_repair(packet, around, is_read, &mut link, tracks, &mut videos);
+                    file_repair(packet, around, &tape, &mut link, tracks, &mut videos);
                 }
                 Track::Audio => {
                     let Ok(mut audio) = audios.get_mut(tracks.audio_in) else { continue };
@@ -93,7 +94,7 @@ pub fn report_delay(
 fn file_repair(
     packet: ArrivedPacket,
     around: usize,
-    is_read: bool,
+    tape: &Tape,
     link: &mut LinkEstimate,
     tracks: &Tracks,
     videos: &mut Query<(&mut VideoJitterBuffer, &mut StreamStats)>,
@@ -101,11 +102,11 @@ fn file_repair(
     match Repair::parse(&packet.payload) {
         Some(Repair::Parity(parity)) => {
             let video = tracks.videos_in().nth(parity.source.into()).map(|(_, video)| video);
-            let Some(Ok((mut jitter, mut stats))) = video.map(|video| videos.get_mut(video)) else { return };
-            stats.bytes += packet.payload.len() as u64;
-            if !is_read {
+            let Some((video, Ok((mut jitter, mut stats)))) = video.map(|video| (video, videos.get_mut(video))) else {
                 return;
-            }
+            };
+            stats.bytes += packet.payload.len() as u64;
+            let at = packet.at;
             jitter.0.push_parity(ParityIn {
                 first: parity.first,
                 packets: parity.packets,
@@ -118,10 +119,16 @@ fn file_repair(
                 capture: packet.capture_time.and_then(|time| link.local_instant(time)),
                 payload: packet.payload,
             });
+            repair(&mut jitter, tape, video, at);
         }
         Some(Repair::Probe(probe)) => link.probes.observe(&probe, packet.payload.len() + around, packet.at),
         None => {}
     }
+}
+
+/// What parity makes good stands on the tape: a recording without its media has nothing to compute it from.
+fn repair(jitter: &mut VideoJitterBuffer, tape: &Tape, video: Entity, now: Instant) {
+    jitter.0.repair(now, |compute| tape.take_of_path(video, compute));
 }
 
 /// A unit's first packet carries when it was sent by the peer's clock; whose offset does not matter here.

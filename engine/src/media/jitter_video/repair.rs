@@ -28,6 +28,10 @@ pub struct ParityIn {
     pub capture: Option<Instant>,
 }
 
+/// The packets of a block that parity made good: of each its place in the block, and its payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored(pub Vec<(u8, Vec<u8>)>);
+
 /// Rows whose blocks are not whole yet, oldest first.
 #[derive(Debug, Default)]
 pub struct Rows(Vec<ParityIn>);
@@ -57,8 +61,12 @@ impl Rows {
 }
 
 impl VideoJitter {
-    /// Makes good what the rows are enough for, and forgets those that are of no use any more.
-    pub(super) fn repair(&mut self, now: Instant) {
+    /// Makes good what the rows are enough for, and forgets those that are of no use any more. To be called after packets and
+    /// parity have come. `restore` is given what computes the packets of a block, or knows them from elsewhere.
+    pub fn repair(&mut self, now: Instant, mut restore: impl FnMut(&dyn Fn() -> Option<Restored>) -> Option<Restored>) {
+        if self.rows.is_empty() {
+            return;
+        }
         // Before anything came it is not known where in the numbers a row belongs.
         if self.slots.is_empty() && !self.handed_out && self.counters.dropped_packets == 0 {
             return;
@@ -68,7 +76,7 @@ impl VideoJitter {
         let mut at = 0;
         while let Some(row) = rows.get(at) {
             let block = (row.first, row.packets);
-            if self.block_is_over(row) || self.fill(&rows, block, now) {
+            if self.block_is_over(row) || self.fill(&rows, block, now, &mut restore) {
                 rows.retain(|row| (row.first, row.packets) != block);
             } else {
                 at += rows.iter().skip(at).take_while(|row| (row.first, row.packets) == block).count();
@@ -87,7 +95,13 @@ impl VideoJitter {
     }
 
     /// Fills what is missing of the block; whether it is whole.
-    fn fill(&mut self, rows: &[ParityIn], block: (u16, u8), now: Instant) -> bool {
+    fn fill(
+        &mut self,
+        rows: &[ParityIn],
+        block: (u16, u8),
+        now: Instant,
+        restore: &mut impl FnMut(&dyn Fn() -> Option<Restored>) -> Option<Restored>,
+    ) -> bool {
         let (first, packets) = (self.place(block.0), usize::from(block.1));
         let begin = (first - self.front) as usize;
         let slot = |index: usize| self.slots.get(begin + index).and_then(Option::as_ref);
@@ -100,17 +114,22 @@ impl VideoJitter {
             return false;
         }
         let Some(row) = of_block().next() else { return false };
-        let bytes: Vec<(u8, &[u8])> =
-            of_block().filter_map(|row| Some((row.row, row.payload.get(HEADER..)?))).collect();
-        let have = |index: usize| slot(index).map(|slot| &*slot.payload);
+        let compute = || {
+            let bytes: Vec<(u8, &[u8])> =
+                of_block().filter_map(|row| Some((row.row, row.payload.get(HEADER..)?))).collect();
+            let found = recover(packets, |index| slot(index).map(|slot| &*slot.payload), &bytes)?;
+            Some(Restored(found.into_iter().map(|(index, payload)| (index as u8, payload)).collect()))
+        };
         // What does not fit together does not get better.
-        let Some(found) = recover(packets, have, &bytes) else { return true };
+        let Some(Restored(found)) = restore(&compute) else { return true };
         let near = self.slots.iter().flatten().map(|slot| slot.timestamp).next_back().or(self.last_timestamp);
         let timestamp = nearest(near.unwrap_or_default(), row.timestamp.into(), 1 << 32);
         while self.slots.len() < begin + packets {
             self.slots.push_back(None);
         }
         for (index, payload) in found {
+            let index = usize::from(index);
+            let Some(place @ None) = self.slots.get_mut(begin + index).filter(|_| index < packets) else { continue };
             let is_first = index == 0 && row.begins;
             let packet = PacketIn {
                 sequence: first + index as u64,
@@ -123,9 +142,7 @@ impl VideoJitter {
             };
             self.bytes += packet.payload.len();
             self.counters.repaired += 1;
-            if let Some(place) = self.slots.get_mut(begin + index) {
-                *place = Some(Slot::from(packet));
-            }
+            *place = Some(Slot::from(packet));
         }
         true
     }

@@ -43,6 +43,8 @@ pub struct RateControl {
     patience: Duration,
     /// Raises above it without a queue, each larger than the one before.
     raises: u64,
+    /// What pictures were made for before the first of them: more than that is only tried.
+    known: Option<Bitrate>,
     room: Room,
     /// Queues in a row that were there though everything arrived.
     innocent: u32,
@@ -125,6 +127,8 @@ const LOSSES: Duration = Duration::from_secs(2);
 const LEAST_WHILE_EMPTYING: Bitrate = Bitrate::from_kbps(30);
 /// Reports come every 50 ms, and a picture every 33.
 const REPORTING: Duration = Duration::from_millis(80);
+/// So long more than what the path was known to carry is only tried: a queue that grows by a tenth of the time is seen by then.
+const TRIED: Duration = Duration::from_millis(1500);
 const FIRST_PATIENCE: Duration = Duration::from_millis(800);
 /// The first try after pictures went off, and the longest time between two.
 const RETRY: Duration = Duration::from_secs(5);
@@ -152,6 +156,7 @@ impl RateControl {
             clear_since: None,
             patience: FIRST_PATIENCE,
             raises: 0,
+            known: None,
             room: Room::default(),
             innocent: 0,
             before: None,
@@ -230,7 +235,7 @@ impl RateControl {
         let loss = |loss: f64| if is_full { 0.0 } else { loss };
         Allowed {
             target: self.target(now),
-            aim: self.aim(),
+            aim: self.aim(now),
             pace: self.pace(now),
             keyframe_pace: self.keyframe_pace(now),
             burst: self.burst(),
@@ -253,9 +258,12 @@ impl RateControl {
         if target < LEAST_WHILE_EMPTYING { Bitrate::default() } else { target }
     }
 
-    /// The same but for a queue that is to go: what pictures are made for.
-    pub fn aim(&self) -> Bitrate {
-        self.pictures_of(self.total)
+    /// The same but for a queue that is to go, and for what is only tried: what pictures are made for. A larger one begins with
+    /// a keyframe, which on a path that turns out to be full becomes the queue that is to be avoided.
+    pub fn aim(&self, now: Instant) -> Bitrate {
+        let is_tried = self.raised.is_some_and(|at| now.saturating_duration_since(at) < TRIED);
+        let all = self.pictures_of(self.total);
+        self.known.filter(|_| is_tried).map_or(all, |known| known.min(all))
     }
 
     /// Of what was sent nothing has been reported for long: it waits in a queue, or the reports do.
@@ -306,6 +314,8 @@ impl RateControl {
     fn pace_of(&self, least: u64, now: Instant) -> Bitrate {
         let target = self.target(now);
         match self.ceiling {
+            // What waits in front of the path is in nobody's way; in the queue that is to go it would be in that of sound.
+            _ if self.emptying.is_some_and(|emptying| now < emptying.until) => target.percent(105),
             None => target.percent(220),
             Some(_) if target.as_bps() == 0 => target,
             Some(ceiling) => {

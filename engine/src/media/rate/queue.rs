@@ -15,6 +15,8 @@ pub struct UnitQueue {
     units: VecDeque<EncodedUnit>,
     /// When the unit was encoded whose packets are leaving.
     leaving: Option<Instant>,
+    /// What of it is still here, bytes.
+    rest: usize,
     /// Bytes that may leave now; negative after a packet larger than what was left.
     credit: i64,
     refilled: Option<Instant>,
@@ -77,15 +79,16 @@ impl UnitQueue {
             self.dropped += 1;
         }
         let unit = self.units.pop_front_if(|unit| unit.encoded + self.least <= now)?;
-        self.leaving = Some(unit.encoded);
+        (self.leaving, self.rest) = (Some(unit.encoded), unit.data.len());
         Some(unit)
     }
 
     /// A packet of `bytes` has left; `last`: of its unit.
     pub const fn left(&mut self, bytes: usize, last: bool) {
         self.credit -= bytes as i64;
+        self.rest = self.rest.saturating_sub(bytes);
         if last {
-            self.leaving = None;
+            (self.leaving, self.rest) = (None, 0);
         }
     }
 
@@ -107,6 +110,17 @@ impl UnitQueue {
         let oldest = self.leaving.or_else(|| self.units.front().map(|unit| unit.encoded));
         let patience = LATE + rate.time_for(largest as u64).min(Duration::from_millis(100));
         oldest.is_some_and(|oldest| now.saturating_duration_since(oldest) > patience)
+    }
+
+    /// What the next picture may take of `rate` so that what waits is sent as well: otherwise a keyframe is a queue for as long
+    /// as all of the rate is spent.
+    pub fn left_of(&self, rate: Bitrate) -> Bitrate {
+        /// So soon it is to be gone, and the least that is left for pictures, in percent.
+        const WITHIN: Duration = Duration::from_millis(300);
+        const LEAST: u64 = 50;
+        let waiting = self.units.iter().map(|unit| unit.data.len()).sum::<usize>() + self.rest;
+        let owed = waiting as u64 * 8_000 / WITHIN.as_millis() as u64;
+        Bitrate::from_bps(rate.as_bps().saturating_sub(owed)).max(rate.percent(LEAST))
     }
 
     pub fn len(&self) -> usize {
@@ -180,6 +194,24 @@ mod tests {
         assert!(is_braked(&queue, 300));
         queue.left(1000, true);
         assert!(!is_braked(&queue, 500));
+    }
+
+    #[test]
+    fn the_next_pictures_are_smaller_by_what_waits() {
+        let (mut queue, start, rate) = (UnitQueue::default(), now(), Bitrate::from_kbps(800));
+        assert_eq!(queue.left_of(rate), rate);
+        queue.push(unit(3000, true, start));
+        queue.push(unit(3000, false, start));
+        assert_eq!(queue.left_of(rate), Bitrate::from_kbps(640));
+        // Likewise while its packets are leaving, and less by each of them.
+        assert!(queue.take(start).is_some());
+        assert_eq!(queue.left_of(rate), Bitrate::from_kbps(640));
+        queue.left(1500, false);
+        assert_eq!(queue.left_of(rate), Bitrate::from_kbps(680));
+        queue.left(1500, true);
+        assert_eq!(queue.left_of(rate), Bitrate::from_kbps(720));
+        assert!(!queue.push(unit(300_000, false, start)));
+        assert_eq!(queue.left_of(rate), Bitrate::from_kbps(400));
     }
 
     #[test]

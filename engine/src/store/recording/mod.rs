@@ -35,7 +35,7 @@ impl Piece {
 }
 
 const MAGIC: [u8; 8] = *b"VISAVREC";
-const VERSION: u16 = 6;
+const VERSION: u16 = 7;
 /// Kind, length and checksum.
 const PIECE_HEAD: usize = 9;
 /// Half a second of a call at 100 Mbit/s: what claims to be longer is damaged.

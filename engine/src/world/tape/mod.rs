@@ -137,6 +137,14 @@ impl Tape {
         }
     }
 
+    /// The same of what follows from packets alone, which is replayed also where codecs and devices are asked.
+    pub fn take_of_path<T: FromOutside>(&self, owner: Entity, real: impl FnOnce() -> Option<T>) -> Option<T> {
+        match &self.0 {
+            Mode::Replaying(replaying) => lock(replaying).take(owner, T::replay),
+            _ => self.take(owner, real),
+        }
+    }
+
     /// What the transport brought for `owner`: `heard` is when it last heard of the other side, `before` what that was at
     /// the tick's beginning.
     pub fn pass(&self, owner: Entity, drained: &mut Drained, heard: &mut Option<Instant>, before: Option<Instant>) {
@@ -199,11 +207,6 @@ impl Tape {
     pub fn finish_tick(&self, now: Instant, decisions: u64) -> Result<()> {
         let Mode::Recording(recording) = &self.0 else { return Ok(()) };
         lock(recording).finish_tick(now, decisions)
-    }
-
-    /// A call is recorded or replayed.
-    pub const fn is_running(&self) -> bool {
-        !matches!(self.0, Mode::Off)
     }
 
     pub const fn is_recording(&self) -> bool {

@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::axis::Axis;
 use crate::base::id::{TileId, UnitNumber};
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 use crate::codec::video_decoder::DecodedFrame;
 use crate::layout::snapshot::Presented;
 use crate::media::encoded::EncodedUnit;
+use crate::media::jitter_video::Restored;
 use crate::media::ledger::Stamps;
 use crate::media::marker::Marker;
+use crate::media::phase::Refresh;
 use crate::media::policy::Policy;
 use crate::media::simulcast::{Audience, LAYERS};
 use crate::media::video::{CapturedPicture, Picture};
@@ -97,6 +99,8 @@ pub enum Note {
         frame: u64,
         at: i64,
         marker: Option<(u32, i64)>,
+        /// How early it was drawn, and the screen's period, microseconds.
+        refresh: Option<(u32, u32)>,
     },
     KeyframeWanted,
     Picture {
@@ -120,6 +124,8 @@ pub enum Note {
     },
     /// The sizes of the tiles on which the other side looks at a source of ours; `None` where it says nothing about it.
     Watched(Option<[(u16, u16); LAYERS]>),
+    /// Packets of pictures that parity made good: of each its place in its block, and its payload.
+    Restored(Vec<(u8, Vec<u8>)>),
 }
 
 /// What the transport brought.
@@ -390,13 +396,16 @@ impl FromOutside for CapturedPicture {
 impl FromOutside for Presented {
     fn note(&self, axis: &Axis) -> Note {
         let marker = self.marker.map(|marker| (marker.counter, axis.micros(marker.drawn)));
-        Note::Presented { tile: self.tile.0, frame: self.frame, at: axis.nanos(self.at), marker }
+        let refresh = self.refresh.map(|refresh| (micros(refresh.early), micros(refresh.period)));
+        Note::Presented { tile: self.tile.0, frame: self.frame, at: axis.nanos(self.at), marker, refresh }
     }
 
     fn replay(note: &Note, axis: &Axis) -> Option<Self> {
-        let Note::Presented { tile, frame, at, marker } = *note else { return None };
+        let Note::Presented { tile, frame, at, marker, refresh } = *note else { return None };
+        let time = |micros: u32| Duration::from_micros(micros.into());
+        let refresh = refresh.map(|(early, period)| Refresh { early: time(early), period: time(period) });
         let marker = marker.map(|(counter, drawn)| Marker { counter, drawn: axis.wall(drawn) });
-        Some(Self { tile: TileId(tile), frame, at: axis.instant(at), marker })
+        Some(Self { tile: TileId(tile), frame, at: axis.instant(at), marker, refresh })
     }
 }
 
@@ -448,6 +457,11 @@ says_the_same!(
     Self(audience) => Note::Watched(audience.tiles()),
     Note::Watched(tiles) => Self(tiles.map(Audience::of).unwrap_or_default())
 );
+says_the_same!(
+    Restored,
+    Self(packets) => Note::Restored(packets.clone()),
+    Note::Restored(packets) => Self(packets.clone())
+);
 says_the_same!(Deficit, Self(n) => Note::Deficit(*n as u32), Note::Deficit(n) => Self(within(*n, SECOND)?));
 says_the_same!(Made, Self(n) => Note::Made(*n as i32), Note::Made(n) => {
     within(n.unsigned_abs(), SECOND)?;
@@ -469,6 +483,10 @@ const PACKET: usize = 4096;
 /// `None` where a recording claims more than there can be.
 fn within(number: u32, most: usize) -> Option<usize> {
     usize::try_from(number).ok().filter(|number| *number <= most)
+}
+
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }
 
 /// A picture of this size whose planes are empty: nobody looks at it.

@@ -38,6 +38,10 @@ fn parity_of(sent: &[Sent], number: u16, loss: f64, arrival: Instant) -> Vec<Par
     rows.collect()
 }
 
+fn repair(jitter: &mut VideoJitter, now: Instant) {
+    jitter.repair(now, |compute| compute());
+}
+
 #[test]
 fn what_a_keyframe_lost_is_made_good_by_its_parity_wherever_it_was() {
     // Past the wrap of what a row says of the numbers; the first packet, the last, both, and some between.
@@ -59,7 +63,10 @@ fn what_a_keyframe_lost_is_made_good_by_its_parity_wherever_it_was() {
         }
         assert!(poll_all(&mut jitter, at(2 * length)).is_empty());
         let rows = parity_of(&sent, 1, 0.1, at(2 * length));
-        rows.into_iter().for_each(|row| jitter.push_parity(row));
+        for row in rows {
+            jitter.push_parity(row);
+            repair(&mut jitter, at(2 * length));
+        }
         let unit = jitter.poll_unit(at(2 * length)).expect("it is whole");
         assert!(unit.keyframe && unit.number.0 == 1, "{lost:?}");
         assert!(unit.stamps.captured.is_some());
@@ -77,7 +84,11 @@ fn the_first_keyframe_of_all_is_made_good_as_well() {
     let sent = stream(1, 30, &[0]);
     let rows = parity_of(&sent, 0, 0.1, start);
     rows[..3].iter().for_each(|row| jitter.push_parity(row.clone()));
-    sent.iter().skip(2).for_each(|packet| push(&mut jitter, packet, start));
+    repair(&mut jitter, start);
+    for packet in &sent[2..] {
+        push(&mut jitter, packet, start);
+        repair(&mut jitter, start);
+    }
     assert_eq!(poll_all(&mut jitter, start), [0]);
 }
 
@@ -121,6 +132,27 @@ fn a_request_has_two_copies_and_is_renewed_later() {
     assert_eq!(asked, [0, 20, 40, 300, 320, 340]);
 }
 
+/// As a recording has them: what is claimed of places outside the block, or of packets that came, is not taken.
+#[test]
+fn packets_may_be_made_good_from_elsewhere_and_only_those_that_are_missing() {
+    let start = now();
+    let mut jitter = VideoJitter::default();
+    let sent = stream(2, 10, &[0, 1]);
+    let length = sent.len() / 2;
+    sent[..length].iter().for_each(|packet| push(&mut jitter, packet, start));
+    assert_eq!(poll_all(&mut jitter, start), [0]);
+    sent[length + 1..].iter().for_each(|packet| push(&mut jitter, packet, start));
+    for row in parity_of(&sent, 1, 0.1, start) {
+        jitter.push_parity(ParityIn { payload: vec![0; 9].into(), ..row });
+    }
+    let first = sent[length].payload.clone();
+    let claims = [(0, first), (1, vec![1; 3]), (200, vec![1; 3])];
+    let before = jitter.bytes();
+    jitter.repair(start, |_| Some(Restored(claims.to_vec())));
+    assert_eq!((jitter.counters().repaired, jitter.bytes() - before), (1, claims[0].1.len()));
+    assert_eq!(poll_all(&mut jitter, start), [1]);
+}
+
 proptest! {
     #[test]
     fn whatever_parity_says_nothing_panics_and_what_is_kept_is_bounded(
@@ -155,6 +187,7 @@ proptest! {
                 unit,
                 capture: None,
             });
+            repair(&mut jitter, start);
             let _ = poll_all(&mut jitter, start);
             prop_assert!(jitter.rows.len() <= 128 && jitter.slots.len() as u64 <= MAX_PACKETS);
         }

@@ -1,6 +1,8 @@
 //! What is done about a queue: whose it is, how much less is sent for it, and how soon more is tried again.
 
-use super::{Cut, Emptying, FIRST_PATIENCE, OVERFLOWING, Pictures, REPORTING, RETRY, RateControl, compete, share, sum};
+use super::{
+    Cut, Emptying, FIRST_PATIENCE, OVERFLOWING, Pictures, REPORTING, RETRY, RateControl, TRIED, compete, share, sum,
+};
 use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant};
 
@@ -63,7 +65,7 @@ impl RateControl {
                 false => FIRST_PATIENCE,
             };
             self.ceiling = Some(carries);
-            self.raises = 0;
+            (self.raises, self.known) = (0, None);
         }
         // A queue of our own goes when we send less; one that stays, or is there though everything arrives, is others'.
         let stays = |cut: Cut| now.saturating_duration_since(cut.at) < STUBBORN && queue * 2 >= cut.queue;
@@ -144,6 +146,7 @@ impl RateControl {
         match safe {
             Some(safe) if self.total < safe => self.set(self.total.percent(140).min(safe)),
             Some(_) if self.room.is_seen(self.total, now) => {
+                self.known = Some(self.pictures_of(self.total));
                 self.set(self.total.percent(140));
                 self.ceiling = Some(self.total.percent(105));
                 self.room.on_raised(now);
@@ -158,6 +161,9 @@ impl RateControl {
                     // There was more room than that: the path is another one now.
                     (self.ceiling, self.patience) = (None, FIRST_PATIENCE);
                 }
+                // One raise upon another is no proof of the first.
+                let is_tried = since(self.raised) < TRIED;
+                self.known = self.ceiling.and(self.known.filter(|_| is_tried).or(Some(self.aim(now))));
                 let least = LEAST_RAISE.min(self.total.percent(15));
                 self.set(sum(self.total, least).max(self.total.percent(106 + 3 * self.raises)));
                 self.raises = (self.raises + 1).min(5);

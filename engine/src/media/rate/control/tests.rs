@@ -210,3 +210,26 @@ fn the_most_holds() {
     let target = path.control.target(path.at(path.millis));
     assert!(target <= Bitrate::from_kbps(700) && target >= Bitrate::from_kbps(600), "{target}");
 }
+
+#[test]
+fn more_that_is_only_tried_makes_no_larger_picture() {
+    let (mut control, start) = (RateControl::new(Bitrate::from_kbps(3000), SOUND), now());
+    let at = |ms| start + Duration::from_millis(ms);
+    (control.total, control.ceiling) = (Bitrate::from_kbps(500), Some(Bitrate::from_kbps(500)));
+    let before = control.aim(at(0));
+    (control.known, control.raised, control.total) = (Some(before), Some(at(0)), Bitrate::from_kbps(575));
+    assert_eq!(control.aim(at(1000)), before);
+    assert!(control.target(at(1000)) > before, "it is spent on the picture there is");
+    assert!(control.aim(at(2000)) > before, "no queue has come of it");
+}
+
+#[test]
+fn what_waits_here_does_not_go_into_the_queue_that_is_to_go() {
+    let (mut control, start) = (RateControl::new(Bitrate::from_kbps(3000), SOUND), now());
+    let at = |ms| start + Duration::from_millis(ms);
+    (control.total, control.ceiling) = (Bitrate::from_kbps(500), Some(Bitrate::from_kbps(500)));
+    control.emptying = Some(Emptying { until: at(300), total: Bitrate::from_kbps(300) });
+    for (ms, hurries) in [(0, false), (299, false), (300, true)] {
+        assert_eq!(control.pace(at(ms)) > control.target(at(ms)).percent(105), hurries, "{ms} ms");
+    }
+}

@@ -184,7 +184,8 @@ impl Flow {
             return;
         }
         let first = self.number == UnitNumber(0);
-        let bytes = target.bytes_in(FRAME) as usize * if first { 6 } else { 1 };
+        let left = if self.by == By::Us { self.queue.left_of(target) } else { target };
+        let bytes = left.bytes_in(FRAME) as usize * if first { 6 } else { 1 };
         self.queue.push(EncodedUnit {
             data: vec![0x41; bytes.max(50)],
             keyframe: first,

@@ -125,9 +125,6 @@ const CASES: [Case; 8] = [
     },
 ];
 
-/// Seconds over which a flow's rate is looked at: what has recovered by then was never gone.
-const AT_ONCE: f64 = 0.5;
-
 /// What a run showed.
 struct Found {
     /// Pictures' share of what the paths could carry of them.
@@ -271,7 +268,8 @@ fn used(case: &Case, came: &[Vec<usize>]) -> f64 {
     had / could.max(1e-9)
 }
 
-/// How long after something got better a flow has 70 % of what it should have, over half a second; the mean.
+/// How long after something got better a flow has 70 % of what it should have for half a second from then on; the mean. Nothing
+/// where it had that all the time.
 fn recovery(case: &Case, came: &[Vec<usize>]) -> Option<f64> {
     let times: Vec<f64> = case
         .better
@@ -282,7 +280,7 @@ fn recovery(case: &Case, came: &[Vec<usize>]) -> Option<f64> {
             let enough =
                 |from: &usize| came[*flow][*from..*from + 5].iter().sum::<usize>() as f64 * 16.0 >= 0.7 * mbit * 1e6;
             let risen = (first..last).find(enough).unwrap_or(last);
-            (risen - first) as f64 / 10.0 + AT_ONCE
+            (risen - first) as f64 / 10.0
         })
         .collect();
     (!times.is_empty()).then(|| times.iter().sum::<f64>() / times.len() as f64)
