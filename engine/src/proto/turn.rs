@@ -85,8 +85,11 @@ pub fn framed(bytes: &[u8]) -> std::result::Result<Option<Framed>, ()> {
     if length > LARGEST { Err(()) } else { Ok(Some(Framed { length, taken: length.next_multiple_of(4) })) }
 }
 
-/// The answer to a [`Seen::Binding`] that came from `from` (RFC 8489 §6.3.1.1).
+/// The answer to a [`Seen::Binding`] that came from `from` (RFC 8489 §6.3.1.1); `None` to what is no request.
 pub fn bound(request: &Message<'_>, from: SocketAddr) -> Option<Vec<u8>> {
+    if !request.has_class(MessageClass::Request) {
+        return None;
+    }
     let from = SocketAddr::new(from.ip().to_canonical(), from.port());
     let mut answer = Message::builder_success(request, MessageWriteVec::with_capacity(64));
     answer.add_attribute(&XorMappedAddress::new(from, request.transaction_id())).ok()?;
