@@ -60,7 +60,8 @@ fn list(ui: &mut Ui, state: &mut PeopleState, commands: &mut Vec<Command>) {
             state.room = Some(room.room);
             state.ask("Reading", Wanted::Look { room: room.room }, commands);
         }
-        weak(ui, &format!("number {} · {} people {}", room.room.0, room.members, &*room.topic));
+        let topic = if room.topic.is_empty() { String::new() } else { format!(" · {}", &*room.topic) };
+        weak(ui, &format!("number {} · {} people{topic}", room.room.0, room.members));
     }
     weak(ui, "What is said in rooms can be read by who runs the service.");
 }
