@@ -8,6 +8,7 @@ pub mod fuzz;
 pub mod malformed;
 pub mod mirror;
 pub mod mutated;
+pub mod namespaces;
 pub mod party;
 pub mod ports;
 pub mod probe;

@@ -7,6 +7,7 @@ pub mod door;
 pub mod impair;
 pub mod interfaces;
 pub mod link;
+pub mod paths;
 pub mod service;
 pub mod tcp;
 pub mod timer;

@@ -4,6 +4,7 @@
 
 mod audio;
 mod calls;
+mod candidates;
 mod check;
 mod commands;
 mod devices;
@@ -25,6 +26,7 @@ use crate::world::stage::Stage;
 pub fn install(world: &mut World, schedule: &mut Schedule) {
     world.init_resource::<media::Leaving>();
     world.init_resource::<routes::Resolving>();
+    world.init_resource::<candidates::Reach>();
     people::start(world);
     world.init_resource::<devices::Opening>();
     world.init_resource::<shares::Shares>();
@@ -41,6 +43,7 @@ pub fn install(world: &mut World, schedule: &mut Schedule) {
             commands::take_commands,
             calls::take_envelopes,
             people::take_told,
+            candidates::take_found,
             watch::watch_calls,
         )
             .chain()
