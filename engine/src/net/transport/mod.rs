@@ -8,6 +8,7 @@ mod ice;
 pub mod pairs;
 pub mod plain;
 pub mod webrtc;
+mod wire;
 
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,8 @@ use visavis_tests::Outcome;
 
 use crate::table::Table;
 use crate::{
-    contract, devices, endurance, jitter, lab, media, opus, probe, rate, replay, rival, screens, service, sound, video,
-    voice,
+    contract, devices, endurance, jitter, lab, media, networks, opus, probe, rate, replay, rival, screens, service,
+    sound, video, voice,
 };
 
 /// A long measurement.
@@ -22,7 +22,7 @@ const fn proof(name: &'static str, run: fn(&mut Table) -> Outcome<()>, title: &'
     Proof { name, title, is, run }
 }
 
-pub const PROOFS: [Proof; 37] = [
+pub const PROOFS: [Proof; 39] = [
     proof(
         "durability",
         service::durable,
@@ -58,6 +58,18 @@ pub const PROOFS: [Proof; 37] = [
         media::setup,
         "From the accept to the first sound and picture",
         "Twenty calls, each timed from the moment it is accepted.",
+    ),
+    proof(
+        "networks",
+        networks::matrix,
+        "Calls between gateways of all kinds",
+        "Every ordered pair of kinds, each a call between two programs in networks of their own: which way media goes, and how soon.",
+    ),
+    proof(
+        "heal",
+        networks::heal,
+        "Networks that break and come back",
+        "Outages, another address, a gateway that forgets, a path that falls silent beside one that works.",
     ),
     proof("cost", media::cost, "What a call costs", "Processor time and memory of one side, with and without drawing."),
     proof(
