@@ -184,8 +184,11 @@ pub fn look_again(world: &mut World, call: Entity, now: Instant) {
     let own = own_addresses(world, call);
     let mut reach = world.resource_mut::<Reach>();
     reach.looked = Some(now);
-    if let Some(paths) = &mut world.resource_mut::<MediaPort>().paths {
-        paths.look_again(own, now);
+    let mut port = world.resource_mut::<MediaPort>();
+    let has_changed = port.paths.as_mut().is_some_and(|paths| paths.look_again(own, now));
+    if has_changed {
+        // What was connected from the old address stays silent until it is given up.
+        people::reconnect(world);
     }
 }
 

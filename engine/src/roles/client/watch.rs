@@ -99,6 +99,7 @@ fn watch_media(world: &mut World, entity: Entity, now: Instant) {
     }
     let silent = path.heard.is_none_or(|at| now.saturating_duration_since(at) > SILENCE) || path.closed.is_some();
     let event = match state.machine.phase() {
+        _ if path.closed.as_ref().is_some_and(String::is_empty) => Event::MediaClosed,
         Phase::Connecting if path.connected => Event::MediaConnected,
         Phase::InCall if silent => Event::MediaLost,
         Phase::Reconnecting if !silent => Event::MediaRestored,

@@ -22,7 +22,7 @@ const fn proof(name: &'static str, run: fn(&mut Table) -> Outcome<()>, title: &'
     Proof { name, title, is, run }
 }
 
-pub const PROOFS: [Proof; 39] = [
+pub const PROOFS: [Proof; 40] = [
     proof(
         "durability",
         service::durable,
@@ -70,6 +70,12 @@ pub const PROOFS: [Proof; 39] = [
         networks::heal,
         "Networks that break and come back",
         "Outages, another address, a gateway that forgets, a path that falls silent beside one that works.",
+    ),
+    proof(
+        "quiet",
+        networks::quiet,
+        "A call in which nobody says or shows anything",
+        "Ten minutes without microphone and camera between two homes: its path is never given up.",
     ),
     proof("cost", media::cost, "What a call costs", "Processor time and memory of one side, with and without drawing."),
     proof(
