@@ -1,5 +1,6 @@
 //! One WebRTC connection: str0m in RTP mode. All of its names stay in this folder.
 
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -315,6 +316,11 @@ impl Webrtc {
                 next = this.drain(out);
             }
         });
+    }
+
+    pub fn drop_gone(&mut self, own: &[IpAddr]) {
+        foreign::call(|| self.candidates.drop_gone(&mut self.rtc, own));
+        self.written = true;
     }
 
     pub fn watch(&mut self, told: bool, heard: Instant, now: Instant) -> bool {

@@ -170,7 +170,7 @@ pub fn heal(table: &mut Table) -> Outcome<()> {
     let flapping = |_| {
         for _ in 0..20 {
             for step in [
-                "link add unused type dummy",
+                "link add unused type veth peer name unused2",
                 "addr add 10.99.0.1/24 dev unused",
                 "link set unused up",
                 "link del unused",
