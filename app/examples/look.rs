@@ -1,5 +1,5 @@
 //! Shows the window with made-up parties, to look at: `look PHASE [dark|light] [WIDTHxHEIGHT] [SCALE] [FILE.png]`.
-//! PHASE: idle, pals, rooms, inbox, account (with the panel of the service's people), devices (with their panel), out, in, connecting, call, panel (a call with the devices' panel), group, off,
+//! PHASE: idle, network, pals, rooms, inbox, account (with the panel of the service's people), devices (with their panel), out, in, connecting, call, panel (a call with the devices' panel), group, off,
 //! reconnecting, ended, live (a new picture 30 times a second).
 
 use std::sync::Arc;
@@ -46,6 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "account" => Some(Tab::Account),
             _ => None,
         },
+        show_network: phase == "network",
         screenshot: arguments.get(4).map(|path| (path.into(), Duration::from_millis(shot))),
         run_for: arguments.get(4).map(|_| Duration::from_millis(end)),
         ..Default::default()

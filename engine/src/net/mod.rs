@@ -3,10 +3,17 @@
 pub mod bucket;
 pub mod control;
 pub mod datagram;
+pub mod dialback;
 pub mod door;
 pub mod impair;
 pub mod interfaces;
+#[cfg(feature = "client")]
+pub mod lan;
 pub mod link;
+pub mod mapping;
+#[cfg(feature = "client")]
+pub mod nettest;
+pub mod proxy;
 pub mod service;
 pub mod tcp;
 pub mod timer;

@@ -7,6 +7,7 @@ mod calls;
 mod check;
 mod commands;
 mod devices;
+mod lan;
 pub mod media;
 pub mod people;
 pub mod report;
@@ -26,6 +27,7 @@ pub fn install(world: &mut World, schedule: &mut Schedule) {
     world.init_resource::<media::Leaving>();
     world.init_resource::<routes::Resolving>();
     people::start(world);
+    lan::install(world);
     world.init_resource::<devices::Opening>();
     world.init_resource::<shares::Shares>();
     devices::list(world);
@@ -41,6 +43,7 @@ pub fn install(world: &mut World, schedule: &mut Schedule) {
             commands::take_commands,
             calls::take_envelopes,
             people::take_told,
+            lan::take_told,
             watch::watch_calls,
         )
             .chain()
