@@ -171,6 +171,9 @@ pub struct Options {
     /// said: what was set in the window, else on
     #[arg(long, global = true, value_name = "HOW", help_heading = "Network")]
     pub lan: Option<Visibility>,
+    /// Media by relays alone, so that the other side does not see this machine's address
+    #[arg(long, global = true, help_heading = "Network")]
+    pub relay_only: bool,
     /// Make the path worse than it is, both ways: lan, home, bad, burst, thin, spiky, international, or KEY=VALUE,… with
     /// delay, jitter (ms), loss, reorder, dup (%), burst (datagrams), rate (kbit/s), queue (ms)
     #[arg(long, global = true, value_name = "PROFILE", help_heading = "Network")]
@@ -208,6 +211,7 @@ impl Options {
     /// The engine's settings: what was said, and what is usual where nothing was.
     pub fn config(&self, name: &str, data: PathBuf, base: u16) -> Config {
         let mut config = Config::new(name, data, base);
+        config.relay_only = self.relay_only;
         let mut sources = self.video.iter().filter_map(|camera| match camera {
             Camera::None => None,
             Camera::Source(spec) => Some(spec.clone()),

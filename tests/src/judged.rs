@@ -203,11 +203,11 @@ impl Ill {
         let mut command = networks.command("srv", visavis.to_str().ok_or("a path that is no text")?);
         command.args(["serve", "--json", "--host-name", "5.5.5.10", "--data"]).arg(data);
         if self == Self::RelayDown {
-            // STUN is answered by a program of its own; at the relay's place there is nobody.
+            // STUN is answered by a program of its own, by two addresses (RFC 5780); at the relay's place there is nobody.
             let secret = folder.join("secret");
             std::fs::write(&secret, "a secret of sixteen").map_err(|error| error.to_string())?;
-            command.args(["--turn", "stun:5.5.5.10:3478", "--turn", "turn:5.5.5.11:3479?transport=udp"]);
-            command.args(["--turn", "turn:5.5.5.11:3479?transport=tcp", "--turn-secret"]).arg(secret);
+            command.args(["--turn", "stun:5.5.5.10:3478", "--turn", "turn:5.5.5.11:3490?transport=udp"]);
+            command.args(["--turn", "turn:5.5.5.11:3490?transport=tcp", "--turn-secret"]).arg(secret);
             networks.start(
                 "srv",
                 "turnserver",
@@ -216,6 +216,8 @@ impl Ill {
                     "--stun-only",
                     "-L",
                     "5.5.5.10",
+                    "-L",
+                    "5.5.5.11",
                     "-p",
                     "3478",
                     "--no-tls",

@@ -9,6 +9,7 @@ pub mod judged;
 pub mod malformed;
 pub mod mirror;
 pub mod mutated;
+pub mod namespaces;
 pub mod netns;
 pub mod party;
 pub mod ports;

@@ -48,6 +48,8 @@ impl UiState {
         match notice {
             Notice::Listening { base_port } => (self.listening, self.network.base) = (Some(base_port), Some(base_port)),
             Notice::Error(text) => self.toast(text),
+            // The panel of people shows it.
+            Notice::Online { .. } => {}
             Notice::Done { ticket, outcome } => self.people.done(ticket, outcome),
             // The snapshot's phase says these; a new call ends the closed ended screen.
             Notice::Ringing { .. } | Notice::Connected { .. } | Notice::Ended { .. } => self.ended_closed = false,

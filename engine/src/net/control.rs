@@ -25,6 +25,12 @@ pub struct TokenRange {
     pub count: usize,
 }
 
+impl TokenRange {
+    pub const fn owns(self, token: Token) -> bool {
+        token.0 >= self.first && token.0 - self.first < self.count
+    }
+}
+
 /// The door's limits; the default is the design's.
 #[derive(Clone, Debug)]
 pub struct DoorLimits {

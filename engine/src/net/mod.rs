@@ -13,6 +13,7 @@ pub mod link;
 pub mod mapping;
 #[cfg(feature = "client")]
 pub mod nettest;
+pub mod paths;
 pub mod proxy;
 pub mod service;
 pub mod tcp;

@@ -25,6 +25,8 @@ pub struct Config {
     /// Identity, remembered keys and settings live here.
     pub data: PathBuf,
     pub base_port: u16,
+    /// No candidate but a relay's, from either side.
+    pub relay_only: bool,
     pub camera: Option<SourceSpec>,
     /// Further sources of pictures beside it.
     pub further: [Option<SourceSpec>; FURTHER],
@@ -102,6 +104,7 @@ impl Config {
             name: name.into(),
             data: data.into(),
             base_port,
+            relay_only: false,
             camera: None,
             further: [const { None }; FURTHER],
             screen_motion: false,

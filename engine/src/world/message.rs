@@ -76,6 +76,10 @@ pub enum Notice {
         ticket: u64,
         outcome: Result<Box<Outcome>, String>,
     },
+    /// The session with the service stands, under this name.
+    Online {
+        name: String,
+    },
     /// One line a person can read: what happened and what to do.
     Error(String),
 }

@@ -13,6 +13,8 @@ use engine::media::rate::DelayReport;
 use engine::media::sound::report::SoundReport;
 use engine::media::video::Picture;
 use engine::proto::mapping::{igd, natpmp, pcp, route, ssdp};
+use engine::proto::nettest::service::{About, Dial};
+use engine::proto::nettest::stun;
 use engine::proto::proxy::{Destination, Handshake, ProxyUrl, socks5};
 use engine::proto::rtp_h264::{Depacketiser, begins_keyframe, begins_unit, holds_idr};
 use engine::proto::unit_ext::UnitExt;
@@ -31,7 +33,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     Target { name: "MP4 index and samples", run: mp4, seeds: seeds::mp4 },
     Target { name: "Y4M header and frames", run: y4m, seeds: seeds::y4m },
     Target { name: "H.264 NAL units", run: nal_units, seeds: seeds::units },
@@ -40,6 +42,7 @@ pub const TARGETS: [Target; 9] = [
     Target { name: "the unit extension", run: unit_ext, seeds: seeds::unit_ext },
     Target { name: "answers of routers", run: routers, seeds: seeds::routers },
     Target { name: "answers of proxies", run: proxies, seeds: seeds::proxies },
+    Target { name: "answers to the network test", run: nettest, seeds: seeds::nettest },
     Target { name: "the receiver's reports", run: reports, seeds: seeds::reports },
 ];
 
@@ -216,5 +219,14 @@ pub fn proxies(data: &[u8]) {
                 break;
             }
         }
+    }
+}
+
+/// What a STUN server and a service say to the network test, and what the service is asked.
+pub fn nettest(data: &[u8]) {
+    let _ = (stun::answer(data, &[7; 12]), stun::whole(data));
+    let _ = serde_json::from_slice::<About>(data);
+    if let Some(dial) = Dial::parse(data) {
+        assert!(dial.tcp_ports().iter().all(|port| !(2010..=2030).contains(port)), "a port of the directory is called");
     }
 }

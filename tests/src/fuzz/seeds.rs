@@ -188,3 +188,17 @@ pub fn proxies() -> Vec<Vec<u8>> {
         b"socks5://bob:p%40ss@[2001:db8::1]:1081/".to_vec(),
     ]
 }
+
+/// A success and a refusal of STUN, what the service says, and a wish to be called back.
+pub fn nettest() -> Vec<Vec<u8>> {
+    let message = |kind: [u8; 2], attributes: &[u8]| {
+        [&kind, &[0, attributes.len() as u8][..], &[0x21, 0x12, 0xa4, 0x42], &[7; 12], attributes].concat()
+    };
+    vec![
+        message([1, 1], &[0, 0x20, 0, 8, 0, 1, 0xa1, 0x47, 0xe1, 0x12, 0xa6, 0x43]),
+        message([1, 1], &[0x80, 0x2c, 0, 8, 0, 1, 0x0d, 0x97, 5, 5, 5, 11]),
+        message([1, 0x13], &[0, 9, 0, 4, 0, 0, 4, 1]),
+        br#"{"you":"192.0.2.1","time_us":1,"relays":["turn:HOST:3478?transport=udp"]}"#.to_vec(),
+        br#"{"base":2000,"cookie":7}"#.to_vec(),
+    ]
+}

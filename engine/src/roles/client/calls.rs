@@ -5,14 +5,12 @@ use std::net::SocketAddr;
 use bevy_ecs::entity::Entity;
 use bevy_ecs::world::World;
 
-use super::{devices, lan, media, people, report, routes, watch};
+use super::{candidates, devices, lan, media, people, report, routes, watch};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::time::{Instant, WallTime};
 use crate::layout::snapshot;
 use crate::media::report::Report;
 use crate::net::control::{ControlEvent, LinkId};
-use crate::net::door::Door;
-use crate::net::interfaces;
 use crate::proto::envelope::{Envelope, Party, Verified};
 use crate::proto::keys;
 use crate::proto::signal::action::{Action, Phase};
@@ -21,12 +19,11 @@ use crate::proto::signal::clock::ClockOffset;
 use crate::proto::signal::event::{Event, RouteFailure};
 use crate::proto::signal::incoming::{Admission, Incoming};
 use crate::proto::signal::machine::CallMachine;
-use crate::proto::signal::media::{Candidate, CandidateKind};
 use crate::proto::target::Target;
 use crate::store::known::Known;
 use crate::world::call::{CallState, Signalling, Times};
 use crate::world::message::Notice;
-use crate::world::shared::{AppEnd, MediaPort, Now, Settings, Showing};
+use crate::world::shared::{AppEnd, Now, Settings, Showing};
 
 /// Calls `target`. A line for the person when it cannot even be tried.
 pub fn dial(world: &mut World, target: &str) {
@@ -65,6 +62,10 @@ fn try_dial(world: &mut World, target: &str) -> Result<()> {
         return dial_pal(world, pal?);
     }
     let mut parsed: Target = target.parse()?;
+    if world.resource::<Settings>().0.relay_only {
+        let text = "an address is called directly, which shows yours: call by name, or without --relay-only";
+        return Err(Error::new(Kind::Refused, text));
+    }
     if let Some(name) = parsed.bare_name().filter(|name| lan::find(world, name).is_some()) {
         parsed = Target::Lan { name: name.to_owned() };
     }
@@ -100,6 +101,7 @@ fn dial_pal(world: &mut World, pal: people::Callee) -> Result<()> {
     let link = people::open(world, pal.name.clone(), pal.key, None);
     let entity = spawn_call(world, machine, pal.name.to_string(), Some(link), transport);
     world.resource_mut::<Signalling>().current = Some((call, entity));
+    candidates::begin(world, entity);
     feed(world, entity, Event::Dial);
     feed(world, entity, Event::RouteUp);
     Ok(())
@@ -272,6 +274,7 @@ fn take_offer(world: &mut World, link: LinkId, peer: SocketAddr, verified: Verif
     let entity = spawn_call(world, machine, address, Some(link), transport);
     if is_ours {
         world.resource_mut::<Signalling>().current = Some((call, entity));
+        candidates::begin(world, entity);
     }
     carry_out(world, entity, actions);
 }
@@ -319,11 +322,12 @@ fn carry_out(world: &mut World, entity: Entity, actions: Vec<Action>) {
                 }
                 media::start(world, entity, &start, now);
             }
-            Action::SendCandidates => gather(world, entity),
+            Action::SendCandidates => candidates::tell(world, entity),
             Action::AddCandidates(candidates) => media::add_candidates(world, entity, &candidates),
             Action::StartCapture => devices::start_capture(world, entity),
             Action::StopMedia => media::stop(world, entity, now),
             Action::PeerMuted(mute) => media::peer_muted(world, entity, mute),
+            Action::PeerHearsNothing => watch::leave_path(world, entity, now),
             Action::PeerWatches(watched) => watch::heed(world, entity, &watched),
             Action::Phase(phase) => show_phase(world, entity, phase, now),
             Action::End { outcome, reason } => return ended(world, entity, &outcome.to_string(), reason, now),
@@ -350,22 +354,6 @@ fn ring(world: &mut World, entity: Entity, name: &Name, verified: bool) {
     if world.resource::<Settings>().0.auto_answer {
         feed(world, entity, Event::Accept);
     }
-}
-
-fn gather(world: &mut World, entity: Entity) {
-    let port = world.resource::<MediaPort>().port;
-    let signalling = world.resource::<Signalling>();
-    let link = world.get::<CallState>(entity).and_then(|state| state.link);
-    let peer = link.and_then(|link| signalling.links.get(&link)).map(|(peer, _)| peer.ip().to_canonical());
-    let own = signalling.door.as_ref().and_then(Door::own_ip);
-    let ours = own.or_else(|| peer.and_then(interfaces::address_towards));
-    let addresses: Vec<SocketAddr> = ours.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
-    media::add_local(world, entity, &addresses);
-    let candidates = addresses
-        .into_iter()
-        .map(|address| Candidate { address, typ: CandidateKind::Host, priority: 0, tcp: false })
-        .collect();
-    feed(world, entity, Event::Gathered(candidates));
 }
 
 /// Seals a body and puts it on the call's link.

@@ -4,6 +4,7 @@
 
 mod audio;
 mod calls;
+mod candidates;
 mod check;
 mod commands;
 mod devices;
@@ -26,6 +27,7 @@ use crate::world::stage::Stage;
 pub fn install(world: &mut World, schedule: &mut Schedule) {
     world.init_resource::<media::Leaving>();
     world.init_resource::<routes::Resolving>();
+    world.init_resource::<candidates::Reach>();
     people::start(world);
     lan::install(world);
     world.init_resource::<devices::Opening>();
@@ -44,6 +46,7 @@ pub fn install(world: &mut World, schedule: &mut Schedule) {
             calls::take_envelopes,
             people::take_told,
             lan::take_told,
+            candidates::take_found,
             watch::watch_calls,
         )
             .chain()

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
 
-use super::calls;
+use super::{calls, candidates};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::id::CallId;
 use crate::net::control::LinkId;
@@ -234,6 +234,14 @@ pub fn forget(world: &mut World, link: LinkId) {
 
 /// The service has said to how many devices an offer went.
 fn offered(world: &mut World, ticket: u64, outcome: Result<Outcome, String>) {
+    if ticket == RELAYS {
+        if let Ok(Outcome::Reply(reply)) = outcome
+            && let Reply::Pals(PalsReply::Relays(relays)) = *reply
+        {
+            candidates::learn(world, relays);
+        }
+        return;
+    }
     let Some(link) = world.resource_mut::<Service>().offers.remove(&ticket) else { return };
     let Some(entity) = calls::call_of(world, link) else { return };
     let name = world.get::<CallState>(entity).map(CallState::peer_name).unwrap_or_default();
@@ -250,6 +258,17 @@ fn offered(world: &mut World, ticket: u64, outcome: Result<Outcome, String>) {
 
 /// The session came or went: so did the way of the calls that it carries.
 fn carried(world: &mut World, state: &State) {
+    if matches!(state, State::Online)
+        && let Some(people) = &world.resource::<Service>().people
+    {
+        // An older service does not know them: its people are called directly.
+        people.send(RELAYS, Wanted::Ask(Box::new(Ask::Pals(Request::Relays))));
+    }
+    if matches!(state, State::Online)
+        && let Some(person) = &world.resource::<Service>().view.person
+    {
+        calls::tell(world, Notice::Online { name: person.name.to_string() });
+    }
     let event = match state {
         State::Online => Event::RouteUp,
         State::Offline { .. } | State::LoggedOut | State::Nobody => Event::RouteLost,
@@ -323,3 +342,6 @@ fn service_address(service: &Service) -> SocketAddr {
 
 /// Tickets from here on are the engine's own.
 const OWN: u64 = 1 << 63;
+
+/// Asks who relays.
+const RELAYS: u64 = u64::MAX;

@@ -1,0 +1,1 @@
+/work/main/.lab/wirem-target/release/wirem: /work/shared/lab/wirem/src/main.rs
