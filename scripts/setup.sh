@@ -14,6 +14,9 @@ demo=(mesa-vulkan-drivers libvulkan1 libxkbcommon-x11-0 libxcursor1 libxi6 libxr
 # the browser that calls are compared with.
 test=(xvfb pulseaudio pulseaudio-utils jackd2 libasound2-plugins espeak-ng sox tcpdump iproute2 nftables conntrack ethtool
     chromium)
+# Routers, proxies and a STUN server of others: only their programs, where Debian has them apart from a service that would be
+# started.
+test+=(miniupnpd-nftables tinyproxy-bin microsocks dante-server coturn)
 
 # What the long measurements compare with besides.
 proof=(gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad)
@@ -31,13 +34,17 @@ esac
 # package beside it would take the desktop's own sound away.
 command_of() {
     case $1 in
-        cmake | nasm | pkg-config | curl | espeak-ng | sox | tcpdump | conntrack | ethtool | chromium) echo "$1" ;;
+        cmake | nasm | pkg-config | curl | espeak-ng | sox | tcpdump | conntrack | ethtool | chromium | microsocks) echo "$1" ;;
+        iproute2) echo ip ;;
+        nftables) echo nft ;;
+        miniupnpd-nftables) echo miniupnpd ;;
+        tinyproxy-bin) echo tinyproxy ;;
+        dante-server) echo danted ;;
+        coturn) echo turnserver ;;
         xvfb) echo Xvfb ;;
         pulseaudio) if command -v pipewire-pulse >/dev/null; then echo pipewire-pulse; else echo pulseaudio; fi ;;
         pulseaudio-utils) echo pactl ;;
         jackd2) echo jackd ;;
-        iproute2) echo ip ;;
-        nftables) echo nft ;;
         # No package has this name as a command.
         *) echo "no command: $1" ;;
     esac

@@ -111,7 +111,7 @@ impl Party {
         let base = setup.base.unwrap_or_else(free_base);
         let mut child = command(&setup.within, &program)
             .args(verb)
-            .args(["--headless", "--name", &setup.name, "--base-port", &base.to_string()])
+            .args(["--headless", "--lan", "off", "--name", &setup.name, "--base-port", &base.to_string()])
             .arg("--data")
             .arg(setup.data.clone().unwrap_or_else(|| folder.path().join("data")))
             .arg("--report")

@@ -1,6 +1,7 @@
 //! What the person chose on the command line or in the window.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::base::rate::Bitrate;
 use crate::base::time::{CELL, Duration};
@@ -12,6 +13,8 @@ use crate::media::policy::Policy;
 use crate::media::switches::Switches;
 use crate::net::impair::Impairment;
 use crate::net::transport::FURTHER;
+use crate::proto::lan::Visibility;
+use crate::proto::proxy::choice::Proxies;
 use crate::source::SourceSpec;
 
 /// Settings of one engine.
@@ -40,6 +43,10 @@ pub struct Config {
     pub auto_answer: bool,
     /// Keep a session with the service that one is logged in at.
     pub people: bool,
+    /// Whether others on the same network see us.
+    pub lan: Visibility,
+    /// Through which everything is dialled.
+    pub proxies: Arc<Proxies>,
     /// The most video may take.
     pub most: Bitrate,
     /// Frames of sound of this length, whatever the path.
@@ -108,6 +115,8 @@ impl Config {
             remember: Remember::default(),
             auto_answer: false,
             people: false,
+            lan: Visibility::Off,
+            proxies: Arc::default(),
             // 720p30 looks clean at 2.5 Mbit/s in constrained baseline.
             most: Bitrate::from_kbps(2500),
             audio_frame: None,

@@ -19,6 +19,7 @@ use crate::layout::snapshot::{Controls, Phase, Presented, ViewSnapshot};
 use crate::media::chirp::ChirpFinder;
 use crate::media::mix::Limiter;
 use crate::net::datagram::{Inbox, Outbox};
+use crate::net::lan::Neighbours;
 use crate::net::paths::Paths;
 use crate::net::udp::UdpPort;
 use crate::people::view::View;
@@ -139,6 +140,7 @@ pub struct AppEnd {
     pub presented: PipeReceiver<Presented>,
     /// The newest of the service's people.
     pub people: Arc<Latest<Arc<View>>>,
+    pub neighbours: Arc<Latest<Neighbours>>,
     pub redraw: Redraw,
 }
 

@@ -95,7 +95,7 @@ impl Person {
 
     fn command(&self, args: &[&str]) -> Outcome<Command> {
         let mut command = command(&self.within, &program()?);
-        command.args(args).arg("--json").arg("--data").arg(&self.data);
+        command.args(args).args(["--json", "--lan", "off"]).arg("--data").arg(&self.data);
         command.env("VISAVIS_PASSWORD", format!("the password of {}", self.name));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Ok(command)

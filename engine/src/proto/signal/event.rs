@@ -63,4 +63,10 @@ pub enum RouteFailure {
     Timeout,
     /// What answers there is not this program.
     NotOurs,
+    /// Nobody on this network is called so, or more than one.
+    NotHere,
+    /// The proxy on the way wants another login.
+    ProxyLogin,
+    /// The proxy on the way does not carry calls there.
+    ProxyRefused,
 }

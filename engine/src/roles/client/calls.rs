@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bevy_ecs::entity::Entity;
 use bevy_ecs::world::World;
 
-use super::{candidates, devices, media, people, report, routes, watch};
+use super::{candidates, devices, lan, media, people, report, routes, watch};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::time::{Instant, WallTime};
 use crate::layout::snapshot;
@@ -16,7 +16,7 @@ use crate::proto::keys;
 use crate::proto::signal::action::{Action, Phase};
 use crate::proto::signal::body::{Body, Name, Nonce};
 use crate::proto::signal::clock::ClockOffset;
-use crate::proto::signal::event::Event;
+use crate::proto::signal::event::{Event, RouteFailure};
 use crate::proto::signal::incoming::{Admission, Incoming};
 use crate::proto::signal::machine::CallMachine;
 use crate::proto::target::Target;
@@ -61,26 +61,35 @@ fn try_dial(world: &mut World, target: &str) -> Result<()> {
     if let Some(pal) = people::pal(world, target) {
         return dial_pal(world, pal?);
     }
-    let parsed: Target = target.parse()?;
-    let Target::Direct { host, base } = &parsed;
+    let mut parsed: Target = target.parse()?;
     if world.resource::<Settings>().0.relay_only {
         let text = "an address is called directly, which shows yours: call by name, or without --relay-only";
         return Err(Error::new(Kind::Refused, text));
     }
-    let address = format!("{host}:{base}");
+    if let Some(name) = parsed.bare_name().filter(|name| lan::find(world, name).is_some()) {
+        parsed = Target::Lan { name: name.to_owned() };
+    }
+    let address = parsed.to_string();
     let (call, now) = (keys::new_call_id()?, world.resource::<Now>().0);
     let (transport, own) = media::prepare(world, now)?;
     let name = Name::cut(target);
-    let expected = world.resource::<Signalling>().known.remembered(&address);
+    let remembered = world.resource::<Signalling>().known.remembered(&address);
+    let announced = || parsed.lan_name().and_then(|name| lan::announced_key(world, name));
+    let expected = remembered.or_else(announced);
     let machine = CallMachine::outgoing(call, own, name, expected);
     let entity = spawn_call(world, machine, address, None, transport);
     world.resource_mut::<Signalling>().current = Some((call, entity));
     feed(world, entity, Event::Dial);
-    match parsed.literal() {
-        Some((ip, base)) => routes::connect(world, entity, &[SocketAddr::new(ip, base)]),
-        None => routes::resolve(world, entity, host.clone(), *base)?,
+    match (parsed.literal(), parsed) {
+        (Some((ip, base)), _) => routes::connect_literal(world, entity, ip, base),
+        (None, Target::Direct { host, base }) => routes::resolve(world, entity, host, base),
+        (None, Target::Lan { name }) => {
+            if !lan::call(world, entity, &name) {
+                feed(world, entity, Event::RouteFailed(RouteFailure::NotHere));
+            }
+            Ok(())
+        }
     }
-    Ok(())
 }
 
 /// Calls a pal by the service, which carries the envelopes and can make none.

@@ -70,6 +70,7 @@ pub fn start(world: &mut World) {
         channels: true,
         presence: Some(Presence::Online),
         receive: true,
+        proxies: config.proxies.clone(),
     };
     match People::start(people, Arc::new(move || wake.wake())) {
         Ok(people) => {
@@ -80,6 +81,12 @@ pub fn start(world: &mut World) {
         }
         Err(error) => calls::tell(world, Notice::Error(error.text.into())),
     }
+}
+
+/// Whether the person wants to be seen by nobody.
+pub fn appears_offline(world: &World) -> bool {
+    let service = world.resource::<Service>();
+    service.view.person.is_some() && service.view.presence == Presence::Offline
 }
 
 /// Hands the window's wish on.

@@ -4,8 +4,8 @@ use visavis_tests::Outcome;
 
 use crate::table::Table;
 use crate::{
-    contract, devices, endurance, jitter, lab, media, networks, opus, probe, rate, replay, rival, screens, service,
-    sound, video, voice,
+    contract, devices, endurance, jitter, lab, media, nettest, networks, opus, probe, rate, replay, rival, screens,
+    service, sound, video, voice,
 };
 
 /// A long measurement.
@@ -22,7 +22,13 @@ const fn proof(name: &'static str, run: fn(&mut Table) -> Outcome<()>, title: &'
     Proof { name, title, is, run }
 }
 
-pub const PROOFS: [Proof; 40] = [
+pub const PROOFS: [Proof; 41] = [
+    proof(
+        "nettest",
+        nettest::causes,
+        "The network test names what is wrong",
+        "Twelve networks that lack one thing each and one that lacks nothing, in namespaces, with the program itself.",
+    ),
     proof(
         "durability",
         service::durable,
