@@ -174,6 +174,9 @@ pub struct Options {
     /// Media by relays alone, so that the other side does not see this machine's address
     #[arg(long, global = true, help_heading = "Network")]
     pub relay_only: bool,
+    /// Do not ask the router (PCP, NAT-PMP, UPnP) to lead to this program
+    #[arg(long, global = true, help_heading = "Network")]
+    pub no_port_mapping: bool,
     /// Make the path worse than it is, both ways: lan, home, bad, burst, thin, spiky, international, or KEY=VALUE,… with
     /// delay, jitter (ms), loss, reorder, dup (%), burst (datagrams), rate (kbit/s), queue (ms)
     #[arg(long, global = true, value_name = "PROFILE", help_heading = "Network")]
@@ -212,6 +215,7 @@ impl Options {
     pub fn config(&self, name: &str, data: PathBuf, base: u16) -> Config {
         let mut config = Config::new(name, data, base);
         config.relay_only = self.relay_only;
+        config.map_ports = !self.no_port_mapping;
         let mut sources = self.video.iter().filter_map(|camera| match camera {
             Camera::None => None,
             Camera::Source(spec) => Some(spec.clone()),

@@ -9,6 +9,7 @@ use rustix::fd::AsFd;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::Outcome;
+pub use crate::namespaces::Nat;
 
 /// Namespaces that this process has made: each has a name of its own.
 static MADE: AtomicU32 = AtomicU32::new(0);
@@ -19,21 +20,6 @@ pub struct Networks {
     prefix: String,
     names: Vec<&'static str>,
     running: Vec<Child>,
-}
-
-/// How a router treats what passes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nat {
-    /// Linux' own: the same outer port whomever one talks to, and only those talked to may answer.
-    Port,
-    /// Another outer port for each.
-    Symmetric,
-    /// No UDP at all.
-    UdpBlocked,
-    /// TCP to 443 alone.
-    Only443,
-    /// Nothing but by a proxy on the router.
-    ProxyOnly,
 }
 
 /// Why namespaces cannot be made here; `None`: they can.
@@ -83,7 +69,7 @@ impl Networks {
         networks.link(("gw", "lan", "192.168.1.1/24"), ("cl", "eth0", "192.168.1.2/24"))?;
         networks.run("cl", "ip route add default via 192.168.1.1")?;
         networks.run("gw", "sysctl -qw net.ipv4.ip_forward=1")?;
-        networks.nft("gw", &nat.rules())?;
+        networks.nft("gw", &nat.rules(1))?;
         Ok(networks)
     }
 
@@ -171,7 +157,8 @@ impl Networks {
         })
     }
 
-    fn name(&self, name: &str) -> String {
+    /// What the system knows a namespace under.
+    pub fn name(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 }
@@ -184,28 +171,6 @@ impl Drop for Networks {
         }
         for name in &self.names {
             let _ = command("ip", &["netns", "del", &self.name(name)]);
-        }
-    }
-}
-
-impl Nat {
-    fn rules(self) -> String {
-        let nat = |udp: &str, filter: &str| {
-            format!(
-                "table ip n {{ chain post {{ type nat hook postrouting priority srcnat; {udp} oifname \"wan\" masquerade; }}\n\
-                 chain f {{ type filter hook forward priority 0; {filter} }}\n\
-                 chain in {{ type filter hook input priority 0; iifname \"wan\" udp dport 1024-65535 ct state new drop; \
-                 iifname \"wan\" ct state new tcp flags syn drop; }}\n}}"
-            )
-        };
-        match self {
-            Self::Port => nat("", ""),
-            Self::Symmetric => nat("oifname \"wan\" ip protocol udp masquerade to :1024-65535 fully-random;", ""),
-            Self::UdpBlocked => nat("", "meta l4proto udp drop;"),
-            Self::Only443 => {
-                nat("", "policy drop; ct state established,related accept; iifname \"lan\" tcp dport 443 accept;")
-            }
-            Self::ProxyOnly => nat("", "policy drop;"),
         }
     }
 }

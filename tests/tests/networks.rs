@@ -1,9 +1,13 @@
 //! Calls between homes behind gateways of many kinds, each with real processes in a network of its own.
 
+use std::time::Duration;
+
 use engine::media::report::Report;
 use visavis_tests::capture::{Capture, contains};
 use visavis_tests::namespaces::pair::Pair;
 use visavis_tests::namespaces::{self, Nat, Node, Side};
+use visavis_tests::netns;
+use visavis_tests::party::Party;
 use visavis_tests::skip::skip;
 
 #[test]
@@ -11,7 +15,7 @@ fn a_call_goes_directly_where_the_gateways_let_it_and_by_a_relay_where_not() {
     if let Some(why) = namespaces::missing() {
         return skip("networks", &why);
     }
-    let pair = Pair::new("").expect("two people");
+    let mut pair = Pair::new("").expect("two people");
     let kinds = [
         (Nat::Port, Nat::Port, "direct"),
         (Nat::Symmetric, Nat::Port, "relay"),
@@ -42,7 +46,7 @@ fn by_relays_alone_nobody_sees_where_the_other_is() {
     if let Some(why) = namespaces::missing() {
         return skip("relay-only", &why);
     }
-    let pair = Pair::new("").expect("two people");
+    let mut pair = Pair::new("").expect("two people");
     pair.set(Nat::Port, Nat::Port).expect("gateways");
     let ben = pair.lab.within(Node::Client(Side::B));
     let call = |more: &str| {
@@ -58,4 +62,22 @@ fn by_relays_alone_nobody_sees_where_the_other_is() {
     let (kind, capture) = call("");
     assert_eq!(kind, "direct");
     assert!(names_ada(&capture));
+}
+
+#[test]
+fn a_port_that_the_router_opens_makes_a_call_direct_and_is_closed_with_the_program() {
+    if let Some(why) = namespaces::missing().or_else(|| netns::missing(&["miniupnpd"])) {
+        return skip("router ports in a call", &why);
+    }
+    let mut pair = Pair::new("").expect("two people");
+    pair.set(Nat::Symmetric, Nat::Port).expect("gateways");
+    pair.start_mapping(Side::A).expect("a router that opens ports");
+    let ben = pair.listen("--once").expect("Ben waits");
+    let mut ada = Party::call(&pair.setup(&pair.ada, "--for 8"), "@ben").expect("Ada calls");
+    ada.wait_for("in call with", Duration::from_secs(20)).expect("a call");
+    assert!(pair.mapped(Side::A).expect("rules").contains("192.168.1.2"), "the port is open during the call");
+    let report = ada.finish(Duration::from_secs(40)).expect("ends").ended().expect("well");
+    assert_eq!(report.path.kind.as_deref(), Some("direct"), "{:?}", report.path);
+    ben.finish(Duration::from_secs(20)).expect("ends").ended().expect("well");
+    assert!(!pair.mapped(Side::A).expect("rules").contains("192.168.1.2"), "and closed after it");
 }

@@ -27,6 +27,8 @@ pub struct Config {
     pub base_port: u16,
     /// No candidate but a relay's, from either side.
     pub relay_only: bool,
+    /// Ask the router to lead to our ports.
+    pub map_ports: bool,
     pub camera: Option<SourceSpec>,
     /// Further sources of pictures beside it.
     pub further: [Option<SourceSpec>; FURTHER],
@@ -105,6 +107,7 @@ impl Config {
             data: data.into(),
             base_port,
             relay_only: false,
+            map_ports: true,
             camera: None,
             further: [const { None }; FURTHER],
             screen_motion: false,

@@ -1,5 +1,5 @@
 //! A small Internet on one machine: two homes behind gateways of every kind, and a server, each in a network namespace of its
-//! own. Nothing leaves the machine. It needs root and the packages iproute2 and nftables.
+//! own. Nothing leaves the machine. It needs root.
 //!
 //! ```text
 //! client a ── gateway a ──┐           ┌── gateway b ── client b
@@ -16,12 +16,8 @@ pub mod pair;
 
 pub use self::nat::Nat;
 
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use rustix::process::geteuid;
-
 use crate::Outcome;
+use crate::netns::{self, Networks};
 
 /// A machine of the small Internet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,7 +53,7 @@ pub const SERVER_V6: &str = "2a0b:5::10";
 /// The small Internet. Dropping it takes it down.
 #[derive(Debug)]
 pub struct Lab {
-    prefix: String,
+    networks: Networks,
 }
 
 impl Lab {
@@ -66,19 +62,11 @@ impl Lab {
     /// # Errors
     /// A command failed: its words.
     pub fn up() -> Outcome<Self> {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        let prefix = format!("vv{}x{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
-        let lab = Self { prefix };
-        for node in NODES {
-            run("ip", &["netns", "add", &lab.name(node)])?;
-            lab.ip(node, "link set lo up")?;
-        }
+        let lab = Self { networks: Networks::new(&["m", "s", "g1", "g2", "c1", "c2"])? };
         lab.ip(Node::Middle, "link add br0 type bridge")?;
         lab.ip(Node::Middle, "link set br0 up")?;
-        lab.plug(Node::Server, "eth0", "srv")?;
-        for address in [&format!("{SERVER}/24"), "5.5.5.11/24"] {
-            lab.ip(Node::Server, &format!("addr add {address} dev eth0"))?;
-        }
+        lab.plug(Node::Server, "eth0", "srv", &format!("{SERVER}/24"))?;
+        lab.ip(Node::Server, "addr add 5.5.5.11/24 dev eth0")?;
         lab.ip(Node::Server, &format!("-6 addr add {SERVER_V6}/64 dev eth0 nodad"))?;
         for side in Side::BOTH {
             lab.home(side)?;
@@ -94,18 +82,14 @@ impl Lab {
     /// A client behind its gateway.
     fn home(&self, side: Side) -> Outcome<()> {
         let (client, gateway, n) = (Node::Client(side), Node::Gateway(side), side.number());
-        self.plug(gateway, "wan", &format!("gw{n}"))?;
-        let (gw, cl) = (self.name(gateway), self.name(client));
-        run("ip", &["link", "add", "lan", "netns", &gw, "type", "veth", "peer", "name", "eth0", "netns", &cl])?;
-        for (node, device) in [(gateway, "lan"), (client, "eth0")] {
-            self.no_offload(node, device)?;
-            self.ip(node, &format!("link set {device} up"))?;
-        }
-        self.ip(gateway, &format!("addr add 5.5.5.{n}/24 dev wan"))?;
-        self.ip(gateway, &format!("addr add 192.168.{n}.1/24 dev lan"))?;
+        self.plug(gateway, "wan", &format!("gw{n}"), &format!("5.5.5.{n}/24"))?;
+        let inside = format!("192.168.{n}.1/24");
+        self.networks.link((gateway.name(), "lan", &inside), (client.name(), "eth0", ""))?;
+        self.no_offload(gateway, "lan")?;
+        self.no_offload(client, "eth0")?;
         self.ip(gateway, &format!("-6 addr add 2a0b:5::{n}/64 dev wan nodad"))?;
         self.ip(gateway, &format!("-6 addr add 2a0b:5:{n}::1/64 dev lan nodad"))?;
-        self.exec(gateway, "sysctl", &["-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"])?;
+        self.exec(gateway, "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")?;
         self.addresses(side, true, true)?;
         self.ip(Node::Server, &format!("-6 route add 2a0b:5:{n}::/64 via 2a0b:5::{n}"))
     }
@@ -131,17 +115,8 @@ impl Lab {
     /// A command failed: its words.
     pub fn set(&self, side: Side, nat: Nat) -> Outcome<()> {
         self.addresses(side, nat != Nat::V6Only, nat.has_v6())?;
-        self.rules(side, &nat.rules(side.number()))?;
+        self.networks.nft(Node::Gateway(side).name(), &nat.rules(side.number()))?;
         self.forget_connections(side)
-    }
-
-    /// Loads rules into the gateway in the place of all others.
-    fn rules(&self, side: Side, rules: &str) -> Outcome<()> {
-        let rules = format!("flush ruleset\n{rules}");
-        let file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
-        std::fs::write(file.path(), rules).map_err(|error| error.to_string())?;
-        let path = file.path().to_str().ok_or("a strange path")?;
-        self.exec(Node::Gateway(side), "nft", &["-f", path])
     }
 
     /// The gateway forgets its connections, as after a restart.
@@ -149,34 +124,44 @@ impl Lab {
     /// # Errors
     /// A command failed: its words.
     pub fn forget_connections(&self, side: Side) -> Outcome<()> {
-        self.exec(Node::Gateway(side), "conntrack", &["-F"])
+        self.exec(Node::Gateway(side), "conntrack -F")
     }
 
-    /// How to run `program` on a machine: what stands before it.
+    /// How to run a program on a machine: what stands before it.
     pub fn within(&self, node: Node) -> Vec<String> {
-        ["ip", "netns", "exec", &self.name(node)].map(str::to_owned).to_vec()
+        ["ip", "netns", "exec", &self.networks.name(node.name())].map(str::to_owned).to_vec()
     }
 
-    /// Runs a command on a machine.
+    /// Starts a program on a machine that runs until the lab is gone.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start(&mut self, node: Node, program: &str, arguments: &[&str]) -> Outcome<()> {
+        self.networks.start(node.name(), program, arguments)
+    }
+
+    /// Runs a command on a machine, its words parted by spaces.
     ///
     /// # Errors
     /// It failed: its words.
-    pub fn exec(&self, node: Node, program: &str, args: &[&str]) -> Outcome<()> {
-        let name = self.name(node);
-        let mut all = vec!["netns", "exec", &name, program];
-        all.extend(args);
-        run("ip", &all)
+    pub fn exec(&self, node: Node, line: &str) -> Outcome<()> {
+        self.networks.run(node.name(), line).map(drop)
     }
 
-    /// The `ip` of a machine, its words at white space.
+    /// The same: what it printed.
+    ///
+    /// # Errors
+    /// It failed: its words.
+    pub fn read(&self, node: Node, line: &str) -> Outcome<String> {
+        self.networks.run(node.name(), line)
+    }
+
+    /// The `ip` of a machine.
     ///
     /// # Errors
     /// It failed: its words.
     pub fn ip(&self, node: Node, args: &str) -> Outcome<()> {
-        let name = self.name(node);
-        let mut all = vec!["-n", &name];
-        all.extend(args.split_whitespace());
-        run("ip", &all)
+        self.exec(node, &format!("ip {args}"))
     }
 
     /// The client of `side` has another address from now on, and the old one not any more.
@@ -195,9 +180,15 @@ impl Lab {
     /// # Errors
     /// A command failed: its words.
     pub fn part(&self) -> Outcome<()> {
-        let rules = "add table inet parted; add chain inet parted f { type filter hook forward priority -10; }; \
-            add rule inet parted f ip saddr 5.5.5.2 drop; add rule inet parted f ip daddr 5.5.5.2 drop";
-        self.exec(Node::Gateway(Side::A), "nft", &[rules])
+        for line in [
+            "nft add table inet parted",
+            "nft add chain inet parted f { type filter hook forward priority -10 ; }",
+            "nft add rule inet parted f ip saddr 5.5.5.2 drop",
+            "nft add rule inet parted f ip daddr 5.5.5.2 drop",
+        ] {
+            self.exec(Node::Gateway(Side::A), line)?;
+        }
+        Ok(())
     }
 
     /// Takes the cable of a gateway out of the bridge, or puts it in again.
@@ -210,72 +201,32 @@ impl Lab {
     }
 
     /// A network device of `node`, the other end in the bridge.
-    fn plug(&self, node: Node, device: &str, port: &str) -> Outcome<()> {
-        let (name, middle) = (self.name(node), self.name(Node::Middle));
-        run("ip", &["link", "add", device, "netns", &name, "type", "veth", "peer", "name", port, "netns", &middle])?;
+    fn plug(&self, node: Node, device: &str, port: &str, address: &str) -> Outcome<()> {
+        self.networks.link((node.name(), device, address), (Node::Middle.name(), port, ""))?;
         self.no_offload(node, device)?;
-        self.ip(Node::Middle, &format!("link set {port} master br0 up"))?;
-        self.ip(node, &format!("link set {device} up"))
+        self.ip(Node::Middle, &format!("link set {port} master br0"))
     }
 
     /// Packets as they would be on a wire: single, with checksums.
     fn no_offload(&self, node: Node, device: &str) -> Outcome<()> {
-        self.exec(node, "ethtool", &["-K", device, "tx", "off", "rx", "off", "gso", "off", "gro", "off", "tso", "off"])
-    }
-
-    pub fn name(&self, node: Node) -> String {
-        let role = match node {
-            Node::Client(side) => format!("c{}", side.number()),
-            Node::Gateway(side) => format!("g{}", side.number()),
-            Node::Middle => "m".into(),
-            Node::Server => "s".into(),
-        };
-        format!("{}{role}", self.prefix)
+        self.exec(node, &format!("ethtool -K {device} tx off rx off gso off gro off tso off"))
     }
 }
 
-impl Drop for Lab {
-    fn drop(&mut self) {
-        for node in NODES {
-            // One that was not made is not there.
-            let _ = run("ip", &["netns", "del", &self.name(node)]);
+impl Node {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Middle => "m",
+            Self::Server => "s",
+            Self::Gateway(Side::A) => "g1",
+            Self::Gateway(Side::B) => "g2",
+            Self::Client(Side::A) => "c1",
+            Self::Client(Side::B) => "c2",
         }
     }
 }
 
-const NODES: [Node; 6] = [
-    Node::Middle,
-    Node::Server,
-    Node::Gateway(Side::A),
-    Node::Gateway(Side::B),
-    Node::Client(Side::A),
-    Node::Client(Side::B),
-];
-
 /// What is missing for it on this machine; `None`: nothing.
 pub fn missing() -> Option<String> {
-    if !geteuid().is_root() {
-        return Some("network namespaces are made by root".into());
-    }
-    let has = |program: &&str| Command::new(program).arg("--version").output().is_ok() || which(program);
-    let missing: Vec<&str> = ["ip", "nft", "conntrack", "ethtool", "sysctl"].into_iter().filter(|p| !has(p)).collect();
-    if !missing.is_empty() {
-        return Some(format!("not installed: {}", missing.join(", ")));
-    }
-    let name = format!("vv{}try", std::process::id());
-    let made = run("ip", &["netns", "add", &name]);
-    let _ = run("ip", &["netns", "del", &name]);
-    made.err()
-}
-
-fn which(program: &str) -> bool {
-    ["/usr/sbin", "/sbin", "/usr/bin"].iter().any(|folder| std::path::Path::new(folder).join(program).exists())
-}
-
-fn run(program: &str, args: &[&str]) -> Outcome<()> {
-    let output = Command::new(program).args(args).output().map_err(|error| format!("{program}: {error}"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!("{program} {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim())),
-    }
+    netns::missing(&["conntrack", "ethtool", "sysctl"])
 }

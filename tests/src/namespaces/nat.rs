@@ -20,8 +20,10 @@ pub enum Nat {
     Tcp443,
     /// Outward exactly the ports of the seed's table.
     SeedTable,
-    /// Nothing is forwarded; proxies on the gateway go out.
+    /// Nothing is forwarded; an HTTP proxy on the gateway goes out.
     ProxyOnly,
+    /// The same with a SOCKS proxy.
+    SocksOnly,
     V6Only,
     V4Only,
     /// Nothing goes through.
@@ -40,6 +42,7 @@ impl Nat {
             Self::Tcp443 => "tcp443",
             Self::SeedTable => "seedtable",
             Self::ProxyOnly => "proxyonly",
+            Self::SocksOnly => "socksonly",
             Self::V6Only => "v6only",
             Self::V4Only => "v4only",
             Self::BlackHole => "blackhole",
@@ -52,7 +55,7 @@ impl Nat {
     }
 
     /// The rules of the gateway of home `n`.
-    pub(super) fn rules(self, n: u8) -> String {
+    pub(crate) fn rules(self, n: u8) -> String {
         let client = format!("192.168.{n}.2");
         let masquerade = r#"chain out { type nat hook postrouting priority srcnat;
             oifname "wan" meta nfproto ipv4 masquerade; }"#;
@@ -100,7 +103,7 @@ impl Nat {
                     "tcp dport { 80, 443, 2000-2002, 2010-2030, 9800 } accept; udp dport 2000-2100 accept; udp dport 53 accept;"
                 )
             ),
-            Self::ProxyOnly | Self::BlackHole => {
+            Self::ProxyOnly | Self::SocksOnly | Self::BlackHole => {
                 "chain none { type filter hook forward priority 0; policy drop; }".to_owned()
             }
             Self::V6Only => V6.to_owned(),

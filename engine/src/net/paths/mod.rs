@@ -334,14 +334,14 @@ impl Paths {
         let first = self.tokens.first + streams::LISTENERS;
         let is_free = |token: &usize| !self.relays.iter().any(|relay| relay.token == Some(*token));
         let Some(token) = (first..first + RELAYS).find(is_free) else { return };
-        let server = attempt.address;
+        let server = attempt.way.address;
         let Some(ip) = interfaces::address_towards(server.ip()) else { return };
         let made = if attempt.is_udp() {
             Relay::over_udp(SocketAddr::new(ip, self.port), server, &self.plan.servers, now)
         } else {
             let Some(mut stream) = attempt.connect() else { return };
             let interest = Interest::READABLE | Interest::WRITABLE;
-            if self.registry.register(stream.socket_mut(), Token(token), interest).is_err() {
+            if self.registry.register(stream.web.socket_mut(), Token(token), interest).is_err() {
                 return;
             }
             Relay::over_stream(stream, SocketAddr::new(ip, 0), server, token, &self.plan.servers, now)

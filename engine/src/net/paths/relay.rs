@@ -13,11 +13,10 @@ use turn_client_proto::udp::TurnClientUdp;
 use turn_types::TurnCredentials;
 
 use super::servers::Servers;
-use super::stream::{Framing, Gone, Stream};
+use super::stream::{Gone, Stream};
 use crate::base::foreign;
 use crate::base::time::{Duration, Instant};
 use crate::net::datagram::{Class, Inbox, Outbox, Sending};
-use crate::net::web::stream::WebStream;
 
 turn_client_proto::impl_client!(pub(super) Client, (Udp, TurnClientUdp), (Tcp, TurnClientTcp));
 
@@ -63,7 +62,7 @@ impl Relay {
     }
 
     pub fn over_stream(
-        stream: WebStream,
+        stream: Stream,
         local: SocketAddr,
         server: SocketAddr,
         token: usize,
@@ -71,8 +70,7 @@ impl Relay {
         now: Instant,
     ) -> Self {
         let client = Client::Tcp(TurnClientTcp::allocate(local, server, config(servers)));
-        let stream = Box::new(Stream::new(stream, Framing::Turn));
-        Self::new(client, Some(stream), Some(token), local, server, now)
+        Self::new(client, Some(Box::new(stream)), Some(token), local, server, now)
     }
 
     fn new(

@@ -5,31 +5,47 @@ use std::net::SocketAddr;
 use mio::net::TcpStream;
 use rustls::Connection;
 
+use super::stream::{Framing, Stream};
 use crate::base::error::Result;
+use crate::net::proxy::{self, Dial};
 use crate::net::service::trust::Trust;
 use crate::net::tcp;
 use crate::net::web::stream::WebStream;
+use crate::proto::proxy::choice::Proxies;
 use crate::proto::turn::uri::{Over, ServerUri};
 
 /// One server that has been looked up.
 #[derive(Clone, Debug)]
 pub struct Server {
     pub uri: ServerUri,
-    /// Of both families in turn.
-    pub addresses: Vec<SocketAddr>,
+    /// The ways there: over UDP its addresses, of both families in turn; else those that connections may take.
+    pub ways: Vec<Dial>,
     /// Whose key it has to show, over TLS.
     pub trust: Option<Trust>,
 }
 
 impl Server {
-    /// Looks the server up. Waits for the name service: call it on a helper thread.
+    /// Looks the server up; connections go by a proxy where there is one. Waits for the name service: call it on a helper
+    /// thread.
     ///
     /// # Errors
     /// The name has no address, or TLS cannot be used with it.
-    pub fn resolve_blocking(uri: ServerUri, trust: impl FnOnce(&str) -> Result<Trust>) -> Result<Self> {
-        let addresses = tcp::resolve_blocking(&uri.host, uri.port)?;
+    pub fn resolve_blocking(
+        uri: ServerUri,
+        trust: impl FnOnce(&str) -> Result<Trust>,
+        proxies: &Proxies,
+        proxy: &[SocketAddr],
+    ) -> Result<Self> {
+        let found = tcp::resolve_blocking(&uri.host, uri.port);
+        let by_proxy = uri.over != Over::Udp && proxies.towards(&uri.host).is_some();
+        // A proxy looks names up that are not known here.
+        let found = if by_proxy { found.unwrap_or_default() } else { found? };
+        let ways = match uri.over {
+            Over::Udp => found.into_iter().map(Dial::direct).collect(),
+            Over::Tcp | Over::Tls => proxy::dials(proxies, proxy, &uri.host, uri.port, &found),
+        };
         let trust = (uri.over == Over::Tls).then(|| trust(&uri.host)).transpose()?;
-        Ok(Self { uri, addresses, trust })
+        Ok(Self { uri, ways, trust })
     }
 }
 
@@ -44,7 +60,7 @@ pub struct Servers {
 /// A relay to try.
 #[derive(Clone, Debug)]
 pub(super) struct Attempt {
-    pub address: SocketAddr,
+    pub way: Dial,
     over: Over,
     trust: Option<Trust>,
 }
@@ -55,14 +71,15 @@ impl Attempt {
     }
 
     /// A connection under way; `None` where there is no way there.
-    pub fn connect(&self) -> Option<WebStream> {
-        let socket = TcpStream::connect(self.address).ok()?;
+    pub fn connect(&self) -> Option<Stream> {
+        let socket = TcpStream::connect(self.way.address).ok()?;
         // What is relayed is not to wait for more of it.
         let _ = socket.set_nodelay(true);
-        match &self.trust {
-            Some(trust) => Some(WebStream::tls(socket, Connection::Client(trust.connection().ok()?))),
-            None => Some(WebStream::plain(socket)),
-        }
+        let web = match &self.trust {
+            Some(trust) => WebStream::tls(socket, Connection::Client(trust.connection().ok()?)),
+            None => WebStream::plain(socket),
+        };
+        Some(Stream::new(web, Framing::Turn).through(self.way.handshake().ok()?))
     }
 }
 
@@ -76,9 +93,8 @@ impl Servers {
         let of = |over: Over| {
             let servers = self.list.iter().filter(move |server| server.uri.relays && server.uri.over == over);
             servers.flat_map(move |server| {
-                let attempt =
-                    move |address: &SocketAddr| Attempt { address: *address, over, trust: server.trust.clone() };
-                server.addresses.iter().map(attempt)
+                let attempt = move |way: &Dial| Attempt { way: way.clone(), over, trust: server.trust.clone() };
+                server.ways.iter().map(attempt)
             })
         };
         of(Over::Udp).take(3).chain(of(Over::Tls)).chain(of(Over::Tcp)).take(MOST_ATTEMPTS).collect()
@@ -88,7 +104,7 @@ impl Servers {
     pub(super) fn bindings(&self) -> Vec<SocketAddr> {
         let mut all: Vec<SocketAddr> = Vec::new();
         let udp = self.list.iter().filter(|server| server.uri.over == Over::Udp);
-        for address in udp.flat_map(|server| &server.addresses) {
+        for address in udp.flat_map(|server| &server.ways).map(|way| &way.address) {
             let same = all.iter().filter(|other| other.is_ipv4() == address.is_ipv4()).count();
             if same < 2 && !all.contains(address) && all.len() < MOST_BINDINGS {
                 all.push(*address);

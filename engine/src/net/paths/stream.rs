@@ -4,7 +4,9 @@
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 
+use crate::net::proxy;
 use crate::net::web::stream::WebStream;
+use crate::proto::proxy::Handshake;
 use crate::proto::turn;
 
 /// How datagrams are told apart.
@@ -19,6 +21,8 @@ pub(super) struct Stream {
     pub web: WebStream,
     framing: Framing,
     is_connected: bool,
+    /// What is still to be said to a proxy.
+    proxy: Option<Handshake>,
     inbox: Vec<u8>,
     queue: Queue,
 }
@@ -34,7 +38,13 @@ const READS: usize = 16;
 
 impl Stream {
     pub fn new(web: WebStream, framing: Framing) -> Self {
-        Self { web, framing, is_connected: false, inbox: Vec::new(), queue: Queue::default() }
+        Self { web, framing, is_connected: false, proxy: None, inbox: Vec::new(), queue: Queue::default() }
+    }
+
+    /// The same, by a proxy.
+    pub fn through(mut self, proxy: Option<Handshake>) -> Self {
+        self.proxy = proxy;
+        self
     }
 
     /// Whether the connection stands.
@@ -43,6 +53,12 @@ impl Stream {
             return Ok(true);
         }
         let socket = self.web.socket_mut();
+        if let Some(handshake) = &mut self.proxy {
+            if !proxy::advance(socket, handshake).map_err(|_| Gone)? {
+                return Ok(false);
+            }
+            self.proxy = None;
+        }
         if !matches!(socket.take_error(), Ok(None)) {
             return Err(Gone);
         }

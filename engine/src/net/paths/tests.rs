@@ -6,6 +6,7 @@ use mio::{Events, Poll};
 
 use super::*;
 use crate::base::time::now;
+use crate::net::proxy::Dial;
 use crate::net::turn::{Turn, TurnConfig, TurnLimits};
 use crate::proto::turn::TurnSecret;
 use crate::proto::turn::uri::{Over, ServerUri};
@@ -105,7 +106,7 @@ fn relay() -> (Turn, TurnSecret) {
 fn servers(turn: &Turn, secret: &TurnSecret, over: Over) -> Servers {
     let port = if over == Over::Udp { turn.udp[0] } else { turn.tcp.expect("a port") };
     let uri = ServerUri { relays: true, over, host: "127.0.0.1".into(), port };
-    let server = Server { uri, addresses: vec![(LOCAL, port).into()], trust: None };
+    let server = Server { uri, ways: vec![Dial::direct((LOCAL, port).into())], trust: None };
     let (user, password) = secret.credentials("ada", u64::MAX / 2);
     turn.expect(&user);
     Servers { list: vec![server], user, password }

@@ -1,6 +1,7 @@
 //! Ways to reach us: looked for while it rings, told to the other side once the call is accepted, and looked for again when
 //! the network changes.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,12 +15,15 @@ use crate::base::pipe::{PipeReceiver, pipe};
 use crate::base::time::{Duration, Instant};
 use crate::net::door::Door;
 use crate::net::interfaces;
+use crate::net::mapping::{Mapper, MappingState, Protocol};
 use crate::net::paths::{Found, Plan, Server, Servers};
+use crate::net::proxy::resolve_proxy;
 use crate::net::service::trust::Trust;
+use crate::proto::proxy::choice::Proxies;
 use crate::proto::service::link::ServiceLink;
 use crate::proto::service::pals::Relays;
 use crate::proto::signal::event::Event;
-use crate::proto::signal::media::CandidateKind;
+use crate::proto::signal::media::{Candidate, CandidateKind};
 use crate::proto::turn::uri::{Over, ServerUri};
 use crate::store::login::Logins;
 use crate::world::call::{CallState, Signalling};
@@ -31,6 +35,10 @@ pub struct Reach {
     servers: Arc<Servers>,
     /// Names of servers being looked up.
     resolving: Option<PipeReceiver<Servers>>,
+    /// Asks the router for ports.
+    mapper: Option<Mapper>,
+    /// Ports that it leads to us: over UDP or TCP, ours, and how others reach it.
+    mapped: Vec<(Protocol, u16, SocketAddr)>,
     call: Option<Entity>,
     /// Found before the accept.
     held: Vec<Found>,
@@ -43,10 +51,11 @@ pub struct Reach {
 pub fn learn(world: &mut World, relays: Relays) {
     let (sender, receiver) = pipe(1);
     let wake = world.resource::<EngineWake>().0.clone();
-    let data = world.resource::<Settings>().0.data.clone();
+    let settings = &world.resource::<Settings>().0;
+    let (data, proxies) = (settings.data.clone(), settings.proxies.clone());
     let work = move || {
         // Refused only when the engine has gone on without waiting.
-        let _ = sender.try_send(resolve_blocking(&data, &relays));
+        let _ = sender.try_send(resolve_blocking(&data, &proxies, &relays));
         wake.wake();
     };
     // Without a thread there is no relay: calls are tried all the same. Not joined: the resolver cannot be interrupted.
@@ -55,7 +64,8 @@ pub fn learn(world: &mut World, relays: Relays) {
 }
 
 /// Looks the servers up. Those that have no address are left out: others may have one.
-fn resolve_blocking(data: &Path, relays: &Relays) -> Servers {
+fn resolve_blocking(data: &Path, proxies: &Proxies, relays: &Relays) -> Servers {
+    let proxy = resolve_proxy(proxies).unwrap_or_default();
     let login = Logins::new(data).load().ok().flatten();
     let link: Option<ServiceLink> = login.as_ref().and_then(|login| login.service.parse().ok());
     let door = login.and_then(|login| login.door);
@@ -79,7 +89,7 @@ fn resolve_blocking(data: &Path, relays: &Relays) -> Servers {
         if list.iter().any(|server| server.uri == uri) {
             continue;
         }
-        if let Ok(server) = Server::resolve_blocking(uri, trust) {
+        if let Ok(server) = Server::resolve_blocking(uri, trust, proxies, &proxy) {
             list.push(server);
         }
     }
@@ -98,7 +108,10 @@ pub fn begin(world: &mut World, call: Entity) {
     let mut port = world.resource_mut::<MediaPort>();
     let number = port.port;
     match &mut port.paths {
-        Some(paths) => paths.gather(plan, now),
+        Some(paths) => {
+            paths.gather(plan, now);
+            offer_mapped(world, 0);
+        }
         // In virtual time there is one way.
         None => {
             let hosts = own.into_iter().map(|ip| Found::host((ip, number).into(), false));
@@ -107,8 +120,53 @@ pub fn begin(world: &mut World, call: Entity) {
     }
 }
 
+/// The session stands at a service that is not on this machine: the router is asked to lead to us, once.
+pub fn map_ports(world: &mut World) {
+    let settings = &world.resource::<Settings>().0;
+    if !settings.map_ports || settings.relay_only || world.resource::<Reach>().mapper.is_some() {
+        return;
+    }
+    // Without a thread for it calls find other ways.
+    let Ok(mapper) = Mapper::start(world.resource::<EngineWake>().0.clone()) else { return };
+    let port = world.resource::<MediaPort>();
+    let tcp = port.paths.as_ref().and_then(|paths| paths.tcp_port());
+    let ports = [(Protocol::Udp, Some(port.port)), (Protocol::Tcp, tcp)];
+    for (protocol, port) in ports.into_iter().filter_map(|(protocol, port)| Some((protocol, port?))) {
+        let _ = mapper.ask(protocol, port);
+    }
+    world.resource_mut::<Reach>().mapper = Some(mapper);
+}
+
+/// What the router has said.
+fn take_mapped(world: &mut World) {
+    while let Some(event) = world.resource::<Reach>().mapper.as_ref().and_then(Mapper::poll_event) {
+        let mut reach = world.resource_mut::<Reach>();
+        let Reach { mapped, .. } = &mut *reach;
+        mapped.retain(|(protocol, port, _)| (*protocol, *port) != (event.protocol, event.port));
+        if let MappingState::Mapped { external, .. } = event.state {
+            mapped.push((event.protocol, event.port, external));
+            if reach.call.is_some() {
+                offer_mapped(world, event.port);
+            }
+        }
+    }
+}
+
+/// Mapped ports become ways: that one, or all (0).
+fn offer_mapped(world: &mut World, only: u16) {
+    let Some(call) = world.resource::<Reach>().call else { return };
+    let Some(own) = own_addresses(world, call).into_iter().find(IpAddr::is_ipv4) else { return };
+    let mut reach = world.resource_mut::<Reach>();
+    let Reach { mapped, held, .. } = &mut *reach;
+    for (protocol, port, external) in mapped.iter().filter(|(_, port, _)| only == 0 || only == *port) {
+        let tcp = *protocol == Protocol::Tcp;
+        let candidate = Candidate { address: *external, typ: CandidateKind::ServerReflexive, priority: 0, tcp };
+        held.push(Found { candidate, base: SocketAddr::new(own, *port) });
+    }
+}
+
 /// Our addresses: the one towards the other side first.
-fn own_addresses(world: &World, call: Entity) -> Vec<std::net::IpAddr> {
+fn own_addresses(world: &World, call: Entity) -> Vec<IpAddr> {
     let signalling = world.resource::<Signalling>();
     if let Some(own) = signalling.door.as_ref().and_then(Door::own_ip) {
         return vec![own];
@@ -142,6 +200,7 @@ pub fn tell(world: &mut World, call: Entity) {
 
 /// In every tick: ways that were found.
 pub fn take_found(world: &mut World) {
+    take_mapped(world);
     let resolved = world.resource::<Reach>().resolving.as_ref().and_then(PipeReceiver::try_recv);
     if let Some(servers) = resolved {
         let mut reach = world.resource_mut::<Reach>();

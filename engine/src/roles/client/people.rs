@@ -271,6 +271,10 @@ fn carried(world: &mut World, state: &State) {
         // An older service does not know them: its people are called directly.
         people.send(RELAYS, Wanted::Ask(Box::new(Ask::Pals(Request::Relays))));
     }
+    let reached = world.resource::<Service>().view.reached;
+    if matches!(state, State::Online) && reached.is_some_and(|address| !address.is_loopback()) {
+        candidates::map_ports(world);
+    }
     if matches!(state, State::Online)
         && let Some(person) = &world.resource::<Service>().view.person
     {

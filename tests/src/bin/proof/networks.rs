@@ -6,12 +6,12 @@ use engine::base::time::now;
 use engine::media::report::Report;
 use visavis_tests::Outcome;
 use visavis_tests::namespaces::pair::Pair;
-use visavis_tests::namespaces::{self, Nat, Node, Side};
+use visavis_tests::namespaces::{self, Lab, Nat, Node, Side};
 use visavis_tests::party::{Finished, Party, Setup};
 
 use crate::table::Table;
 
-const KINDS: [Nat; 10] = [
+const KINDS: [Nat; 12] = [
     Nat::None,
     Nat::FullCone,
     Nat::Addr,
@@ -20,6 +20,8 @@ const KINDS: [Nat; 10] = [
     Nat::UdpBlocked,
     Nat::Tcp443,
     Nat::SeedTable,
+    Nat::ProxyOnly,
+    Nat::SocksOnly,
     Nat::V6Only,
     Nat::V4Only,
 ];
@@ -37,12 +39,14 @@ fn rank(kind: &str) -> u8 {
 /// The oracle: what two such homes can have at best over UDP, by what their gateways map and let in; else a relay. Recorded
 /// with hole punching alone for the kinds of addresses and ports, extended by what the rules of the others let out.
 fn oracle(a: Nat, b: Nat) -> &'static str {
-    use Nat::{Addr, FullCone, None, Port, SeedTable, Symmetric, Tcp443, UdpBlocked, V4Only, V6Only};
+    use Nat::{
+        Addr, FullCone, None, Port, ProxyOnly, SeedTable, SocksOnly, Symmetric, Tcp443, UdpBlocked, V4Only, V6Only,
+    };
     let is_direct = match (a, b) {
         // Both have IPv6, or one family is missing on one side.
         (V6Only | None, V6Only) | (V6Only, None) => true,
         (V6Only, _) | (_, V6Only) => false,
-        (UdpBlocked | Tcp443, _) | (_, UdpBlocked | Tcp443) => false,
+        (UdpBlocked | Tcp443 | ProxyOnly | SocksOnly, _) | (_, UdpBlocked | Tcp443 | ProxyOnly | SocksOnly) => false,
         // A random port is none that the table lets out, nor one that an address-and-port filter waits for.
         (Symmetric, Symmetric | Port | V4Only | SeedTable) | (Port | V4Only | SeedTable, Symmetric) => false,
         (None | FullCone | Addr | Port | Symmetric | SeedTable | V4Only, _) => true,
@@ -56,7 +60,8 @@ pub fn matrix(table: &mut Table) -> Outcome<()> {
     if let Some(why) = namespaces::missing() {
         return Err(why);
     }
-    let pair = Pair::new("")?;
+    let mut pair = Pair::new("")?;
+    pair.start_proxies()?;
     let mut first: Vec<(&str, f64)> = Vec::new();
     let mut worse = Vec::new();
     for a in KINDS {
@@ -80,11 +85,16 @@ pub fn matrix(table: &mut Table) -> Outcome<()> {
                 worse.push(format!("{} × {}: {found}, {} and not {expected}", a.name(), b.name(), kind(&callee)));
             }
             row.push(found);
-            let is_tls = found == "relay" && [a, b].iter().any(|kind| matches!(kind, Nat::Tcp443 | Nat::UdpBlocked));
+            let by = |kinds: &[Nat]| [a, b].iter().any(|kind| kinds.contains(kind));
+            let way = match found {
+                "relay" if by(&[Nat::ProxyOnly, Nat::SocksOnly]) => "proxy",
+                "relay" if by(&[Nat::Tcp443, Nat::UdpBlocked]) => "tls",
+                other => other,
+            };
             for report in [caller, callee] {
                 let both = report.setup_ms.first_audio.zip(report.setup_ms.first_video);
                 let media = both.map_or(f64::INFINITY, |(audio, video)| audio.max(video));
-                first.push((if is_tls { "tls" } else { found }, media));
+                first.push((way, media));
             }
         }
         table.goal(&format!("{:>9}: {}", a.name(), row.join(" ")), None, "", "");
@@ -98,7 +108,7 @@ pub fn matrix(table: &mut Table) -> Outcome<()> {
         "",
     );
     worse.iter().for_each(|text| table.holds(text, false, "as the oracle or better"));
-    for (kind, must) in [("direct", 1500.0), ("tcp", 1500.0), ("relay", 2500.0), ("tls", 4000.0)] {
+    for (kind, must) in [("direct", 1500.0), ("tcp", 1500.0), ("relay", 2500.0), ("tls", 4000.0), ("proxy", 5000.0)] {
         let mut of: Vec<f64> = first.iter().filter(|(other, _)| *other == kind).map(|(_, ms)| *ms).collect();
         of.sort_by(f64::total_cmp);
         let p95 = of.get((of.len() * 95 / 100).min(of.len().saturating_sub(1))).copied();
@@ -151,55 +161,50 @@ struct Case<'a> {
     seconds: u32,
     /// How much of a freeze is the outage itself.
     outage: Duration,
-    wreck: Box<dyn Fn(u32) -> Outcome<()> + 'a>,
+    wreck: &'a dyn Fn(&Lab, u32) -> Outcome<()>,
 }
 
 pub fn heal(table: &mut Table) -> Outcome<()> {
     if let Some(why) = namespaces::missing() {
         return Err(why);
     }
-    let pair = Pair::new("")?;
-    let lab = &pair.lab;
-    let outage = |span: Duration| {
+    let mut pair = Pair::new("")?;
+    let outage = |lab: &Lab, span: Duration| {
         lab.cable(Side::A, false)?;
         wait(span);
         lab.cable(Side::A, true)
     };
     let (short, long) = (Duration::from_secs(2), Duration::from_secs(30));
-    let case = |line, must, wreck| Case { line, must, times: 3, seconds: 14, outage: Duration::ZERO, wreck };
-    let flapping = |_| {
-        for _ in 0..20 {
-            for step in [
-                "link add unused type veth peer name unused2",
-                "addr add 10.99.0.1/24 dev unused",
-                "link set unused up",
-                "link del unused",
-            ] {
-                lab.ip(Node::Client(Side::A), step)?;
-            }
-        }
-        Ok(())
+    let two = |lab: &Lab, _: u32| outage(lab, short);
+    let thirty = |lab: &Lab, _: u32| outage(lab, long);
+    let forget = |lab: &Lab, _: u32| lab.forget_connections(Side::A);
+    let r#move = |lab: &Lab, time: u32| lab.move_client(Side::A, 3 + time as u8);
+    let part = |lab: &Lab, _: u32| lab.part();
+    let flap = |lab: &Lab, _: u32| {
+        let steps = [
+            "link add unused type veth peer name unused2",
+            "addr add 10.99.0.1/24 dev unused",
+            "link set unused up",
+            "link del unused",
+        ];
+        (0..20).flat_map(|_| steps).try_for_each(|step| lab.ip(Node::Client(Side::A), step))
     };
+    fn case<'a>(line: &'static str, must: f64, wreck: &'a dyn Fn(&Lab, u32) -> Outcome<()>) -> Case<'a> {
+        Case { line, must, times: 3, seconds: 14, outage: Duration::ZERO, wreck }
+    }
     let cases = [
-        Case { outage: short, ..case("pictures back after an outage of 2 s", 1000.0, Box::new(|_| outage(short))) },
-        Case { outage: long, times: 1, seconds: 44, ..case("after one of 30 s", 3000.0, Box::new(|_| outage(long))) },
-        case("gap when a gateway forgets its connections", 2000.0, Box::new(|_| lab.forget_connections(Side::A))),
-        case(
-            "gap when the caller's address changes",
-            2000.0,
-            Box::new(|time| lab.move_client(Side::A, 3 + time as u8)),
-        ),
-        case("gap when the direct path falls silent beside a relay", 1600.0, Box::new(|_| lab.part())),
-        Case {
-            times: 1,
-            ..case("freeze while an unused interface comes and goes 20 times", 300.0, Box::new(flapping))
-        },
+        Case { outage: short, ..case("pictures back after an outage of 2 s", 1000.0, &two) },
+        Case { outage: long, times: 1, seconds: 44, ..case("after one of 30 s", 3000.0, &thirty) },
+        case("gap when a gateway forgets its connections", 2000.0, &forget),
+        case("gap when the caller's address changes", 2000.0, &r#move),
+        case("gap when the direct path falls silent beside a relay", 1600.0, &part),
+        Case { times: 1, ..case("freeze while an unused interface comes and goes 20 times", 300.0, &flap) },
     ];
     for Case { line, must, times, seconds, outage, wreck } in cases {
         let (mut gaps, mut failovers) = (Vec::new(), 0);
         for time in 0..times {
             pair.set(Nat::Port, Nat::Port)?;
-            match Broken::of(&pair, seconds, || wreck(time)).and_then(|broken| broken.back(outage)) {
+            match Broken::of(&pair, seconds, || wreck(&pair.lab, time)).and_then(|broken| broken.back(outage)) {
                 Ok((gap, left)) => {
                     gaps.push(gap);
                     failovers += left;
@@ -219,7 +224,7 @@ pub fn quiet(table: &mut Table) -> Outcome<()> {
     if let Some(why) = namespaces::missing() {
         return Err(why);
     }
-    let pair = Pair::new("")?;
+    let mut pair = Pair::new("")?;
     pair.set(Nat::Port, Nat::Port)?;
     let ben = Party::listen(
         &Setup::new("ben", &format!("--once {MUTE}"))
