@@ -8,6 +8,7 @@ mod headless;
 mod markers;
 mod people;
 mod present;
+mod relay;
 mod replay;
 mod report;
 mod serve;
@@ -59,6 +60,10 @@ fn main() -> ExitCode {
             let Options { run_for, json, .. } = arguments.options.clone();
             serve::run(what, data, run_for, json, &interrupted)
         }),
+        Some(Verb::Relay(what)) => {
+            let Options { run_for, json, .. } = arguments.options.clone();
+            relay::run(what, run_for, json, &interrupted)
+        }
         Some(Verb::Account(what)) => people::account::run(what, &arguments.options, &interrupted),
         Some(Verb::Pals(what)) => people::pals::run(what, &arguments.options, &interrupted),
         Some(Verb::Chat(what)) => people::chat::run(what, &arguments.options, &interrupted),
