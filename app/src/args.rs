@@ -21,6 +21,7 @@ use crate::people::account::Account;
 use crate::people::chat::Chat;
 use crate::people::message::Message;
 use crate::people::pals::Pals;
+use crate::relay::Relay;
 use crate::replay::Replay;
 use crate::serve::Serve;
 
@@ -83,7 +84,9 @@ pub enum Verb {
         show_address: bool,
     },
     /// The service that people find each other on: accounts, directory, pals, chat, messages
-    Serve(Serve),
+    Serve(Box<Serve>),
+    /// Tell the services on a bus that this machine relays media, for as long as this runs. It carries none yet
+    Relay(Relay),
 }
 
 #[derive(Args, Clone, Debug)]

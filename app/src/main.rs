@@ -10,6 +10,7 @@ mod nettest;
 mod network;
 mod people;
 mod present;
+mod relay;
 mod replay;
 mod report;
 mod serve;
@@ -65,6 +66,10 @@ fn main() -> ExitCode {
             serve::run(what, data, run_for, json, &interrupted)
         }),
         Some(Verb::Nettest { show_address }) => nettest::run(*show_address, &arguments.options, &interrupted),
+        Some(Verb::Relay(what)) => {
+            let Options { run_for, json, .. } = arguments.options.clone();
+            relay::run(what, run_for, json, &interrupted)
+        }
         Some(Verb::Account(what)) => people::account::run(what, &arguments.options, &interrupted),
         Some(Verb::Pals(what)) => people::pals::run(what, &arguments.options, &interrupted),
         Some(Verb::Chat(what)) => people::chat::run(what, &arguments.options, &interrupted),

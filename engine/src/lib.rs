@@ -87,6 +87,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod base;
+pub mod bus;
 pub mod codec;
 #[cfg(feature = "client")]
 pub mod device;

@@ -1,5 +1,6 @@
 //! Wire formats and state machines without IO. Network input never panics here.
 
+pub mod authority;
 pub mod blank;
 pub mod contact;
 pub mod dedup;

@@ -22,7 +22,7 @@ const fn proof(name: &'static str, run: fn(&mut Table) -> Outcome<()>, title: &'
     Proof { name, title, is, run }
 }
 
-pub const PROOFS: [Proof; 41] = [
+pub const PROOFS: [Proof; 43] = [
     proof(
         "nettest",
         nettest::causes,
@@ -34,6 +34,18 @@ pub const PROOFS: [Proof; 41] = [
         service::durable,
         "A service that is killed keeps what it acknowledged",
         "Forty people write while the service is killed a thousand times and started again.",
+    ),
+    proof(
+        "durability-postgresql",
+        service::durable_on_postgresql,
+        "Of two services on PostgreSQL one at a time is killed",
+        "Forty people write while one of two services is killed two hundred times and started again; they go to the other.",
+    ),
+    proof(
+        "service-load-postgresql",
+        service::load_on_postgresql,
+        "Ten thousand people on a service with PostgreSQL",
+        "As service-load, with the database in a PostgreSQL of this machine.",
     ),
     proof(
         "service-load",

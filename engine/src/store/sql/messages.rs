@@ -1,10 +1,9 @@
 //! Sealed messages, and what they are sealed to.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
-
 use super::accounts::{are_pals, find, holder, person_at};
 use super::directory::page;
-use super::{Outcome, damaged, refuse};
+use super::value::{Row, params};
+use super::{Db, Outcome, damaged, refuse};
 use crate::base::id::AccountId;
 use crate::proto::devices::DeviceList;
 use crate::proto::keys::{PublicKey, Purpose, Signature};
@@ -15,13 +14,13 @@ use crate::proto::text::{List, Text};
 use crate::store::op::By;
 use crate::store::op::messages::{Answer, Op};
 
-pub(super) fn perform(database: &Connection, op: &Op) -> Outcome<Answer> {
+pub(super) fn perform(database: Db<'_>, op: &Op) -> Outcome<Answer> {
     match op {
         Op::Ask { by, device, request } => ask(database, *by, device, request),
         Op::Upload { access, at, blob, bytes } => {
             let account = holder(database, access, *at)?.account;
-            let query = "SELECT coalesce(sum(size), 0) FROM blobs WHERE account = ?1";
-            let held: usize = database.prepare_cached(query)?.query_row([account.0], |row| row.get(0))?;
+            let query = "SELECT CAST(coalesce(sum(size), 0) AS BIGINT) FROM blobs WHERE account = ?1";
+            let held: usize = database.value(query, params![account.0])?;
             if held.saturating_add(bytes.len()) > MOST_HELD {
                 return refuse(Code::TooLarge, "256 MiB of yours wait to be fetched: wait until some are");
             }
@@ -29,29 +28,29 @@ pub(super) fn perform(database: &Connection, op: &Op) -> Outcome<Answer> {
         }
         Op::Keep { account, blob, size, at } => {
             let insert = "INSERT INTO blobs(id, account, size, at) VALUES(?1, ?2, ?3, ?4)";
-            database.prepare_cached(insert)?.execute(params![&**blob, account.0, size, at.0])?;
+            database.execute(insert, params![&**blob, account.0, size, at.0])?;
             Ok(Answer::Kept(blob.clone()))
         }
         Op::Fetch { access, at, blob } => {
             let account = holder(database, access, *at)?.account;
             let query = "SELECT EXISTS(SELECT 1 FROM blobs WHERE id = ?1 AND account = ?2) \
                          OR EXISTS(SELECT 1 FROM messages WHERE blob = ?1 AND account = ?2)";
-            let may: bool = database.prepare_cached(query)?.query_row(params![&**blob, account.0], |row| row.get(0))?;
+            let may: bool = database.value(query, params![&**blob, account.0])?;
             if may { Ok(Answer::MayFetch(blob.clone())) } else { refuse(Code::NotFound, "there is no such message") }
         }
         Op::Sweep { before } => {
             let query = "SELECT id FROM blobs WHERE uses = 0 AND at < ?1 LIMIT 100";
-            let read = |row: &Row<'_>| row.get::<_, String>(0);
-            let old = database.prepare_cached(query)?.query_map([before.0], read)?.collect::<Result<Vec<_>, _>>()?;
+            let read = |row: &Row| row.get::<String>(0);
+            let old = database.rows(query, params![before.0], read)?;
             for id in &old {
-                database.prepare_cached("DELETE FROM blobs WHERE id = ?1")?.execute([id])?;
+                database.execute("DELETE FROM blobs WHERE id = ?1", params![id])?;
             }
             Ok(Answer::Swept(old.iter().map(|id| Text::cut(id)).collect()))
         }
     }
 }
 
-fn ask(database: &Connection, by: By, device: &PublicKey, request: &Request) -> Outcome<Answer> {
+fn ask(database: Db<'_>, by: By, device: &PublicKey, request: &Request) -> Outcome<Answer> {
     let me = by.account;
     match request {
         Request::PublishKey { key } => {
@@ -61,9 +60,9 @@ fn ask(database: &Connection, by: By, device: &PublicKey, request: &Request) -> 
             }
             let insert = "INSERT INTO sealing(device, account, public, signature) VALUES(?1, ?2, ?3, ?4) \
                           ON CONFLICT(device) DO UPDATE SET public = excluded.public, signature = excluded.signature \
-                          WHERE account = excluded.account";
+                          WHERE sealing.account = excluded.account";
             let values = params![key.device.0, me.0, &key.public[..], &key.signature.0[..]];
-            database.prepare_cached(insert)?.execute(values)?;
+            database.execute(insert, values)?;
             Ok(Answer::Reply(Reply::Done))
         }
         Request::Keys { name } => keys(database, me, name),
@@ -74,15 +73,14 @@ fn ask(database: &Connection, by: By, device: &PublicKey, request: &Request) -> 
                          FROM messages m JOIN accounts a ON a.id = m.sender \
                          WHERE m.account = ?1 AND m.seq > ?2 AND m.read < 2 ORDER BY m.seq LIMIT ?3";
             let values = params![me.0, after.0, limit + 1];
-            let mut messages =
-                database.prepare_cached(query)?.query_map(values, message_of)?.collect::<Result<Vec<_>, _>>()?;
+            let mut messages = database.rows(query, values, message_of)?;
             let more = messages.len() > limit;
             messages.truncate(limit);
             Ok(Answer::Reply(Reply::Inbox { messages: List::cut(messages), more }))
         }
         Request::Read { seq } => {
             let update = "UPDATE messages SET read = 1 WHERE account = ?1 AND seq = ?2 AND read < 2";
-            if database.prepare_cached(update)?.execute([me.0, seq.0])? == 0 {
+            if database.execute(update, params![me.0, seq.0])? == 0 {
                 return refuse(Code::NotFound, "there is no such message");
             }
             Ok(Answer::Read { account: me, seq: *seq })
@@ -92,29 +90,29 @@ fn ask(database: &Connection, by: By, device: &PublicKey, request: &Request) -> 
     }
 }
 
-fn keys(database: &Connection, me: AccountId, name: &AccountName) -> Outcome<Answer> {
+fn keys(database: Db<'_>, me: AccountId, name: &AccountName) -> Outcome<Answer> {
     let (other, _) = find(database, name)?;
     if other != me && !are_pals(database, other, me)? {
         return refuse(Code::NotFound, "that is none of your pals");
     }
     let query = "SELECT devices FROM accounts WHERE id = ?1";
-    let json: String = database.prepare_cached(query)?.query_row([other.0], |row| row.get(0))?;
+    let json: String = database.value(query, params![other.0])?;
     let devices: DeviceList = serde_json::from_str(&json).map_err(|_| damaged("devices"))?;
-    let read = |row: &Row<'_>| {
-        let bad = || rusqlite::Error::InvalidColumnName("sealing".into());
+    let read = |row: &Row| {
+        let bad = || damaged("sealing");
         let (device, public, signature): ([u8; 32], Vec<u8>, [u8; 64]) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let public = Bytes::new(public).ok_or_else(bad)?;
         Ok(SealingKey { device: PublicKey(device), public, signature: Signature(signature) })
     };
     let query = "SELECT device, public, signature FROM sealing WHERE account = ?1 LIMIT 64";
-    let keys = database.prepare_cached(query)?.query_map([other.0], read)?.collect::<Result<Vec<_>, _>>()?;
+    let keys = database.rows(query, params![other.0], read)?;
     // Devices that were struck off the list get nothing any more.
     let keys = keys.into_iter().filter(|key| devices.devices.contains(&key.device)).collect();
     Ok(Answer::Reply(Reply::Keys { devices, keys: List::cut(keys) }))
 }
 
 fn send(
-    database: &Connection,
+    database: Db<'_>,
     by: By,
     to: &AccountName,
     key: &Key,
@@ -122,54 +120,53 @@ fn send(
     sealed: &List<SealedKey, 16>,
 ) -> Outcome<Answer> {
     let sent = "SELECT at FROM messages WHERE sender = ?1 AND key = ?2";
-    let before: Option<u64> =
-        database.prepare_cached(sent)?.query_row(params![by.account.0, &**key], |row| row.get(0)).optional()?;
+    let before: Option<u64> = database.row(sent, params![by.account.0, &**key], |row| row.get(0))?;
     let (other, _) = find(database, to)?;
     if let Some(at) = before {
         return Ok(Answer::Sent { reply: Reply::Sent { at: Millis(at) }, to: other, message: None });
     }
     let blocked = "SELECT EXISTS(SELECT 1 FROM blocks WHERE account = ?1 AND other = ?2)";
-    let is_blocked: bool = database.prepare_cached(blocked)?.query_row([other.0, by.account.0], |row| row.get(0))?;
+    let is_blocked: bool = database.value(blocked, params![other.0, by.account.0])?;
     if is_blocked || (other != by.account && !are_pals(database, other, by.account)?) {
         return refuse(Code::NotFound, "that is none of your pals");
     }
     let update = "UPDATE blobs SET uses = uses + 1 WHERE id = ?1 AND account = ?2";
-    if database.prepare_cached(update)?.execute(params![&**blob, by.account.0])? == 0 {
+    if database.execute(update, params![&**blob, by.account.0])? == 0 {
         return refuse(Code::NotFound, "upload the message first");
     }
     let next = "INSERT INTO inboxes(account, last) VALUES(?1, 1) \
-                ON CONFLICT(account) DO UPDATE SET last = last + 1 RETURNING last";
-    let seq: u64 = database.prepare_cached(next)?.query_row([other.0], |row| row.get(0))?;
+                ON CONFLICT(account) DO UPDATE SET last = inboxes.last + 1 RETURNING last";
+    let seq: u64 = database.value(next, params![other.0])?;
     let json = serde_json::to_string(sealed).map_err(|_| damaged("sealed"))?;
     let insert = "INSERT INTO messages(account, seq, at, sender, key, blob, size, sealed) \
                   SELECT ?1, ?2, ?3, ?4, ?5, ?6, size, ?7 FROM blobs WHERE id = ?6";
     let values = params![other.0, seq, by.at.0, by.account.0, &**key, &**blob, json];
-    database.prepare_cached(insert)?.execute(values)?;
+    database.execute(insert, values)?;
     let query = "SELECT a.id, a.name, a.key, a.display, m.seq, m.at, m.blob, m.size, m.sealed, m.read \
                  FROM messages m JOIN accounts a ON a.id = m.sender WHERE m.account = ?1 AND m.seq = ?2";
-    let message = database.prepare_cached(query)?.query_row([other.0, seq], message_of)?;
+    let message = database.one(query, params![other.0, seq], message_of)?;
     Ok(Answer::Sent { reply: Reply::Sent { at: by.at }, to: other, message: Some(Box::new(message)) })
 }
 
-fn delete(database: &Connection, me: AccountId, seq: Seq) -> Outcome<Answer> {
+fn delete(database: Db<'_>, me: AccountId, seq: Seq) -> Outcome<Answer> {
     let query = "SELECT blob FROM messages WHERE account = ?1 AND seq = ?2 AND read < 2";
-    let blob: Option<String> = database.prepare_cached(query)?.query_row([me.0, seq.0], |row| row.get(0)).optional()?;
+    let blob: Option<String> = database.row(query, params![me.0, seq.0], |row| row.get(0))?;
     let Some(blob) = blob else { return refuse(Code::NotFound, "there is no such message") };
     // Its key stays: the same message sent once more is not delivered once more.
     let update = "UPDATE messages SET blob = '', sealed = '[]', size = 0, read = 2 WHERE account = ?1 AND seq = ?2";
-    database.prepare_cached(update)?.execute([me.0, seq.0])?;
+    database.execute(update, params![me.0, seq.0])?;
     let update = "UPDATE blobs SET uses = uses - 1 WHERE id = ?1 AND uses > 0 RETURNING uses";
-    let uses: Option<u64> = database.prepare_cached(update)?.query_row([&blob], |row| row.get(0)).optional()?;
+    let uses: Option<u64> = database.row(update, params![&blob], |row| row.get(0))?;
     if uses == Some(0) {
-        database.prepare_cached("DELETE FROM blobs WHERE id = ?1")?.execute([&blob])?;
+        database.execute("DELETE FROM blobs WHERE id = ?1", params![&blob])?;
         return Ok(Answer::Deleted { blob: Some(Text::cut(&blob)) });
     }
     Ok(Answer::Deleted { blob: None })
 }
 
-fn message_of(row: &Row<'_>) -> rusqlite::Result<Message> {
+fn message_of(row: &Row) -> Outcome<Message> {
     let (blob, sealed): (String, String) = (row.get(6)?, row.get(8)?);
-    let sealed = serde_json::from_str(&sealed).map_err(|_| rusqlite::Error::InvalidColumnName("sealed".into()))?;
+    let sealed = serde_json::from_str(&sealed).map_err(|_| damaged("sealed"))?;
     Ok(Message {
         seq: Seq(row.get(4)?),
         at: Millis(row.get(5)?),
@@ -177,7 +174,7 @@ fn message_of(row: &Row<'_>) -> rusqlite::Result<Message> {
         blob: Text::cut(&blob),
         size: row.get(7)?,
         sealed,
-        read: row.get::<_, u8>(9)? > 0,
+        read: row.get::<u8>(9)? > 0,
     })
 }
 

@@ -1,17 +1,18 @@
-//! Photos and sealed messages: files in one directory, named by the service.
+//! Photos and sealed messages as files in one directory.
 
 use std::path::PathBuf;
 
-use crate::base::error::{Error, Kind, Result};
+use crate::base::error::Result;
+use crate::store::blob::path_of;
 use crate::store::file::{self, Existing};
 
 /// The directory.
 #[derive(Clone, Debug)]
-pub struct Blobs {
+pub struct Folder {
     folder: PathBuf,
 }
 
-impl Blobs {
+impl Folder {
     pub fn open(folder: PathBuf) -> Result<Self> {
         file::make_folder(&folder)?;
         Ok(Self { folder })
@@ -34,14 +35,8 @@ impl Blobs {
         }
     }
 
-    /// Names are ours: letters and digits. Anything else was not made by this service.
     fn path(&self, name: &str) -> Result<PathBuf> {
-        let is_ours = (16..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if !is_ours {
-            return Err(Error::new(Kind::Refused, "that is no name of a blob"));
-        }
-        // Two letters a folder, so that none of them has a million files.
-        Ok(self.folder.join(&name[..2]).join(name))
+        Ok(self.folder.join(path_of(name)?))
     }
 }
 
@@ -52,7 +47,7 @@ mod tests {
     #[test]
     fn a_blob_is_read_as_it_was_written_and_no_path_leads_out() {
         let folder = tempfile::tempdir().expect("folder");
-        let blobs = Blobs::open(folder.path().join("blobs")).expect("made");
+        let blobs = Folder::open(folder.path().join("blobs")).expect("made");
         let name = "0123456789abcdef";
         assert_eq!(blobs.read(name).expect("readable"), None);
         blobs.put(name, b"bytes").expect("written");

@@ -1,11 +1,11 @@
 //! Accounts, profiles and invitations.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::json;
 
 use super::accounts_admin as admin;
 use super::accounts_login as login;
-use super::{Failed, Outcome, damaged, refuse};
+use super::value::{Row, Value, params};
+use super::{Db, Failed, Outcome, damaged, refuse};
 use crate::base::id::AccountId;
 use crate::proto::devices::DeviceList;
 use crate::proto::keys::{Digest, PublicKey};
@@ -15,7 +15,7 @@ use crate::proto::service::profile::{Profile, Viewer, Visibility};
 use crate::proto::service::refusal::{Code, Refusal};
 use crate::store::op::accounts::{Answer, Op, Opened, hash_of};
 
-pub(super) fn perform(database: &Connection, op: &Op) -> Outcome<Answer> {
+pub(super) fn perform(database: Db<'_>, op: &Op) -> Outcome<Answer> {
     match op {
         Op::Register { .. }
         | Op::Find { .. }
@@ -67,7 +67,7 @@ pub(super) fn perform(database: &Connection, op: &Op) -> Outcome<Answer> {
         }
         Op::Photo { photo, access, at } => {
             let query = "SELECT id FROM accounts WHERE photo = ?1 AND photo <> ''";
-            let owner: Option<u64> = database.prepare_cached(query)?.query_row([photo], |row| row.get(0)).optional()?;
+            let owner: Option<u64> = database.row(query, params![photo], |row| row.get(0))?;
             // What may not be seen and what is not there look the same.
             let none = || Refusal::new(Code::NotFound, "there is no such photo");
             let owner = AccountId(owner.ok_or_else(none)?);
@@ -94,57 +94,56 @@ pub(super) struct Holder {
 }
 
 /// The holder of an access token that is good at `at`.
-pub(super) fn holder(database: &Connection, access: &Digest, at: Millis) -> Outcome<Holder> {
+pub(super) fn holder(database: Db<'_>, access: &Digest, at: Millis) -> Outcome<Holder> {
     let query = "SELECT a.id, a.name, a.key, a.display, t.device, a.password, a.admin FROM tokens t JOIN accounts a \
                  ON a.id = t.account WHERE t.access = ?1 AND t.access_until > ?2 AND t.used = 0 AND a.deleted = 0";
-    let read = |row: &Row<'_>| {
+    let read = |row: &Row| {
         let device: [u8; 32] = row.get(4)?;
         let (account, person) = person_of(row)?;
         Ok(Holder { account, person, device: PublicKey(device), password: row.get(5)?, admin: row.get(6)? })
     };
-    let found = database.prepare_cached(query)?.query_row(params![access.0, at.0], read).optional()?;
+    let found = database.row(query, params![access.0, at.0], read)?;
     found.ok_or_else(|| Refusal::new(Code::Unauthorized, "the session has ended: log in again").into())
 }
 
 /// Whoever is called so. What is deleted is not there.
-pub(super) fn find(database: &Connection, name: &AccountName) -> Outcome<(AccountId, Person)> {
+pub(super) fn find(database: Db<'_>, name: &AccountName) -> Outcome<(AccountId, Person)> {
     let query = "SELECT id, name, key, display FROM accounts WHERE name = ?1 AND deleted = 0";
-    let found = database.prepare_cached(query)?.query_row([&**name], person_of).optional()?;
+    let found = database.row(query, params![&**name], person_of)?;
     found.ok_or_else(|| Refusal::new(Code::NotFound, "nobody here has that name").into())
 }
 
-pub(super) fn person(database: &Connection, account: AccountId) -> Outcome<Person> {
+pub(super) fn person(database: Db<'_>, account: AccountId) -> Outcome<Person> {
     let query = "SELECT id, name, key, display FROM accounts WHERE id = ?1";
-    let found = database.prepare_cached(query)?.query_row([account.0], person_of).optional()?;
+    let found = database.row(query, params![account.0], person_of)?;
     Ok(found.ok_or_else(|| damaged("account"))?.1)
 }
 
 /// The first four columns: id, name, key, display.
-pub(super) fn person_of(row: &Row<'_>) -> rusqlite::Result<(AccountId, Person)> {
+pub(super) fn person_of(row: &Row) -> Outcome<(AccountId, Person)> {
     person_at(row, 0)
 }
 
 /// Four columns from `at` on: id, name, key, display.
-pub(super) fn person_at(row: &Row<'_>, at: usize) -> rusqlite::Result<(AccountId, Person)> {
+pub(super) fn person_at(row: &Row, at: usize) -> Outcome<(AccountId, Person)> {
     let (id, name, key, display): (u64, String, [u8; 32], String) =
         (row.get(at)?, row.get(at + 1)?, row.get(at + 2)?, row.get(at + 3)?);
-    let name = AccountName::new(&name).map_err(|_| rusqlite::Error::InvalidColumnName("name".into()))?;
+    let name = AccountName::new(&name).map_err(|_| damaged("name"))?;
     Ok((AccountId(id), Person { name, key: PublicKey(key), display: crate::proto::signal::body::Name::cut(&display) }))
 }
 
 /// Takes a list of devices of the account's own key that is newer than the one there is.
-pub(super) fn take_devices(database: &Connection, holder: &Holder, devices: &DeviceList) -> Outcome<()> {
+pub(super) fn take_devices(database: Db<'_>, holder: &Holder, devices: &DeviceList) -> Outcome<()> {
     let is_signed = devices.devices.first().is_some_and(|device| devices.verify(device).is_ok());
     if devices.account != holder.person.key || !is_signed {
         return refuse(Code::Forbidden, "the list of devices is not signed by the account's key");
     }
     let json = serde_json::to_string(devices).map_err(|_| damaged("devices"))?;
     let update = "UPDATE accounts SET devices = ?2, serial = ?3 WHERE id = ?1 AND serial < ?3";
-    let changed = database.prepare_cached(update)?.execute(params![holder.account.0, json, devices.serial])?;
+    let changed = database.execute(update, params![holder.account.0, json, devices.serial])?;
     if changed == 0 {
         let query = "SELECT devices = ?2 FROM accounts WHERE id = ?1";
-        let is_same: bool =
-            database.prepare_cached(query)?.query_row(params![holder.account.0, json], |row| row.get(0))?;
+        let is_same: bool = database.value(query, params![holder.account.0, json])?;
         if !is_same {
             return refuse(Code::Taken, "there is a newer list of devices: fetch it first");
         }
@@ -152,12 +151,12 @@ pub(super) fn take_devices(database: &Connection, holder: &Holder, devices: &Dev
     Ok(())
 }
 
-pub(super) fn are_pals(database: &Connection, one: AccountId, other: AccountId) -> Outcome<bool> {
+pub(super) fn are_pals(database: Db<'_>, one: AccountId, other: AccountId) -> Outcome<bool> {
     let query = "SELECT EXISTS(SELECT 1 FROM pals WHERE account = ?1 AND other = ?2 AND paired = 1)";
-    Ok(database.prepare_cached(query)?.query_row([one.0, other.0], |row| row.get(0))?)
+    database.value(query, params![one.0, other.0])
 }
 
-fn viewer(database: &Connection, access: Option<&Digest>, of: AccountId, at: Millis) -> Outcome<Viewer> {
+fn viewer(database: Db<'_>, access: Option<&Digest>, of: AccountId, at: Millis) -> Outcome<Viewer> {
     let Some(access) = access else { return Ok(Viewer::Anyone) };
     let account = holder(database, access, at)?.account;
     Ok(match account == of {
@@ -167,16 +166,16 @@ fn viewer(database: &Connection, access: Option<&Digest>, of: AccountId, at: Mil
     })
 }
 
-pub(super) fn profile(database: &Connection, account: AccountId) -> Outcome<Profile> {
+pub(super) fn profile(database: Db<'_>, account: AccountId) -> Outcome<Profile> {
     let query = "SELECT profile, display FROM accounts WHERE id = ?1";
-    let read = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
-    let (json, display) = database.prepare_cached(query)?.query_row([account.0], read)?;
+    let read = |row: &Row| Ok((row.get::<String>(0)?, row.get::<String>(1)?));
+    let (json, display) = database.one(query, params![account.0], read)?;
     let mut profile: Profile = serde_json::from_str(&json).map_err(|_| damaged("profile"))?;
     profile.display = crate::proto::signal::body::Name::cut(&display);
     Ok(profile)
 }
 
-fn save_profile(database: &Connection, account: AccountId, profile: &Profile) -> Outcome<()> {
+fn save_profile(database: Db<'_>, account: AccountId, profile: &Profile) -> Outcome<()> {
     let json = serde_json::to_string(profile).map_err(|_| damaged("profile"))?;
     // Only what all may see can be searched for.
     let is_open = |seen| seen == Visibility::All;
@@ -186,45 +185,38 @@ fn save_profile(database: &Connection, account: AccountId, profile: &Profile) ->
         false => String::new(),
     };
     let update = "UPDATE accounts SET profile = ?2, display = ?3, photo = ?4, place = ?5, languages = ?6 WHERE id = ?1";
-    database.prepare_cached(update)?.execute(params![
-        account.0,
-        json,
-        &*profile.display,
-        &*profile.photo.value,
-        place,
-        languages
-    ])?;
+    database.execute(update, params![account.0, json, &*profile.display, &*profile.photo.value, place, languages])?;
     Ok(())
 }
 
-fn invite(database: &Connection, access: &Digest, code: &Secret, uses: u16, at: Millis) -> Outcome<Answer> {
+fn invite(database: Db<'_>, access: &Digest, code: &Secret, uses: u16, at: Millis) -> Outcome<Answer> {
     const WEEK: u64 = 7 * 24 * 3600 * 1000;
     let holder = holder(database, access, at)?;
     if uses == 0 || (uses > 20 && !holder.admin) {
         return refuse(Code::Forbidden, "an invitation is for 1 to 20 people");
     }
-    database.prepare_cached("DELETE FROM invites WHERE until <= ?1")?.execute([at.0])?;
+    database.execute("DELETE FROM invites WHERE until <= ?1", params![at.0])?;
     let query = "SELECT count(*) FROM invites WHERE account = ?1";
-    let open: u64 = database.prepare_cached(query)?.query_row([holder.account.0], |row| row.get(0))?;
+    let open: u64 = database.value(query, params![holder.account.0])?;
     if open >= 50 && !holder.admin {
         return refuse(Code::TooOften, "fifty invitations of yours are open: wait until they are used or a week old");
     }
     let insert = "INSERT INTO invites(code, account, uses, until) VALUES(?1, ?2, ?3, ?4)";
     let until = at.0.saturating_add(WEEK);
-    database.prepare_cached(insert)?.execute(params![hash_of(code).0, holder.account.0, uses, until])?;
+    database.execute(insert, params![hash_of(code).0, holder.account.0, uses, until])?;
     Ok(Answer::Invited(code.clone()))
 }
 
 /// What an account owns goes; what it said in rooms loses its words, because the rooms' order is everybody's.
-fn delete(database: &Connection, account: AccountId, seen: &str) -> Outcome<Answer> {
-    let update = "UPDATE accounts SET name = 'deleted-' || id, display = '', password = '', recovery = x'', \
+fn delete(database: Db<'_>, account: AccountId, seen: &str) -> Outcome<Answer> {
+    let update = "UPDATE accounts SET name = 'deleted-' || id, display = '', password = '', recovery = ?4, \
                   key = ?3, devices = '', serial = 0, profile = '{}', \
                   photo = '', place = '', languages = '', listed = 0, comment = '', admin = 0, deleted = 1 \
                   WHERE id = ?1 AND password = ?2 AND deleted = 0";
     // No key of a person: an Ed25519 key of all zeros is of small order and verifies nothing here.
     let mut key = [0; 32];
     key[24..].copy_from_slice(&account.0.to_be_bytes());
-    if database.prepare_cached(update)?.execute(params![account.0, seen, key])? == 0 {
+    if database.execute(update, params![account.0, seen, key, [0u8; 0]])? == 0 {
         return refuse(Code::WrongPassword, "the password has changed meanwhile");
     }
     for statement in [
@@ -242,29 +234,24 @@ fn delete(database: &Connection, account: AccountId, seen: &str) -> Outcome<Answ
         "DELETE FROM messages WHERE account = ?1",
         "UPDATE reports SET text = '' WHERE account = ?1",
     ] {
-        database.prepare_cached(statement)?.execute([account.0])?;
+        database.execute(statement, params![account.0])?;
     }
     Ok(Answer::Deleted(account))
 }
 
-fn export(database: &Connection, account: AccountId) -> Outcome<Export> {
+fn export(database: Db<'_>, account: AccountId) -> Outcome<Export> {
     let rows = |query: &str, columns: &[&str]| -> Result<Vec<serde_json::Value>, Failed> {
-        let mut statement = database.prepare_cached(query)?;
-        let mut rows = statement.query([account.0])?;
-        let mut list = Vec::new();
-        while let Some(row) = rows.next()? {
-            let mut object = serde_json::Map::new();
-            for (at, column) in columns.iter().enumerate() {
-                let value = match row.get_ref(at)? {
-                    rusqlite::types::ValueRef::Integer(number) => json!(number),
-                    rusqlite::types::ValueRef::Text(text) => json!(String::from_utf8_lossy(text)),
-                    _ => json!(null),
-                };
-                object.insert((*column).to_owned(), value);
-            }
-            list.push(object.into());
-        }
-        Ok(list)
+        let shown = |value: &Value| match value {
+            Value::Integer(number) => json!(number),
+            Value::Text(text) => json!(text),
+            Value::Bytes(_) | Value::Null => json!(null),
+        };
+        database.rows(query, params![account.0], |row| {
+            let values = columns.iter().enumerate();
+            let object: serde_json::Map<_, _> =
+                values.map(|(at, column)| ((*column).to_owned(), shown(row.value(at)))).collect();
+            Ok(object.into())
+        })
     };
     let person = person(database, account)?;
     let export = json!({

@@ -1,10 +1,9 @@
 //! Rooms and who belongs to them.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
-
 use super::accounts::{find, person, person_at};
 use super::chat::append;
-use super::{Outcome, refuse};
+use super::value::{Row, params};
+use super::{Db, Outcome, refuse};
 use crate::base::id::AccountId;
 use crate::proto::service::account::Secret;
 use crate::proto::service::chat::{Member, Reply, Request, Role, Room, What};
@@ -27,23 +26,23 @@ pub(super) struct Belonging {
 }
 
 /// A room of others looks like one that is not there.
-pub(super) fn belonging(database: &Connection, by: By, room: RoomId) -> Outcome<Belonging> {
+pub(super) fn belonging(database: Db<'_>, by: By, room: RoomId) -> Outcome<Belonging> {
     let query = "SELECT m.role, m.posted, r.last, r.slow FROM members m JOIN rooms r ON r.id = m.room \
                  WHERE m.room = ?1 AND m.account = ?2";
-    let read = |row: &Row<'_>| {
+    let read = |row: &Row| {
         Ok(Belonging { role: role(row.get(0)?), posted: row.get(1)?, last: row.get(2)?, slow: row.get(3)? })
     };
-    let found = database.prepare_cached(query)?.query_row([room.0, by.account.0], read).optional()?;
+    let found = database.row(query, params![room.0, by.account.0], read)?;
     found.ok_or_else(|| Refusal::new(Code::NotFound, "you belong to no such room").into())
 }
 
-pub(super) fn of_account(database: &Connection, account: AccountId) -> Outcome<Vec<Room>> {
+pub(super) fn of_account(database: Db<'_>, account: AccountId) -> Outcome<Vec<Room>> {
     let query = format!("{ROOM} WHERE m.account = ?1 ORDER BY r.name, r.id LIMIT 256");
-    Ok(database.prepare_cached(&query)?.query_map([account.0], room_of)?.collect::<Result<_, _>>()?)
+    database.rows(&query, params![account.0], room_of)
 }
 
 pub(super) fn create(
-    database: &Connection,
+    database: Db<'_>,
     by: By,
     name: &Text<64>,
     topic: &Line,
@@ -55,22 +54,21 @@ pub(super) fn create(
         return refuse(Code::Malformed, "a room has a name");
     }
     let query = "SELECT id FROM rooms WHERE maker = ?1 AND key = ?2";
-    let before = database.prepare_cached(query)?.query_row(params![by.account.0, &**key], |row| row.get(0));
-    if let Some(room) = before.optional()?.map(RoomId) {
+    let before = database.row(query, params![by.account.0, &**key], |row| row.get(0).map(RoomId))?;
+    if let Some(room) = before {
         let room = Box::new(room_for(database, by.account, room)?);
         return Ok(Answer::Joined { account: by.account, room, entry: None });
     }
     check_number_of_rooms(database, by.account)?;
-    let insert =
-        "INSERT INTO rooms(name, topic, private, password, maker, key, made) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let insert = "INSERT INTO rooms(name, topic, private, password, maker, key, made) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id";
     let hash = password.map_or("", |hash| hash.0.as_str());
     let values = params![name.trim(), &**topic, private, hash, by.account.0, &**key, by.at.0];
-    database.prepare_cached(insert)?.execute(values)?;
-    enter(database, by, RoomId(database.last_insert_rowid().unsigned_abs()), Role::Host)
+    let room = RoomId(database.value(insert, values)?);
+    enter(database, by, room, Role::Host)
 }
 
 pub(super) fn join(
-    database: &Connection,
+    database: Db<'_>,
     by: By,
     room: RoomId,
     password: Option<&Secret>,
@@ -83,8 +81,8 @@ pub(super) fn join(
     }
     let query = "SELECT r.private, r.password, g.banned FROM rooms r \
                  LEFT JOIN guests g ON g.room = r.id AND g.account = ?2 WHERE r.id = ?1";
-    let read = |row: &Row<'_>| Ok((row.get::<_, bool>(0)?, row.get::<_, String>(1)?, row.get::<_, Option<bool>>(2)?));
-    let found = database.prepare_cached(query)?.query_row([room.0, by.account.0], read).optional()?;
+    let read = |row: &Row| Ok((row.get::<bool>(0)?, row.get::<String>(1)?, row.get::<Option<bool>>(2)?));
+    let found = database.row(query, params![room.0, by.account.0], read)?;
     let (is_private, hash, guest) = found.ok_or_else(none)?;
     match guest {
         Some(true) => return refuse(Code::Forbidden, "you were banned from this room"),
@@ -107,7 +105,7 @@ pub(super) fn join(
     enter(database, by, room, Role::Member)
 }
 
-pub(super) fn ask(database: &Connection, by: By, request: &Request) -> Outcome<Answer> {
+pub(super) fn ask(database: Db<'_>, by: By, request: &Request) -> Outcome<Answer> {
     match request {
         Request::Leave { room } => {
             belonging(database, by, *room)?;
@@ -117,11 +115,11 @@ pub(super) fn ask(database: &Connection, by: By, request: &Request) -> Outcome<A
             belonging(database, by, *room)?;
             let (other, _) = find(database, name)?;
             let blocked = "SELECT EXISTS(SELECT 1 FROM blocks WHERE account = ?1 AND other = ?2)";
-            if database.prepare_cached(blocked)?.query_row([other.0, by.account.0], |row| row.get(0))? {
+            if database.value(blocked, params![other.0, by.account.0])? {
                 return Ok(Answer::Reply(Reply::Done));
             }
             let insert = "INSERT INTO guests(room, account, banned) VALUES(?1, ?2, 0) ON CONFLICT DO NOTHING";
-            if database.prepare_cached(insert)?.execute([room.0, other.0])? == 0 {
+            if database.execute(insert, params![room.0, other.0])? == 0 {
                 return Ok(Answer::Reply(Reply::Done));
             }
             let mut shown = room_for(database, by.account, *room)?;
@@ -133,26 +131,26 @@ pub(super) fn ask(database: &Connection, by: By, request: &Request) -> Outcome<A
             belonging(database, by, *room)?;
             let query = "SELECT a.id, a.name, a.key, a.display, m.role FROM members m \
                          JOIN accounts a ON a.id = m.account WHERE m.room = ?1 ORDER BY m.role DESC, a.name LIMIT 1000";
-            let read = |row: &Row<'_>| Ok(Member { person: person_at(row, 0)?.1, role: role(row.get(4)?) });
-            let members = database.prepare_cached(query)?.query_map([room.0], read)?.collect::<Result<Vec<_>, _>>()?;
+            let read = |row: &Row| Ok(Member { person: person_at(row, 0)?.1, role: role(row.get(4)?) });
+            let members = database.rows(query, params![room.0], read)?;
             Ok(Answer::Reply(Reply::Members { room: *room, members: List::cut(members) }))
         }
         Request::SetTopic { room, topic } => {
             moderating(database, by, *room)?;
             let update = "UPDATE rooms SET topic = ?2 WHERE id = ?1";
-            database.prepare_cached(update)?.execute(params![room.0, &**topic])?;
+            database.execute(update, params![room.0, &**topic])?;
             let entry = append(database, by, *room, None, &What::Topic { topic: topic.clone() })?;
             Ok(Answer::Posted { room: *room, reply: Reply::Done, entry: Some(Box::new(entry)) })
         }
         Request::SetNotice { room, notice } => {
             moderating(database, by, *room)?;
             let update = "UPDATE rooms SET notice = ?2 WHERE id = ?1";
-            database.prepare_cached(update)?.execute(params![room.0, &**notice])?;
+            database.execute(update, params![room.0, &**notice])?;
             Ok(Answer::Reply(Reply::Done))
         }
         Request::Slow { room, seconds } => {
             moderating(database, by, *room)?;
-            database.prepare_cached("UPDATE rooms SET slow = ?2 WHERE id = ?1")?.execute(params![room.0, seconds])?;
+            database.execute("UPDATE rooms SET slow = ?2 WHERE id = ?1", params![room.0, seconds])?;
             Ok(Answer::Reply(Reply::Done))
         }
         Request::SetRole { room, name, role } => {
@@ -161,7 +159,7 @@ pub(super) fn ask(database: &Connection, by: By, request: &Request) -> Outcome<A
             }
             let (other, _) = find(database, name)?;
             let update = "UPDATE members SET role = ?3 WHERE room = ?1 AND account = ?2";
-            if database.prepare_cached(update)?.execute(params![room.0, other.0, rank(*role)])? == 0 {
+            if database.execute(update, params![room.0, other.0, rank(*role)])? == 0 {
                 return refuse(Code::NotFound, "they do not belong to this room");
             }
             Ok(Answer::Reply(Reply::Done))
@@ -171,18 +169,18 @@ pub(super) fn ask(database: &Connection, by: By, request: &Request) -> Outcome<A
     }
 }
 
-fn kick(database: &Connection, by: By, room: RoomId, name: &AccountName, ban: Option<bool>) -> Outcome<Answer> {
+fn kick(database: Db<'_>, by: By, room: RoomId, name: &AccountName, ban: Option<bool>) -> Outcome<Answer> {
     let own = moderating(database, by, room)?;
     let (other, _) = find(database, name)?;
     let theirs = belonging(database, By { account: other, ..by }, room).ok();
     if theirs.as_ref().is_some_and(|theirs| rank(theirs.role) >= rank(own)) {
         return refuse(Code::Forbidden, "they have as much to say here as you");
     }
-    database.prepare_cached("DELETE FROM guests WHERE room = ?1 AND account = ?2")?.execute([room.0, other.0])?;
+    database.execute("DELETE FROM guests WHERE room = ?1 AND account = ?2", params![room.0, other.0])?;
     match ban {
         Some(true) => {
             let insert = "INSERT INTO guests(room, account, banned) VALUES(?1, ?2, 1)";
-            database.prepare_cached(insert)?.execute([room.0, other.0])?;
+            database.execute(insert, params![room.0, other.0])?;
         }
         Some(false) => return Ok(Answer::Reply(Reply::Done)),
         None => {}
@@ -193,50 +191,50 @@ fn kick(database: &Connection, by: By, room: RoomId, name: &AccountName, ban: Op
     leave(database, by, room, other, false)
 }
 
-fn moderating(database: &Connection, by: By, room: RoomId) -> Outcome<Role> {
+fn moderating(database: Db<'_>, by: By, room: RoomId) -> Outcome<Role> {
     match belonging(database, by, room)?.role {
         Role::Member => refuse(Code::Forbidden, "only the room's moderators may do that"),
         role => Ok(role),
     }
 }
 
-fn enter(database: &Connection, by: By, room: RoomId, role: Role) -> Outcome<Answer> {
+fn enter(database: Db<'_>, by: By, room: RoomId, role: Role) -> Outcome<Answer> {
     let insert = "INSERT INTO members(room, account, role) VALUES(?1, ?2, ?3)";
-    database.prepare_cached(insert)?.execute(params![room.0, by.account.0, rank(role)])?;
-    database.prepare_cached("UPDATE rooms SET members = members + 1 WHERE id = ?1")?.execute([room.0])?;
+    database.execute(insert, params![room.0, by.account.0, rank(role)])?;
+    database.execute("UPDATE rooms SET members = members + 1 WHERE id = ?1", params![room.0])?;
     let delete = "DELETE FROM guests WHERE room = ?1 AND account = ?2";
-    database.prepare_cached(delete)?.execute([room.0, by.account.0])?;
+    database.execute(delete, params![room.0, by.account.0])?;
     let entry = append(database, by, room, None, &What::Joined)?;
     let room = Box::new(room_for(database, by.account, room)?);
     Ok(Answer::Joined { account: by.account, room, entry: Some(Box::new(entry)) })
 }
 
-fn leave(database: &Connection, by: By, room: RoomId, who: AccountId, by_oneself: bool) -> Outcome<Answer> {
+fn leave(database: Db<'_>, by: By, room: RoomId, who: AccountId, by_oneself: bool) -> Outcome<Answer> {
     let entry = append(database, By { account: who, ..by }, room, None, &What::Left)?;
-    database.prepare_cached("DELETE FROM members WHERE room = ?1 AND account = ?2")?.execute([room.0, who.0])?;
-    database.prepare_cached("UPDATE rooms SET members = members - 1 WHERE id = ?1")?.execute([room.0])?;
+    database.execute("DELETE FROM members WHERE room = ?1 AND account = ?2", params![room.0, who.0])?;
+    database.execute("UPDATE rooms SET members = members - 1 WHERE id = ?1", params![room.0])?;
     // A room without a host gets the one who has been there longest with the most to say.
     let heir = "UPDATE members SET role = 2 WHERE room = ?1 AND account = (SELECT account FROM members WHERE room = ?1 \
                 ORDER BY role DESC, account LIMIT 1) AND NOT EXISTS(SELECT 1 FROM members WHERE room = ?1 AND role = 2)";
-    database.prepare_cached(heir)?.execute([room.0])?;
+    database.execute(heir, params![room.0])?;
     Ok(Answer::Left { account: who, room, entry: Some(Box::new(entry)), by_oneself })
 }
 
-fn check_number_of_rooms(database: &Connection, account: AccountId) -> Outcome<()> {
+fn check_number_of_rooms(database: Db<'_>, account: AccountId) -> Outcome<()> {
     let query = "SELECT count(*) FROM members WHERE account = ?1";
-    let rooms: usize = database.prepare_cached(query)?.query_row([account.0], |row| row.get(0))?;
+    let rooms: usize = database.value(query, params![account.0])?;
     if rooms >= 256 { refuse(Code::TooLarge, "you belong to 256 rooms: leave one first") } else { Ok(()) }
 }
 
-fn room_for(database: &Connection, account: AccountId, room: RoomId) -> Outcome<Room> {
+fn room_for(database: Db<'_>, account: AccountId, room: RoomId) -> Outcome<Room> {
     let query = format!("{ROOM} WHERE m.account = ?1 AND m.room = ?2");
-    Ok(database.prepare_cached(&query)?.query_row([account.0, room.0], room_of)?)
+    database.one(&query, params![account.0, room.0], room_of)
 }
 
 const ROOM: &str = "SELECT r.id, r.name, r.topic, r.private, r.password <> '', m.role, r.last, m.read, r.members, r.slow, r.notice \
                     FROM members m JOIN rooms r ON r.id = m.room";
 
-fn room_of(row: &Row<'_>) -> rusqlite::Result<Room> {
+fn room_of(row: &Row) -> Outcome<Room> {
     let (name, topic): (String, String) = (row.get(1)?, row.get(2)?);
     Ok(Room {
         room: RoomId(row.get(0)?),
@@ -249,7 +247,7 @@ fn room_of(row: &Row<'_>) -> rusqlite::Result<Room> {
         read: Seq(row.get(7)?),
         members: row.get(8)?,
         slow_seconds: row.get(9)?,
-        notice: Prose::cut(&row.get::<_, String>(10)?),
+        notice: Prose::cut(&row.get::<String>(10)?),
     })
 }
 

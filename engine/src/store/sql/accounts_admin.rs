@@ -1,9 +1,8 @@
 //! What those who run the service do: read reports, suspend accounts.
 
-use rusqlite::{Connection, Row, params};
-
 use super::accounts::{find, holder, person_at};
-use super::{Outcome, refuse};
+use super::value::{Row, params};
+use super::{Db, Outcome, refuse};
 use crate::proto::keys::Digest;
 use crate::proto::service::account::{Report, Reports};
 use crate::proto::service::names::{AccountName, Millis};
@@ -11,12 +10,12 @@ use crate::proto::service::refusal::Code;
 use crate::proto::text::{List, Prose};
 use crate::store::op::accounts::Answer;
 
-pub(super) fn reports(database: &Connection, access: &Digest, after: u64, at: Millis) -> Outcome<Answer> {
+pub(super) fn reports(database: Db<'_>, access: &Digest, after: u64, at: Millis) -> Outcome<Answer> {
     running(database, access, at)?;
     let query = "SELECT r.id, r.at, r.text, a.id, a.name, a.key, a.display, b.id, b.name, b.key, b.display \
                  FROM reports r JOIN accounts a ON a.id = r.account JOIN accounts b ON b.id = r.about \
                  WHERE r.done = 0 AND r.id > ?1 ORDER BY r.id LIMIT 100";
-    let read = |row: &Row<'_>| {
+    let read = |row: &Row| {
         let text: String = row.get(2)?;
         Ok(Report {
             number: row.get(0)?,
@@ -26,20 +25,20 @@ pub(super) fn reports(database: &Connection, access: &Digest, after: u64, at: Mi
             text: Prose::cut(&text),
         })
     };
-    let reports = database.prepare_cached(query)?.query_map([after], read)?.collect::<Result<Vec<_>, _>>()?;
+    let reports = database.rows(query, params![after], read)?;
     Ok(Answer::Reports(Box::new(Reports { reports: List::cut(reports) })))
 }
 
-pub(super) fn close_report(database: &Connection, access: &Digest, number: u64, at: Millis) -> Outcome<Answer> {
+pub(super) fn close_report(database: Db<'_>, access: &Digest, number: u64, at: Millis) -> Outcome<Answer> {
     running(database, access, at)?;
-    if database.prepare_cached("UPDATE reports SET done = 1 WHERE id = ?1")?.execute([number])? == 0 {
+    if database.execute("UPDATE reports SET done = 1 WHERE id = ?1", params![number])? == 0 {
         return refuse(Code::NotFound, "there is no such report");
     }
     Ok(Answer::Done)
 }
 
 pub(super) fn suspend(
-    database: &Connection,
+    database: Db<'_>,
     access: &Digest,
     name: &AccountName,
     suspended: bool,
@@ -48,17 +47,17 @@ pub(super) fn suspend(
     running(database, access, at)?;
     let (account, _) = find(database, name)?;
     let update = "UPDATE accounts SET suspended = ?2 WHERE id = ?1 AND admin = 0";
-    if database.prepare_cached(update)?.execute(params![account.0, suspended])? == 0 {
+    if database.execute(update, params![account.0, suspended])? == 0 {
         return refuse(Code::Forbidden, "they run the service too");
     }
     if suspended {
-        database.prepare_cached("DELETE FROM tokens WHERE account = ?1")?.execute([account.0])?;
+        database.execute("DELETE FROM tokens WHERE account = ?1", params![account.0])?;
     }
     Ok(Answer::Suspended(account))
 }
 
 /// Whoever does not run the service finds nothing here.
-fn running(database: &Connection, access: &Digest, at: Millis) -> Outcome<()> {
+fn running(database: Db<'_>, access: &Digest, at: Millis) -> Outcome<()> {
     if holder(database, access, at)?.admin {
         Ok(())
     } else {

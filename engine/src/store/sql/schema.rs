@@ -1,38 +1,22 @@
 //! Tables, and how those of older versions become today's.
 
-use rusqlite::{Connection, Result};
+use crate::base::error::{Error, Kind, Result};
 
 /// Each step brings the version before it up by one; a new database takes them all. Steps are never changed once a
-/// version with them has been given out.
-const STEPS: [&str; 1] = [FIRST];
+/// version with them has been given out. They are written for SQLite; another database translates the types.
+pub const STEPS: [&str; 1] = [FIRST];
 
-/// Sets the connection up and brings the tables up to date, each step whole or not at all.
-pub(super) fn prepare(connection: &mut Connection) -> Result<()> {
-    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
-    connection.pragma_update(None, "synchronous", "full")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    // The log is written back beside the writing ([`super::Checkpoints`]); only where that does not keep up, within it.
-    connection.pragma_update_and_check(None, "wal_autocheckpoint", LONGEST_LOG, |_| Ok(()))?;
-    // Two hundred statements with all their roles.
-    connection.set_prepared_statement_cache_capacity(256);
-    let version: usize = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+/// The steps that a database of `version` needs.
+///
+/// # Errors
+/// It was made by a newer program.
+pub fn steps(version: usize) -> Result<impl Iterator<Item = (usize, &'static str)>> {
     if version > STEPS.len() {
-        return Err(rusqlite::Error::InvalidColumnName(format!(
-            "it is of version {version} and this program knows {}: use a newer program",
-            STEPS.len()
-        )));
+        let text = format!("it is of version {version} and this program knows {}: use a newer program", STEPS.len());
+        return Err(Error::new(Kind::Refused, text));
     }
-    for (number, step) in STEPS.iter().enumerate().skip(version) {
-        let transaction = connection.transaction()?;
-        transaction.execute_batch(step)?;
-        transaction.pragma_update(None, "user_version", number + 1)?;
-        transaction.commit()?;
-    }
-    Ok(())
+    Ok(STEPS.iter().copied().enumerate().skip(version).map(|(number, step)| (number + 1, step)))
 }
-
-/// Pages of 4 KiB: 64 MiB.
-const LONGEST_LOG: u32 = 16_384;
 
 const FIRST: &str = "
 CREATE TABLE accounts(
