@@ -162,7 +162,10 @@ impl Flow {
     fn steer(&mut self, now: Instant) {
         for event in self.ends[0].seen.events.drain(..) {
             match event {
-                TransportEvent::Estimate(rate) => self.estimate = rate,
+                TransportEvent::Estimate(rate) => {
+                    self.estimate = rate;
+                    self.control.on_estimate(rate);
+                }
                 TransportEvent::Feedback(bytes) => {
                     if let Some(report) = DelayReport::parse(&bytes) {
                         self.control.set_path(Bitrate::default(), Some(self.one_way * 2));
