@@ -4,7 +4,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 program := $(or $(CARGO_TARGET_DIR),target)/release/visavis
 
-.PHONY: help build demo test lint proof
+.PHONY: help build demo test lint proof wayland
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -29,6 +29,11 @@ lint: ## form, lints of all targets with the benches, documentation, and the eng
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked -p visavis-engine
 	cargo check --locked -p visavis-engine --no-default-features
+
+wayland: ## whether the feature that captures Wayland desktops compiles
+	@scripts/setup.sh wayland
+	cargo check --locked -p visavis --features wayland
+	cargo test --locked -p visavis-engine --features wayland --lib portal
 
 proof: ## the long measurements: every figure that the program promises, as a table
 	@scripts/setup.sh proof

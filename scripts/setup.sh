@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sees to it that what the program needs from the system is there: scripts/setup.sh build|demo|test|proof|check
+# Sees to it that what the program needs from the system is there: scripts/setup.sh build|demo|test|proof|wayland|check
 # (check: the packages of test, only looked at and never installed). Silent when all is there; exit 1, with one list
 # of what to install, when something is missing and cannot be installed from here.
 set -euo pipefail
@@ -21,13 +21,17 @@ test+=(miniupnpd-nftables tinyproxy-bin microsocks dante-server coturn)
 # What the long measurements compare with besides.
 proof=(gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad)
 
+# What the feature of that name links.
+wayland=(libdbus-1-dev libpipewire-0.3-dev)
+
 what=${1:-test}
 case $what in
     build) wanted=("${build[@]}") ;;
     demo) wanted=("${build[@]}" "${demo[@]}") ;;
     test | check) wanted=("${build[@]}" "${demo[@]}" "${test[@]}") ;;
     proof) wanted=("${build[@]}" "${demo[@]}" "${test[@]}" "${proof[@]}") ;;
-    *) echo "usage: scripts/setup.sh build|demo|test|proof|check" >&2; exit 2 ;;
+    wayland) wanted=("${build[@]}" "${wayland[@]}") ;;
+    *) echo "usage: scripts/setup.sh build|demo|test|proof|wayland|check" >&2; exit 2 ;;
 esac
 
 # A command from elsewhere than the package manager does as well. PipeWire stands in for PulseAudio: installing the

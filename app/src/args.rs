@@ -91,8 +91,8 @@ pub enum Verb {
 
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// Pictures to send: camera[:N], screen[:N], window:TITLE, testcard, file:PATH (Y4M, MP4 or H.264), none. More than once
-    /// for several at once, at most three
+    /// Pictures to send: camera[:N], screen[:N], window:TITLE, portal, testcard, file:PATH (Y4M, MP4 or H.264), none. More
+    /// than once for several at once, at most three
     #[arg(long, global = true, value_parser = camera, help_heading = "Media")]
     pub video: Vec<Camera>,
     /// How screens and windows are sent: text (sharp, fewer pictures where there is little room) or motion (smooth, less sharp)

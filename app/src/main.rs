@@ -176,7 +176,8 @@ fn check_input(config: &Config, target: Option<&str>) -> Result<()> {
             SourceSpec::File(path) => drop(FileSource::open(path).map_err(malformed)?),
             SourceSpec::Camera(number) => camera::find(*number).map_err(malformed)?,
             SourceSpec::Screen { part, .. } => drop(Screen::open(part).map_err(malformed)?),
-            SourceSpec::TestCard { .. } => {}
+            // The person is asked once, in the call.
+            SourceSpec::TestCard { .. } | SourceSpec::Portal { .. } => {}
         }
     }
     if let MicrophoneSpec::Wav(_) = &config.microphone {

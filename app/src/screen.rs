@@ -11,6 +11,7 @@ use engine::layout::snapshot::ViewSnapshot;
 use engine::render::draw::{Counters, Drawn, Renderer, View};
 use engine::render::offscreen::Readback;
 use winit::event_loop::OwnedDisplayHandle;
+use winit::raw_window_handle::{HasWindowHandle, RawWindowHandle};
 use winit::window::Window;
 
 use crate::canvas::Canvas;
@@ -77,6 +78,15 @@ impl Screen {
 
     pub fn window(&self) -> &Window {
         self.canvas.window()
+    }
+
+    /// The window's number on its X11 display; `None` where it is on another kind of display.
+    pub fn x11_window(&self) -> Option<u32> {
+        match self.canvas.window().window_handle().ok()?.as_raw() {
+            RawWindowHandle::Xlib(handle) => u32::try_from(handle.window).ok(),
+            RawWindowHandle::Xcb(handle) => Some(handle.window.get()),
+            _ => None,
+        }
     }
 
     pub fn counters(&self) -> Counters {

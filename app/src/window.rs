@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use engine::base::error::{Error, Kind, Result};
 use engine::base::pipe::Refusal;
+use engine::base::thread;
 use engine::base::time::{Duration, Instant, now};
 use engine::handle::{Command, Link, Notice, Redraw};
 use engine::layout::snapshot::{Presented, ViewSnapshot};
 use engine::media::marker::Marker;
 use engine::media::report::Report;
 use engine::render::offscreen::save_png;
+use engine::render::refresh::RefreshWatcher;
 use engine::world::shared::LOCAL_TILE;
 use winit::application::ApplicationHandler;
 use winit::dpi::{LogicalSize, PhysicalSize};
@@ -143,6 +145,8 @@ impl WindowLoop {
     /// # Errors
     /// `Refused` where there is no graphics device or the screenshot cannot be written; `Reopen` when the device was lost.
     pub fn run(self, link: Link, options: WindowOptions) -> Result<WindowReport> {
+        // Also for the threads that a graphics driver starts.
+        thread::prefer();
         let context = egui::Context::default();
         theme::install(&context);
         context.set_theme(options.theme);
@@ -161,6 +165,7 @@ impl WindowLoop {
             context,
             state,
             screen: None,
+            refresh: None,
             snapshot: Arc::default(),
             started: now(),
             repaint_at: None,
@@ -190,6 +195,8 @@ struct App {
     context: egui::Context,
     state: UiState,
     screen: Option<Screen>,
+    /// When the screen that the window is on is refreshed, where that can be known.
+    refresh: Option<RefreshWatcher>,
     snapshot: Arc<ViewSnapshot>,
     started: Instant,
     repaint_at: Option<Instant>,
@@ -210,7 +217,10 @@ impl ApplicationHandler<Changed> for App {
     fn resumed(&mut self, event_loop: &ActiveEventLoop) {
         if self.screen.is_none() {
             match self.open(event_loop) {
-                Ok(screen) => self.screen = Some(screen),
+                Ok(screen) => {
+                    self.refresh = screen.x11_window().and_then(|window| RefreshWatcher::open(None, window));
+                    self.screen = Some(screen);
+                }
                 Err(error) => self.fail(event_loop, error),
             }
         }
@@ -363,11 +373,13 @@ impl App {
         let strip = frame.pixels.as_ref().filter(|_| !shot).zip(self.options.marker_reader);
         // The strip is of the first new tile that is not above another: the same choice as where it was read.
         let read_tile = frame.drawn.iter().find(|tile| tile.new && !tile.placed.above).map(|tile| tile.id);
+        // Asked at each frame, so that it is known once a picture comes.
+        let refresh = self.refresh.as_mut().and_then(|refresh| refresh.after(frame.at));
         for tile in frame.drawn.iter().filter(|tile| tile.new) {
             let marker = strip
                 .filter(|_| Some(tile.id) == read_tile)
                 .and_then(|(([_, _, width, height], rgba), read)| read(rgba, *width as usize * 4, *width, *height));
-            let told = Presented { tile: tile.id, frame: tile.frame, at: frame.at, marker, refresh: None };
+            let told = Presented { tile: tile.id, frame: tile.frame, at: frame.at, marker, refresh };
             self.report.presented += 1;
             // A full ring: the engine is behind by hundreds of pictures; this one is counted and not told.
             if self.link.presented.try_send(told).is_err() {

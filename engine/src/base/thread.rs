@@ -42,16 +42,18 @@ pub fn raise_priority() -> Priority {
         if unsafe { libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &parameter) } == 0 {
             return Priority::RealTime;
         }
-        if rustix::process::setpriority_process(
-            Some(rustix::process::Pid::from_raw(gettid()).unwrap_or(rustix::process::Pid::INIT)),
-            -15,
-        )
-        .is_ok()
-        {
+        if set_nice(-15) {
             return Priority::Nice;
         }
     }
     Priority::Ordinary
+}
+
+/// Puts the calling thread before ordinary work and behind the engine's own: encoding, decoding and drawing have a picture's
+/// time, and the rest of the machine's work has none. Without effect where the system does not permit it.
+pub fn prefer() {
+    #[cfg(target_os = "linux")]
+    set_nice(-10);
 }
 
 /// Keeps the C library from giving each thread a heap of its own: codecs and drivers allocate megabytes on short-lived
@@ -73,6 +75,13 @@ pub fn trim_heap() {
         // SAFETY: malloc_trim takes no pointer and may be called at any time from any thread.
         unsafe { libc::malloc_trim(0) };
     }
+}
+
+/// Of the calling thread alone; whether it was permitted.
+#[cfg(target_os = "linux")]
+fn set_nice(nice: i32) -> bool {
+    let thread = rustix::process::Pid::from_raw(gettid()).unwrap_or(rustix::process::Pid::INIT);
+    rustix::process::setpriority_process(Some(thread), nice).is_ok()
 }
 
 #[cfg(target_os = "linux")]

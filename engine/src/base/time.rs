@@ -14,6 +14,16 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
+/// A moment that the system's monotonic clock had in microseconds, as other programs on this machine tell it; `None` where
+/// there is no such moment.
+#[cfg(target_os = "linux")]
+pub fn of_monotonic(micros: u64) -> Option<Instant> {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let (here, then) = (Duration::try_from(time).ok()?, Duration::from_micros(micros));
+    let now = now();
+    if then >= here { now.checked_add(then - here) } else { now.checked_sub(here - then) }
+}
+
 /// Microseconds since 1970-01-01 00:00 UTC. What two machines compare, and what a test card paints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WallTime(u64);
@@ -136,6 +146,18 @@ mod tests {
         for micros in [at.0 - 5_000_000_000, at.0 + 5_000_000_000] {
             assert_eq!([wall(micros, 1), wall(micros, 999), wall(micros, 1000)], [micros, micros, micros + 1]);
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_moment_of_the_system_s_monotonic_clock_is_ours() {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let micros = Duration::try_from(time).expect("after the start").as_micros() as u64;
+        let told = of_monotonic(micros).expect("just now");
+        assert!(told <= now() && now() - told < Duration::from_secs(1));
+        let before = of_monotonic(micros - 1_000_000).expect("a second ago");
+        assert!((told - before).abs_diff(Duration::from_secs(1)) < Duration::from_millis(100));
+        assert_eq!(of_monotonic(u64::MAX).map(|far| far > told), Some(true));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::pool::Pooled;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::foreign;
 use crate::base::pipe::{PipeReceiver, PipeSender, Refusal, Wake, pipe};
+use crate::base::thread;
 use crate::base::time::{Duration, Instant, now};
 
 /// How the work is done.
@@ -112,6 +113,7 @@ impl<J: Job> Worker<J> {
         let gone = Arc::new(AtomicBool::new(false));
         let ended = gone.clone();
         let body = move || {
+            thread::prefer();
             while let Some(item) = items.recv() {
                 // A job that panicked is not used again; what it holds is only dropped.
                 let result = catch_unwind(AssertUnwindSafe(|| job.run(item, Clock::Real)));

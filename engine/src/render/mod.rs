@@ -6,6 +6,7 @@ pub mod draw;
 pub mod gpu;
 pub mod offscreen;
 mod planes;
+pub mod refresh;
 mod shaders;
 
 #[cfg(test)]

@@ -3,8 +3,12 @@
 use super::SourceSpec;
 use super::camera::Camera;
 use super::file::FileSource;
+#[cfg(all(feature = "wayland", target_os = "linux"))]
+use super::portal::Portal;
 use super::screen::{Region, Screen};
 use super::testcard::TestCard;
+#[cfg(not(all(feature = "wayland", target_os = "linux")))]
+use crate::base::error::Kind;
 use crate::base::error::{Error, Result};
 use crate::base::time::{Duration, Instant};
 use crate::media::video::CapturedPicture;
@@ -15,6 +19,8 @@ pub(super) enum Feed {
     TestCard(Box<TestCard>),
     File(Box<FileSource>),
     Screen(Box<Screen>),
+    #[cfg(all(feature = "wayland", target_os = "linux"))]
+    Portal(Box<Portal>),
     Camera(Box<Camera>),
 }
 
@@ -31,6 +37,13 @@ impl Feed {
                 (Self::File(Box::new(file)), frame_rate)
             }
             SourceSpec::Screen { part, frame_rate } => (Self::Screen(Box::new(Screen::open(&part)?)), frame_rate),
+            #[cfg(all(feature = "wayland", target_os = "linux"))]
+            SourceSpec::Portal { frame_rate } => (Self::Portal(Box::new(Portal::open()?)), frame_rate),
+            #[cfg(not(all(feature = "wayland", target_os = "linux")))]
+            SourceSpec::Portal { .. } => {
+                let text = "this build cannot ask a Wayland desktop: it was made without the feature wayland";
+                return Err(Error::new(Kind::Refused, text));
+            }
             SourceSpec::Camera(number) => {
                 let camera = Camera::open(number)?;
                 let frame_rate = camera.frame_rate();
@@ -47,6 +60,8 @@ impl Feed {
             Self::TestCard(card) => Ok(Some(card.draw(at))),
             Self::File(file) => file.next(at).map(Some),
             Self::Screen(screen) => screen.capture(at),
+            #[cfg(all(feature = "wayland", target_os = "linux"))]
+            Self::Portal(portal) => portal.capture(at),
             Self::Camera(camera) => Ok(Some(camera.capture(at))),
         }
     }
@@ -80,6 +95,8 @@ impl Feed {
             Self::TestCard(card) => card.size(),
             Self::File(file) => file.size(),
             Self::Screen(screen) => screen.size(),
+            #[cfg(all(feature = "wayland", target_os = "linux"))]
+            Self::Portal(portal) => portal.size(),
             Self::Camera(camera) => camera.size(),
         }
     }
@@ -87,6 +104,8 @@ impl Feed {
     pub(super) fn region(&self) -> Option<Region> {
         match self {
             Self::Screen(screen) => Some(screen.region()),
+            #[cfg(all(feature = "wayland", target_os = "linux"))]
+            Self::Portal(portal) => Some(portal.region()),
             _ => None,
         }
     }

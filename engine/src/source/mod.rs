@@ -4,6 +4,8 @@ pub mod camera;
 mod feed;
 pub mod file;
 mod pace;
+#[cfg(all(feature = "wayland", target_os = "linux"))]
+mod portal;
 pub mod screen;
 mod spec;
 pub mod testcard;
@@ -110,7 +112,7 @@ impl VideoSource {
         let mut names: Vec<String> = specs.collect();
         // Before the card.
         let last = names.len() - 1;
-        names.splice(last..last, screen_name());
+        names.splice(last..last, screen_name().into_iter().chain(portal_name()));
         names
     }
 
@@ -119,7 +121,7 @@ impl VideoSource {
         let name = |part| SourceSpec::Screen { part, frame_rate: 0.0 }.to_string();
         let titles = if has_screen() { screen::windows() } else { Vec::new() };
         let windows = titles.into_iter().take(MOST_WINDOWS).map(|title| name(Part::Window(title)));
-        let mut names: Vec<String> = screen_name().into_iter().chain(windows).collect();
+        let mut names: Vec<String> = screen_name().into_iter().chain(portal_name()).chain(windows).collect();
         // Of windows with the same title the first one is meant.
         let mut seen = std::collections::HashSet::new();
         names.retain(|name| seen.insert(name.clone()));
@@ -238,6 +240,13 @@ fn has_screen() -> bool {
 fn screen_name() -> Option<String> {
     let spec = SourceSpec::Screen { part: Part::Monitor(None), frame_rate: 0.0 };
     has_screen().then(|| spec.to_string())
+}
+
+/// What a Wayland desktop lets the person choose, where there is one and this build can ask it.
+fn portal_name() -> Option<String> {
+    let is_there = std::env::var_os("WAYLAND_DISPLAY").is_some_and(|name| !name.is_empty());
+    let spec = SourceSpec::Portal { frame_rate: 0.0 };
+    (cfg!(all(feature = "wayland", target_os = "linux")) && is_there).then(|| spec.to_string())
 }
 
 /// Screens are read, the rest is watched.

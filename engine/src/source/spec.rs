@@ -22,6 +22,11 @@ pub enum SourceSpec {
         /// Pictures per second.
         frame_rate: f32,
     },
+    /// What the person chooses in a dialogue of a Wayland desktop.
+    Portal {
+        /// Pictures per second.
+        frame_rate: f32,
+    },
     /// Counted from 0, at its own rate.
     Camera(u32),
 }
@@ -32,14 +37,14 @@ impl SourceSpec {
 
     /// Screens and windows, on which mostly nothing changes.
     pub const fn is_screen(&self) -> bool {
-        matches!(self, Self::Screen { .. })
+        matches!(self, Self::Screen { .. } | Self::Portal { .. })
     }
 }
 
 /// Pictures per second of a screen in a call.
 const SCREEN_RATE: f32 = 30.0;
 
-/// `testcard`, `screen`, `screen:N`, `window:TITLE`, `camera`, `camera:N`, `file:PATH`. The error says so.
+/// `testcard`, `screen`, `screen:N`, `window:TITLE`, `portal`, `camera`, `camera:N`, `file:PATH`. The error says so.
 impl FromStr for SourceSpec {
     type Err = String;
 
@@ -50,10 +55,12 @@ impl FromStr for SourceSpec {
             ("testcard", None) => Ok(Self::TEST_CARD),
             ("screen", which) => Ok(screen(Part::Monitor(which.map(number).transpose()?))),
             ("window", Some(which)) if !which.is_empty() => Ok(screen(Part::Window(which.to_owned()))),
+            ("portal", None) => Ok(Self::Portal { frame_rate: SCREEN_RATE }),
             ("camera", which) => Ok(Self::Camera(which.map_or(Ok(0), number)?)),
             ("file", Some(path)) => Ok(Self::File(path.into())),
             _ => Err(format!(
-                "no picture named {text:?}: there are camera[:N], screen[:N], window:TITLE, testcard and file:PATH"
+                "no picture named {text:?}: there are camera[:N], screen[:N], window:TITLE, portal, testcard and \
+                 file:PATH"
             )),
         }
     }
@@ -69,6 +76,7 @@ impl fmt::Display for SourceSpec {
             Self::Screen { part: Part::Monitor(None), .. } => write!(f, "screen"),
             Self::Screen { part: Part::Monitor(Some(number)), .. } => write!(f, "screen:{number}"),
             Self::Screen { part: Part::Window(which), .. } => write!(f, "window:{which}"),
+            Self::Portal { .. } => write!(f, "portal"),
             Self::Camera(number) => write!(f, "camera:{number}"),
         }
     }
@@ -80,9 +88,17 @@ mod tests {
 
     #[test]
     fn a_source_is_named_as_it_was_asked_for() {
-        for name in
-            ["testcard", "screen", "screen:1", "window:A: b", "window:0x1f", "camera:0", "camera:12", "file:a:b.y4m"]
-        {
+        for name in [
+            "testcard",
+            "screen",
+            "screen:1",
+            "window:A: b",
+            "window:0x1f",
+            "portal",
+            "camera:0",
+            "camera:12",
+            "file:a:b.y4m",
+        ] {
             let spec: SourceSpec = name.parse().expect(name);
             assert_eq!(spec.to_string(), name);
         }
@@ -91,7 +107,9 @@ mod tests {
 
     #[test]
     fn what_is_no_source_is_said_with_what_there_is() {
-        for name in ["", "tv", "file", "window", "window:", "testcard:1", "screen:", "camera:x", "camera:-1"] {
+        for name in
+            ["", "tv", "file", "window", "window:", "testcard:1", "screen:", "camera:x", "camera:-1", "portal:1"]
+        {
             let error = name.parse::<SourceSpec>().expect_err(name);
             assert!(error.contains("camera") && error.contains("screen"), "{error}");
         }

@@ -46,7 +46,12 @@ pub fn note_transport_events(
                         queue.still.ask();
                     }
                 }
-                TransportEvent::Estimate(rate) => link.bitrate = Some(rate),
+                TransportEvent::Estimate(estimate) => {
+                    link.bitrate = Some(estimate);
+                    if let Ok((_, mut rate, _)) = outgoings.get_mut(tracks.video_out) {
+                        rate.0.on_estimate(estimate);
+                    }
+                }
                 TransportEvent::Figures { round_trip, loss_out, local, remote } => {
                     link.round_trip = round_trip.or(link.round_trip);
                     link.loss_out = loss_out.or(link.loss_out);

@@ -10,7 +10,8 @@ use crate::codec::video_decoder::DecoderCounters;
 use crate::media::load::EncoderLoad;
 use crate::media::simulcast::{Audience, Forward, LAYERS};
 use crate::media::video::Picture;
-use crate::net::transport::Track;
+use crate::net::transport::{BESIDE, LOWER, Track};
+use crate::proto::repair::Repair;
 use crate::proto::rtp_h264::begins_keyframe;
 use crate::systems::deliver;
 use crate::world::config::Plant;
@@ -176,13 +177,21 @@ struct Relay {
     forward: Forward,
     /// It goes over to another layer at any picture.
     broken: bool,
+    /// Rows of parity that came, by the source that they repair.
+    parity: [u64; SOURCES],
 }
 
+/// The first source, the further ones and the smaller layers.
+const SOURCES: usize = 1 + BESIDE;
+
 fn relay(mut relay: ResMut<Relay>, mut connections: Query<&mut Exchange>) {
-    let Relay { forward, broken } = &mut *relay;
+    let Relay { forward, broken, parity } = &mut *relay;
     for mut exchange in &mut connections {
         exchange.0.packets.retain_mut(|packet| {
             // Parity is of numbers that the one who watches never sees.
+            if let (Track::Repair, Some(Repair::Parity(row))) = (packet.track, Repair::parse(&packet.payload)) {
+                parity[usize::from(row.source)] += 1;
+            }
             let Some(layer) = packet.track.layer() else { return packet.track != Track::Repair };
             let begins = packet.unit.is_some() && (*broken || begins_keyframe(&packet.payload));
             let passed = forward.pass(layer.into(), (packet.sequence, packet.timestamp), begins);
@@ -200,7 +209,7 @@ fn behind_a_relay(broken: bool, tiles: &[(u16, u16)], layer: usize) -> Pair {
     let ben = pair.lab.engine_mut(pair.ben);
     let mut forward = Forward::default();
     forward.ask(layer);
-    ben.world_mut().insert_resource(Relay { forward, broken });
+    ben.world_mut().insert_resource(Relay { forward, broken, parity: [0; SOURCES] });
     ben.schedule_mut().add_systems(relay.in_set(Stage::Deliver).before(deliver::file_packets));
     pair.lab.run_for(Duration::from_secs(2));
     others_watch(&mut pair, tiles);
@@ -276,6 +285,35 @@ fn a_watcher_that_goes_from_layer_to_layer_sees_no_broken_picture() {
     pair.lab.engine_mut(pair.ben).world_mut().resource_mut::<Relay>().forward.ask(2);
     let (_, broken) = pair.watch(30);
     assert!(broken.is_some());
+}
+
+/// Rows of parity for each layer, where packets are lost and keyframes of all layers are asked for. `reads`: somebody can read
+/// that of the smaller ones.
+fn parity(reads: bool) -> [u64; LAYERS] {
+    let mut pair = behind_a_relay(false, &[(1280, 720), (640, 360), (320, 180)], 0);
+    pair.lab.change_paths("delay=10,loss=10".parse().expect("a path"));
+    let tracks = pair.tracks(pair.ada);
+    for lower in tracks.lower_out.into_iter().filter(|_| reads) {
+        let world = pair.lab.engine_mut(pair.ada).world_mut();
+        world.get_mut::<VideoQueue>(lower).expect("a track").repair.is_read = true;
+    }
+    for layer in [2, 1, 0, 2, 1, 0, 2, 1, 0] {
+        go_over(&mut pair, layer);
+        pair.lab.run_for(Duration::from_secs(2));
+    }
+    let ben = pair.lab.engine_mut(pair.ben).world_mut();
+    let parity = ben.resource::<Relay>().parity;
+    std::array::from_fn(|layer| parity[if layer == 0 { 0 } else { BESIDE - LOWER + layer }])
+}
+
+#[test]
+fn smaller_layers_carry_no_parity_which_nobody_could_read() {
+    let [first, half, quarter] = parity(false);
+    assert!(first > 0, "keyframes of the first one are protected");
+    assert_eq!((half, quarter), (0, 0));
+    // Were it sent it would be seen here.
+    let [_, half, quarter] = parity(true);
+    assert!(half > 0 && quarter > 0, "{half} {quarter}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! How much the path carries, from what the receiver reports; and what of it pictures get.
 
 mod compete;
+mod estimate;
 mod judge;
 mod room;
 
@@ -64,6 +65,8 @@ pub struct RateControl {
     prober: Prober,
     /// The queue that sound met lately.
     sound_queue: Duration,
+    /// What the transport's estimator says.
+    estimate: Option<Bitrate>,
 }
 
 /// What the path leaves for pictures at a moment.
@@ -171,6 +174,7 @@ impl RateControl {
             pictures: Pictures::Sent,
             prober: Prober::default(),
             sound_queue: Duration::ZERO,
+            estimate: None,
         }
     }
 
@@ -248,7 +252,7 @@ impl RateControl {
     /// What is sent as pictures, without what is around it; zero where none are to be sent now.
     pub fn target(&self, now: Instant) -> Bitrate {
         let emptying = self.emptying.filter(|emptying| now < emptying.until);
-        let target = self.pictures_of(emptying.map_or(self.total, |emptying| emptying.total));
+        let target = self.pictures_of(emptying.map_or_else(|| self.combined(now), |emptying| emptying.total));
         if self.is_unheard(now) {
             // One small picture now and then, so that there is something to report about.
             let last = self.unheard.back();

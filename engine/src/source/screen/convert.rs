@@ -4,7 +4,7 @@ use crate::media::video::{Colour, Matrix, Picture, Range};
 
 /// Blue, green, red and an unused byte for each pixel, rows tightly packed, to BT.709 in limited range. `bytes` has at
 /// least `width × height × 4`; what is missing stays as it was.
-pub(super) fn from_bgrx(bytes: &[u8], width: u32, height: u32, picture: &mut Picture) {
+pub(in crate::source) fn from_bgrx(bytes: &[u8], width: u32, height: u32, picture: &mut Picture) {
     picture.resize(width, height);
     picture.colour = Colour { matrix: Matrix::Bt709, range: Range::Limited };
     let (width, chroma_width) = (width as usize, width.div_ceil(2) as usize);

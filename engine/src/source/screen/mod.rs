@@ -12,6 +12,8 @@ mod window;
 #[cfg(target_os = "linux")]
 mod x11;
 
+#[cfg(all(feature = "wayland", target_os = "linux"))]
+pub(super) use convert::from_bgrx;
 #[cfg(not(target_os = "linux"))]
 pub use elsewhere::{Screen, windows};
 #[cfg(target_os = "linux")]
@@ -38,13 +40,13 @@ pub struct Region {
 #[cfg(any(target_os = "linux", test))]
 impl Region {
     /// Without the last row or column that is one too many: pictures are coded in pairs of them. One alone stays.
-    fn even(self) -> Self {
+    pub(super) fn even(self) -> Self {
         let even = |side: u32| if side < 2 { 1 } else { side & !1 };
         Self { width: even(self.width), height: even(self.height), ..self }
     }
 
     /// The size of the picture of it: no longer on a side than calls can carry, even, in the same proportion.
-    fn picture_size(self) -> (u32, u32) {
+    pub(super) fn picture_size(self) -> (u32, u32) {
         const MOST: u32 = 1920;
         let longer = self.width.max(self.height);
         if longer <= MOST {

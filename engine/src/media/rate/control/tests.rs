@@ -233,3 +233,25 @@ fn what_waits_here_does_not_go_into_the_queue_that_is_to_go() {
         assert_eq!(control.pace(at(ms)) > control.target(at(ms)).percent(105), hurries, "{ms} ms");
     }
 }
+
+#[test]
+fn what_the_transport_says_is_more_where_nothing_queues_and_never_less() {
+    let (mut control, start) = (RateControl::new(Bitrate::from_kbps(3000), SOUND), now());
+    let at = |ms| start + Duration::from_millis(ms);
+    (control.total, control.ceiling) = (Bitrate::from_kbps(1000), Some(Bitrate::from_kbps(1000)));
+    let alone = control.target(at(0));
+    // What it says, and what that makes of a megabit, kbit/s.
+    for (says, all) in [(500, 1000), (1200, 1100), (1400, 1200), (9000, 1300)] {
+        control.on_estimate(Bitrate::from_kbps(says));
+        assert_eq!(control.combined(at(0)), Bitrate::from_kbps(all), "{says}");
+        assert!(control.target(at(0)) >= alone);
+    }
+    // The path has just become narrower, which it does not know yet.
+    let queue = Duration::from_millis(80);
+    control.cut = Some(Cut { at: at(0), queue, before: Bitrate::from_kbps(4000), ceiling: None });
+    assert_eq!(control.target(at(5900)), alone);
+    assert!(control.target(at(6100)) > alone);
+    // And where there is a queue nothing is sent into it.
+    (0..8).for_each(|n| control.trend.observe(queue, false, at(7000 + n * 50)));
+    assert_eq!(control.target(at(7400)), alone);
+}

@@ -8,11 +8,13 @@ use engine::base::id::{Ssrc, UnitNumber};
 use engine::base::rate::Bitrate;
 use engine::base::time::{Instant, WallTime};
 use engine::media::encoded::EncodedUnit;
+use engine::media::rate::probe::{ProbeMeter, ProbeReport};
 use engine::media::rate::{DelayMeter, DelayReport, RateControl, UnitQueue};
 use engine::net::datagram::Inbox;
 use engine::net::paths::Found;
 use engine::net::transport::webrtc::Webrtc;
 use engine::net::transport::{Drained, OutgoingPacket, Sources, Track, Transport, TransportEvent};
+use engine::proto::repair::Repair;
 use engine::proto::unit_ext::UnitExt;
 
 /// Whose rate it is.
@@ -51,6 +53,7 @@ pub struct Flow {
     next: Instant,
     number: UnitNumber,
     meter: DelayMeter,
+    probes: ProbeMeter,
     begun: bool,
 }
 
@@ -91,6 +94,7 @@ impl Flow {
             next: at,
             number: UnitNumber(0),
             meter: DelayMeter::default(),
+            probes: ProbeMeter::default(),
             begun: false,
         }
     }
@@ -102,6 +106,9 @@ impl Flow {
             self.capture(seconds, now);
             self.send(now);
             if let Some(report) = self.meter.report(now).filter(|_| self.by == By::Us) {
+                self.ends[1].transport.send_feedback(&report.to_bytes());
+            }
+            if let Some(report) = self.probes.report(now) {
                 self.ends[1].transport.send_feedback(&report.to_bytes());
             }
         }
@@ -126,6 +133,12 @@ impl Flow {
             end.transport.receive(datagram, bytes, &mut end.seen);
         }
         for packet in self.ends[1].seen.packets.drain(..) {
+            if packet.track == Track::Repair {
+                if let Some(Repair::Probe(probe)) = Repair::parse(&packet.payload) {
+                    self.probes.observe(&probe, packet.payload.len() + 81, packet.at);
+                }
+                continue;
+            }
             self.meter.count(packet.payload.len() + 81);
             self.meter.observe_spread(packet.timestamp, packet.sequence, packet.payload.len() + 81, packet.at);
             self.meter.count_picture(packet.sequence, packet.unit.map(|unit| unit.number.0), packet.at);
@@ -150,12 +163,17 @@ impl Flow {
     fn steer(&mut self, now: Instant) {
         for event in self.ends[0].seen.events.drain(..) {
             match event {
-                TransportEvent::Estimate(rate) => self.estimate = rate,
+                TransportEvent::Estimate(rate) => {
+                    self.estimate = rate;
+                    self.control.on_estimate(rate);
+                }
                 TransportEvent::Feedback(bytes) => {
                     if let Some(report) = DelayReport::parse(&bytes) {
                         self.control.set_path(Bitrate::default(), Some(self.one_way * 2));
                         self.control.on_report(&report, now);
                         self.control.take_anew();
+                    } else if let Some(report) = ProbeReport::parse(&bytes) {
+                        self.control.on_probe(&report, now);
                     }
                 }
                 _ => {}
@@ -201,7 +219,18 @@ impl Flow {
         self.number = self.number.next();
     }
 
+    /// While pictures are off the path is measured, as in a call.
+    fn probe(&mut self, now: Instant) {
+        let Some(train) = self.control.take_train(now).filter(|_| self.by == By::Us) else { return };
+        let mut payload = Vec::new();
+        for place in 0..train.packets {
+            train.probe(place).write(train.payload, &mut payload);
+            self.ends[0].transport.write(&packet(Track::Repair, &payload, now), now);
+        }
+    }
+
     fn send(&mut self, now: Instant) {
+        self.probe(now);
         let (pace, burst) = match self.by {
             By::Us => (self.control.pace(now), self.control.burst()),
             By::Transport => (self.target(now).percent(220), Duration::from_millis(100)),
@@ -221,16 +250,10 @@ impl Flow {
                 ..UnitExt::default()
             };
             let packet = OutgoingPacket {
-                track: Track::Video,
-                timestamp: (WallTime::of(unit.captured).as_micros() * 9 / 100) as u32,
                 marker: last,
-                redundant: false,
-                payload: &unit.data[*at..end],
-                captured: unit.captured,
                 capture_time: first.then(|| WallTime::of(unit.captured)),
                 unit: first.then_some(extension),
-                level: None,
-                voice: false,
+                ..packet(Track::Video, &unit.data[*at..end], unit.captured)
             };
             self.ends[0].transport.write(&packet, now);
             let bytes = end - *at + 81;
@@ -241,6 +264,21 @@ impl Flow {
                 self.sending = None;
             }
         }
+    }
+}
+
+fn packet(track: Track, payload: &[u8], captured: Instant) -> OutgoingPacket<'_> {
+    OutgoingPacket {
+        track,
+        timestamp: (WallTime::of(captured).as_micros() * 9 / 100) as u32,
+        marker: false,
+        redundant: false,
+        payload,
+        captured,
+        capture_time: None,
+        unit: None,
+        level: None,
+        voice: false,
     }
 }
 

@@ -1,6 +1,12 @@
 //! RFC 8867 §5.1 to §5.8, "Test Cases for Evaluating Congestion Control for Interactive Real-Time Media", in virtual time:
 //! our rate control against the transport's estimator alone, over the same transport and the same simulated paths (without
 //! the path jitter of up to 30 ms).
+//!
+//! Beside TCP the queue is TCP's. In 5.6 the flow without end fills it whatever we send: at every constant rate from 30 to
+//! 1380 kbit/s 95 % of the packets wait for less than 275 to 296 ms, and only from 1100 kbit/s on, more than a call begins
+//! with, has a flow 70 % of its share in a tenth of a second. In 5.7 two constant flows of 552 kbit/s, which know everything
+//! beforehand and give way to nobody, use 53.8 % with a queue of 147 ms; of 500 kbit/s 50.1 % with 127 ms, of 600 kbit/s 58.8 %
+//! with 163 ms.
 
 mod bottleneck;
 mod flow;
