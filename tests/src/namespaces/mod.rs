@@ -16,6 +16,8 @@ pub mod pair;
 
 pub use self::nat::Nat;
 
+use std::path::{Path, PathBuf};
+
 use crate::Outcome;
 use crate::netns::{self, Networks};
 
@@ -48,6 +50,8 @@ impl Side {
 
 /// The server's addresses.
 pub const SERVER: &str = "5.5.5.10";
+/// And its name.
+pub const HOST: &str = "visavis.test";
 pub const SERVER_V6: &str = "2a0b:5::10";
 
 /// The small Internet. Dropping it takes it down.
@@ -71,12 +75,29 @@ impl Lab {
         for side in Side::BOTH {
             lab.home(side)?;
         }
+        for node in [Node::Server, Node::Client(Side::A), Node::Client(Side::B)] {
+            lab.write_hosts(node)?;
+        }
         for (side, other) in [(Side::A, Side::B), (Side::B, Side::A)] {
             let n = other.number();
             lab.ip(Node::Gateway(side), &format!("-6 route add 2a0b:5:{n}::/64 via 2a0b:5::{n}"))?;
             lab.set(side, Nat::None)?;
         }
         Ok(lab)
+    }
+
+    /// The server has a name, in both families: `ip netns exec` shows a machine its own file of names.
+    fn write_hosts(&self, node: Node) -> Outcome<()> {
+        let folder = self.etc(node);
+        let write = || {
+            std::fs::create_dir_all(&folder)?;
+            std::fs::write(folder.join("hosts"), format!("127.0.0.1 localhost\n{SERVER} {HOST}\n{SERVER_V6} {HOST}\n"))
+        };
+        write().map_err(|error| format!("{}: {error}", folder.display()))
+    }
+
+    fn etc(&self, node: Node) -> PathBuf {
+        Path::new("/etc/netns").join(self.networks.name(node.name()))
     }
 
     /// A client behind its gateway.
@@ -210,6 +231,15 @@ impl Lab {
     /// Packets as they would be on a wire: single, with checksums.
     fn no_offload(&self, node: Node, device: &str) -> Outcome<()> {
         self.exec(node, &format!("ethtool -K {device} tx off rx off gso off gro off tso off"))
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for node in [Node::Server, Node::Client(Side::A), Node::Client(Side::B)] {
+            // One that was not made is not there.
+            let _ = std::fs::remove_dir_all(self.etc(node));
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use engine::media::report::Report;
 use tempfile::TempDir;
 
-use super::{Lab, Nat, Node, SERVER, Side};
+use super::{HOST, Lab, Nat, Node, Side};
 use crate::Outcome;
 use crate::party::{Party, Setup};
 use crate::service::host::Host;
@@ -36,7 +36,7 @@ impl Pair {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let lab = Lab::up()?;
         let data = folder.path().join("service");
-        let args = format!("--host-name {SERVER} {more}");
+        let args = format!("--host-name {HOST} {more}");
         let host = Host::start_within(&lab.within(Node::Server), &data, &args)?;
         let link = host.said()["link"].as_str().ok_or("no link")?.to_owned();
         let person = |name: &str, side| Person::new(name, folder.path(), &link).within(lab.within(Node::Client(side)));

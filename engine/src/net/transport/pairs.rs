@@ -53,12 +53,16 @@ pub struct Pairs {
     /// Addresses of relays, ours and theirs.
     relayed: Vec<SocketAddr>,
     changes: u32,
+    /// When one was left last: the next one has to come up.
+    left: Option<Instant>,
 }
 
 /// Silence on the used pair: five of the 250 ms signs of life.
 const SILENCE: Duration = Duration::from_millis(1250);
 /// Another pair that answered a check within this time works: every pair is checked once a second.
 const ALIVE: Duration = Duration::from_millis(1300);
+/// Checks of a pair, and its nomination: some round trips.
+const STRANDED: Duration = Duration::from_millis(1500);
 /// Both sides leave a path at nearly the same time, and tell each other.
 const SETTLED: Duration = Duration::from_secs(3);
 /// More than the checks of a call's candidates make.
@@ -126,6 +130,9 @@ impl Pairs {
         let (used, since) = self.used?;
         let heard = self.heard.iter().find(|heard| heard.pair == used).map_or(since, |heard| heard.any.max(since));
         let is_silent = now.saturating_duration_since(heard) >= SILENCE;
+        if self.left.is_some_and(|at| now.saturating_duration_since(at) < SETTLED) {
+            return None;
+        }
         // What the other side says may be about the path that was left just now.
         let told = told && now.saturating_duration_since(since) >= SETTLED;
         if !is_silent && !told {
@@ -138,8 +145,14 @@ impl Pairs {
         Some((used, other.pair))
     }
 
+    /// Nothing has come since a pair was left, for longer than another one needs to come up.
+    pub fn is_stranded(&self, heard: Instant, now: Instant) -> bool {
+        self.left.is_some_and(|at| heard < at && now.saturating_duration_since(at) >= STRANDED)
+    }
+
     /// A pair is given up.
-    pub fn forget(&mut self, pair: Pair) {
+    pub fn leave(&mut self, pair: Pair, now: Instant) {
+        self.left = Some(now);
         self.heard.retain(|heard| heard.pair != pair);
     }
 }
@@ -186,6 +199,21 @@ mod tests {
         assert_eq!(pairs.failed(false, at(4100, start)), None, "it was heard just now");
         assert_eq!(pairs.failed(false, at(5200, start)), Some((direct, relay)));
         assert_eq!(pairs.failed(false, at(5400, start)), None, "nothing answers any more");
+    }
+
+    #[test]
+    fn what_was_left_is_not_left_again_and_nothing_for_too_long_is_seen() {
+        let (direct, relay, start) = (pair("10.0.0.1:1", "10.0.0.2:1"), pair("5.5.5.5:9", "10.0.0.2:1"), now());
+        let mut pairs = Pairs::default();
+        pairs.on_sent(direct, &MEDIA, start);
+        pairs.on_received(relay, &ANSWER, at(5000, start));
+        assert_eq!(pairs.failed(false, at(5000, start)), Some((direct, relay)));
+        pairs.leave(direct, at(5000, start));
+        pairs.on_received(relay, &ANSWER, at(5100, start));
+        assert_eq!(pairs.failed(true, at(5200, start)), None);
+        assert!(!pairs.is_stranded(at(1000, start), at(6400, start)));
+        assert!(pairs.is_stranded(at(1000, start), at(6500, start)));
+        assert!(!pairs.is_stranded(at(5100, start), at(6500, start)), "it carries");
     }
 
     #[test]

@@ -324,12 +324,14 @@ impl Webrtc {
     }
 
     pub fn watch(&mut self, told: bool, heard: Instant, now: Instant) -> bool {
-        let is_lost = now.saturating_duration_since(heard) >= LOST;
+        let is_lost = now.saturating_duration_since(heard) >= LOST || self.pairs.is_stranded(heard, now);
         foreign::call(|| {
             self.candidates.revive(&mut self.rtc, is_lost, now);
             let Some((used, other)) = self.pairs.failed(told, now) else { return false };
             let is_left = self.candidates.leave(&mut self.rtc, used, other, now);
-            self.pairs.forget(used);
+            if is_left {
+                self.pairs.leave(used, now);
+            }
             self.written |= is_left;
             is_left
         })
