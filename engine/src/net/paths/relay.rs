@@ -47,7 +47,7 @@ pub(super) struct Relay {
 /// IPv4 and IPv6.
 const FAMILIES: u32 = 2;
 /// A relay that has given no address by then gives none.
-const GIVING: Duration = Duration::from_secs(10);
+const GIVING: Duration = Duration::from_secs(8);
 /// Checks that wait for a permission: a round trip of them.
 const HELD: usize = 16;
 /// Peers that are given a channel (4 bytes before each datagram instead of 36).

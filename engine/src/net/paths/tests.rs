@@ -77,9 +77,9 @@ impl Side {
     }
 }
 
-/// Lets both run until `done`, at most ten seconds.
+/// Lets both run until `done`, at most twenty seconds.
 fn until(sides: &mut [Side], mut done: impl FnMut(&mut [Side]) -> bool) -> bool {
-    let end = now() + Duration::from_secs(10);
+    let end = now() + Duration::from_secs(20);
     while now() < end {
         sides.iter_mut().for_each(Side::turn);
         if done(sides) {
