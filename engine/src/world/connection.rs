@@ -88,6 +88,8 @@ pub struct Path {
     pub closed: Option<String>,
     /// How often the path changed after the first one.
     pub changes: u32,
+    /// How often one that had fallen silent was left for another.
+    pub failovers: u32,
 }
 
 /// What the path is measured to be.

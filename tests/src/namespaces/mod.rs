@@ -179,6 +179,27 @@ impl Lab {
         run("ip", &all)
     }
 
+    /// The client of `side` has another address from now on, and the old one not any more.
+    ///
+    /// # Errors
+    /// A command failed: its words.
+    pub fn move_client(&self, side: Side, last: u8) -> Outcome<()> {
+        let (client, n) = (Node::Client(side), side.number());
+        self.ip(client, "addr flush dev eth0 scope global")?;
+        self.ip(client, &format!("addr add 192.168.{n}.{last}/24 dev eth0"))?;
+        self.ip(client, &format!("route replace default via 192.168.{n}.1"))
+    }
+
+    /// Nothing goes directly between the two gateways any more, in either direction; what goes by the server does.
+    ///
+    /// # Errors
+    /// A command failed: its words.
+    pub fn part(&self) -> Outcome<()> {
+        let rules = "add table inet parted; add chain inet parted f { type filter hook forward priority -10; }; \
+            add rule inet parted f ip saddr 5.5.5.2 drop; add rule inet parted f ip daddr 5.5.5.2 drop";
+        self.exec(Node::Gateway(Side::A), "nft", &[rules])
+    }
+
     /// Takes the cable of a gateway out of the bridge, or puts it in again.
     ///
     /// # Errors

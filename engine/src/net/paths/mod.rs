@@ -181,20 +181,29 @@ impl Paths {
         self.plan.servers = servers;
     }
 
-    /// Looks for what changed: the addresses of this machine, and how they are seen. Relays stay.
-    pub fn look_again(&mut self, own: Vec<IpAddr>, now: Instant) {
-        if !self.is_open || self.plan.relay_only {
-            return;
+    /// Looks for what changed: the addresses of this machine, and how they are seen. Whether the addresses are others
+    /// than before.
+    pub fn look_again(&mut self, own: Vec<IpAddr>, now: Instant) -> bool {
+        if !self.is_open {
+            return false;
         }
-        for ip in own.iter().filter(|ip| !self.plan.own.contains(ip)) {
+        let is_told = !self.plan.relay_only;
+        for ip in own.iter().filter(|ip| is_told && !self.plan.own.contains(ip)) {
             self.found.push_back(Found::host(SocketAddr::new(*ip, self.port), false));
             self.found.push_back(Found::host(SocketAddr::new(*ip, self.streams.announced()), true));
         }
         let is_new = self.plan.own != own;
         self.plan.own = own;
-        if is_new || self.bindings.is_empty() {
+        if is_new {
+            // A relay knows us by the address that we had.
+            for mut relay in std::mem::take(&mut self.relays) {
+                relay.deregister(&self.registry);
+            }
+            self.ask(self.plan.servers.clone(), now);
+        } else if is_told && self.bindings.is_empty() {
             self.bindings.ask(self.plan.servers.bindings(), self.port, now);
         }
+        is_new
     }
 
     /// No way is used any more: relays are given back, connections closed.

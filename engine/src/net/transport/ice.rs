@@ -1,5 +1,7 @@
 //! Candidates as str0m's ICE agent has them (RFC 8445, RFC 6544).
 
+use std::net::IpAddr;
+
 use str0m::net::Protocol;
 use str0m::{Candidate as IceCandidate, CandidateKind as IceKind, Rtc};
 
@@ -82,6 +84,18 @@ impl Candidates {
             self.left = Some((ours, theirs, now + self.leave));
         }
         taken > 0
+    }
+
+    /// Takes out what was sent from addresses that this machine has not any more.
+    pub fn drop_gone(&mut self, rtc: &mut Rtc, own: &[IpAddr]) {
+        let mut api = rtc.direct_api();
+        self.local.retain(|candidate| {
+            let is_gone = candidate.kind() != IceKind::Relayed && !own.contains(&candidate.local().ip());
+            if is_gone {
+                api.invalidate_candidate(candidate);
+            }
+            !is_gone
+        });
     }
 
     /// Puts in again what was taken out, once its time has come; pairs all anew where `is_lost` says that nothing works.

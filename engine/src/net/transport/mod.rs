@@ -8,11 +8,12 @@ mod ice;
 pub mod pairs;
 pub mod plain;
 pub mod webrtc;
+mod wire;
 
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use self::pairs::PathKind;
@@ -236,6 +237,13 @@ impl Transport {
         match self {
             Self::Webrtc(inner) => inner.pairs().kind(),
             Self::Plain(_) => None,
+        }
+    }
+
+    /// These are our addresses now; what was sent from others is not used any more.
+    pub fn drop_gone(&mut self, own: &[IpAddr]) {
+        if let Self::Webrtc(inner) = self {
+            inner.drop_gone(own);
         }
     }
 

@@ -59,6 +59,8 @@ pub struct Pairs {
 const SILENCE: Duration = Duration::from_millis(1250);
 /// Another pair that answered a check within this time works: every pair is checked once a second.
 const ALIVE: Duration = Duration::from_millis(1300);
+/// Both sides leave a path at nearly the same time, and tell each other.
+const SETTLED: Duration = Duration::from_secs(3);
 /// More than the checks of a call's candidates make.
 const MOST: usize = 128;
 
@@ -124,6 +126,8 @@ impl Pairs {
         let (used, since) = self.used?;
         let heard = self.heard.iter().find(|heard| heard.pair == used).map_or(since, |heard| heard.any.max(since));
         let is_silent = now.saturating_duration_since(heard) >= SILENCE;
+        // What the other side says may be about the path that was left just now.
+        let told = told && now.saturating_duration_since(since) >= SETTLED;
         if !is_silent && !told {
             return None;
         }
@@ -175,9 +179,13 @@ mod tests {
         pairs.on_received(direct, &MEDIA, at(1000, start));
         pairs.on_received(relay, &ANSWER, at(2000, start));
         assert_eq!(pairs.failed(false, at(2200, start)), None, "not silent for long enough");
-        assert_eq!(pairs.failed(true, at(2200, start)), Some((direct, relay)), "the other side hears nothing");
-        assert_eq!(pairs.failed(false, at(2300, start)), Some((direct, relay)));
-        assert_eq!(pairs.failed(false, at(3400, start)), None, "nothing answers any more");
+        assert_eq!(pairs.failed(true, at(2200, start)), None, "it was told of the path before this one");
+        pairs.on_received(direct, &MEDIA, at(3900, start));
+        pairs.on_received(relay, &ANSWER, at(4000, start));
+        assert_eq!(pairs.failed(true, at(4100, start)), Some((direct, relay)), "the other side hears nothing");
+        assert_eq!(pairs.failed(false, at(4100, start)), None, "it was heard just now");
+        assert_eq!(pairs.failed(false, at(5200, start)), Some((direct, relay)));
+        assert_eq!(pairs.failed(false, at(5400, start)), None, "nothing answers any more");
     }
 
     #[test]

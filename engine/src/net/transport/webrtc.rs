@@ -1,5 +1,6 @@
-//! One WebRTC connection: str0m in RTP mode. All of its names stay in this file and `ice`.
+//! One WebRTC connection: str0m in RTP mode. All of its names stay in this folder.
 
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,11 +9,12 @@ use str0m::config::Fingerprint;
 use str0m::ice::IceCreds;
 use str0m::media::{KeyframeRequestKind, MediaKind, Mid, Pt};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::{AbsCaptureTime, Extension, ExtensionMap, ExtensionSerializer, ExtensionValues, RtpWrite};
+use str0m::rtp::{AbsCaptureTime, ExtensionValues, RtpWrite};
 use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
 use super::ice::{self, Candidates};
 use super::pairs::{Pair, Pairs};
+use super::wire::{AUDIO_PAYLOAD_TYPE, RED_PAYLOAD_TYPE, VIDEO_PAYLOAD_TYPE, class_of, extensions};
 use super::{ArrivedPacket, BESIDE, Drained, IDLE, OutgoingPacket, Parameters, Sources, Track, TransportEvent};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::foreign;
@@ -20,10 +22,10 @@ use crate::base::id::Ssrc;
 use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::media::sound::plan::AROUND;
-use crate::net::datagram::{Class, Received};
+use crate::net::datagram::Received;
 use crate::net::paths::Found;
 use crate::proto::signal::media::Candidate;
-use crate::proto::unit_ext::{self, UnitExt};
+use crate::proto::unit_ext::UnitExt;
 
 /// Packets that str0m would release later than this are not worth another turn now.
 const SLACK: Duration = Duration::from_micros(500);
@@ -316,6 +318,11 @@ impl Webrtc {
         });
     }
 
+    pub fn drop_gone(&mut self, own: &[IpAddr]) {
+        foreign::call(|| self.candidates.drop_gone(&mut self.rtc, own));
+        self.written = true;
+    }
+
     pub fn watch(&mut self, told: bool, heard: Instant, now: Instant) -> bool {
         let is_lost = now.saturating_duration_since(heard) >= LOST;
         foreign::call(|| {
@@ -474,68 +481,6 @@ const FURTHER_MIDS: [&str; BESIDE] = ["vi1", "vi2", "vl1", "vl2"];
 
 /// And the stream beside pictures.
 const REPAIR_MID: &str = "rep";
-
-/// Extension ids, the same on both sides. 1, 3 and 4 are the ids str0m and browsers use by habit.
-fn extensions() -> ExtensionMap {
-    let mut map = ExtensionMap::empty();
-    map.set(1, Extension::AudioLevel);
-    map.set(3, Extension::TransportSequenceNumber);
-    map.set(4, Extension::RtpMid);
-    map.set(5, Extension::AbsoluteCaptureTime);
-    map.set(6, Extension::with_serializer(unit_ext::URI, UnitSerializer));
-    map
-}
-
-#[derive(Debug)]
-struct UnitSerializer;
-
-impl ExtensionSerializer for UnitSerializer {
-    fn write_to(&self, buffer: &mut [u8], values: &ExtensionValues) -> usize {
-        let Some(unit) = values.user_values.get::<UnitExt>() else { return 0 };
-        let bytes = unit.write();
-        let Some(room) = buffer.get_mut(..bytes.len()) else { return 0 };
-        room.copy_from_slice(&bytes);
-        bytes.len()
-    }
-
-    fn parse_value(&self, buffer: &[u8], values: &mut ExtensionValues) -> bool {
-        let unit = UnitExt::parse(buffer);
-        if let Some(unit) = unit {
-            values.user_values.set(unit);
-        }
-        unit.is_some()
-    }
-
-    fn is_video(&self) -> bool {
-        true
-    }
-
-    fn is_audio(&self) -> bool {
-        false
-    }
-}
-
-/// Audio and everything that keeps the path alive goes ahead of video. The payload type is in the clear
-/// (RFC 3711 §3.1); RTP and STUN are told apart by the first byte (RFC 7983 §7).
-fn class_of(datagram: &[u8]) -> Class {
-    match datagram {
-        [128..=191, second, ..] if !is_sound(second & 0x7f) && datagram.len() > 200 => Class::Video,
-        _ => Class::Audio,
-    }
-}
-
-const fn is_sound(payload_type: u8) -> bool {
-    matches!(payload_type, AUDIO_PAYLOAD_TYPE | RED_PAYLOAD_TYPE)
-}
-
-/// Opus, as browsers number it.
-const AUDIO_PAYLOAD_TYPE: u8 = 111;
-
-/// Opus with copies of earlier frames (RFC 2198), as browsers number it.
-const RED_PAYLOAD_TYPE: u8 = 63;
-
-/// H.264, as browsers number it; its retransmissions have the next number.
-const VIDEO_PAYLOAD_TYPE: u8 = 108;
 
 fn wall_time(time: SystemTime) -> Option<WallTime> {
     let since = time.duration_since(UNIX_EPOCH).ok()?;

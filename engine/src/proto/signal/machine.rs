@@ -142,6 +142,12 @@ impl CallMachine {
             Event::Mute(mute) => self.set_mute(mute, out),
             Event::MediaConnected | Event::MediaRestored => self.media_up(out),
             Event::MediaLost => self.media_lost(now, out),
+            Event::MediaClosed => match self.phase {
+                Phase::InCall | Phase::Reconnecting => {
+                    self.end(Outcome::Ended, format!("{} hung up.", self.name), out);
+                }
+                _ => self.ignore(),
+            },
             Event::Timeout => self.timeout(now, out),
         }
     }

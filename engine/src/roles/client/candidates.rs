@@ -184,13 +184,17 @@ pub fn look_again(world: &mut World, call: Entity, now: Instant) {
     let own = own_addresses(world, call);
     let mut reach = world.resource_mut::<Reach>();
     reach.looked = Some(now);
-    if let Some(paths) = &mut world.resource_mut::<MediaPort>().paths {
-        paths.look_again(own, now);
+    let mut port = world.resource_mut::<MediaPort>();
+    let has_changed = port.paths.as_mut().is_some_and(|paths| paths.look_again(own.clone(), now));
+    if has_changed {
+        media::drop_gone(world, call, &own);
+        // What was connected from the old address stays silent until it is given up.
+        people::reconnect(world);
     }
 }
 
 /// How often it is looked whether something has changed while nothing comes.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The call is over.
 pub fn end(world: &mut World, call: Entity, now: Instant) {

@@ -1,6 +1,7 @@
 //! Makes and unmakes the media side of a call: the connection, its streams and what goes out.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use bevy_ecs::entity::Entity;
 use bevy_ecs::resource::Resource;
@@ -336,6 +337,14 @@ fn spawn_stream(
 pub fn add_local(world: &mut World, call: Entity, found: &Found) -> Option<u32> {
     let connection = connection_of(world, call)?;
     world.get_mut::<Connection>(connection)?.transport.add_local(found)
+}
+
+/// These are our addresses now.
+pub fn drop_gone(world: &mut World, call: Entity, own: &[IpAddr]) {
+    let Some(connection) = connection_of(world, call) else { return };
+    if let Some(mut connection) = world.get_mut::<Connection>(connection) {
+        connection.transport.drop_gone(own);
+    }
 }
 
 /// Ways to reach the other side.

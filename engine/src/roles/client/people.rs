@@ -220,6 +220,13 @@ pub fn put(world: &mut World, link: LinkId, bytes: &[u8], offer: Option<CallId>)
     true
 }
 
+/// Our address is another one: the session is made anew from there.
+pub fn reconnect(world: &World) {
+    if let Some(people) = &world.resource::<Service>().people {
+        people.send(0, Wanted::Reconnect);
+    }
+}
+
 /// Whether `link` leads by the service, which counts how often it is asked.
 pub fn carries(world: &World, link: LinkId) -> bool {
     world.resource::<Service>().routes.contains_key(&link)

@@ -61,6 +61,7 @@ fn path(path: &Path) -> PathReport {
         local: path.local.map(|address| address.to_string()),
         remote: path.remote.map(|address| address.to_string()),
         changes: path.changes,
+        failovers: path.failovers,
     }
 }
 

@@ -55,6 +55,7 @@ fn watch_path(world: &mut World, entity: Entity, now: Instant) {
     let Some(heard) = world.get::<Path>(connection).and_then(|path| path.heard) else { return };
     let Some(mut connection) = world.get_mut::<Connection>(connection) else { return };
     if connection.transport.watch(false, heard, now) {
+        note_failover(world, entity);
         calls::send(world, entity, Body::Silent);
     }
     if now.saturating_duration_since(heard) >= QUIET {
@@ -66,8 +67,18 @@ fn watch_path(world: &mut World, entity: Entity, now: Instant) {
 pub fn leave_path(world: &mut World, entity: Entity, now: Instant) {
     let Some(connection) = world.get::<CallState>(entity).and_then(|state| state.connection) else { return };
     let Some(heard) = world.get::<Path>(connection).and_then(|path| path.heard) else { return };
-    if let Some(mut connection) = world.get_mut::<Connection>(connection) {
-        connection.transport.watch(true, heard, now);
+    let is_left = world
+        .get_mut::<Connection>(connection)
+        .is_some_and(|mut connection| connection.transport.watch(true, heard, now));
+    if is_left {
+        note_failover(world, entity);
+    }
+}
+
+fn note_failover(world: &mut World, entity: Entity) {
+    let connection = world.get::<CallState>(entity).and_then(|state| state.connection);
+    if let Some(mut path) = connection.and_then(|connection| world.get_mut::<Path>(connection)) {
+        path.failovers += 1;
     }
 }
 
@@ -88,6 +99,7 @@ fn watch_media(world: &mut World, entity: Entity, now: Instant) {
     }
     let silent = path.heard.is_none_or(|at| now.saturating_duration_since(at) > SILENCE) || path.closed.is_some();
     let event = match state.machine.phase() {
+        _ if path.closed.as_ref().is_some_and(String::is_empty) => Event::MediaClosed,
         Phase::Connecting if path.connected => Event::MediaConnected,
         Phase::InCall if silent => Event::MediaLost,
         Phase::Reconnecting if !silent => Event::MediaRestored,

@@ -4,8 +4,8 @@ use visavis_tests::Outcome;
 
 use crate::table::Table;
 use crate::{
-    contract, devices, endurance, jitter, lab, media, nettest, opus, probe, rate, replay, rival, screens, service,
-    sound, video, voice,
+    contract, devices, endurance, jitter, lab, media, nettest, networks, opus, probe, rate, replay, rival, screens,
+    service, sound, video, voice,
 };
 
 /// A long measurement.
@@ -22,7 +22,7 @@ const fn proof(name: &'static str, run: fn(&mut Table) -> Outcome<()>, title: &'
     Proof { name, title, is, run }
 }
 
-pub const PROOFS: [Proof; 38] = [
+pub const PROOFS: [Proof; 41] = [
     proof(
         "nettest",
         nettest::causes,
@@ -64,6 +64,24 @@ pub const PROOFS: [Proof; 38] = [
         media::setup,
         "From the accept to the first sound and picture",
         "Twenty calls, each timed from the moment it is accepted.",
+    ),
+    proof(
+        "networks",
+        networks::matrix,
+        "Calls between gateways of all kinds",
+        "Every ordered pair of kinds, each a call between two programs in networks of their own: which way media goes, and how soon.",
+    ),
+    proof(
+        "heal",
+        networks::heal,
+        "Networks that break and come back",
+        "Outages, another address, a gateway that forgets, a path that falls silent beside one that works.",
+    ),
+    proof(
+        "quiet",
+        networks::quiet,
+        "A call in which nobody says or shows anything",
+        "Ten minutes without microphone and camera between two homes: its path is never given up.",
     ),
     proof("cost", media::cost, "What a call costs", "Processor time and memory of one side, with and without drawing."),
     proof(

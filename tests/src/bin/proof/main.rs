@@ -9,6 +9,7 @@ mod lab;
 mod list;
 mod media;
 mod nettest;
+mod networks;
 mod opus;
 mod page;
 mod probe;
