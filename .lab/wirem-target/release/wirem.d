@@ -1,1 +1,0 @@
-/work/main/.lab/wirem-target/release/wirem: /work/shared/lab/wirem/src/main.rs
