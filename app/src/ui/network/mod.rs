@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use egui::{Rect, RichText, ScrollArea, Sense, Ui, UiBuilder, pos2, vec2};
 use engine::handle::Command;
-use engine::proto::nettest::report::{line, shown};
+use engine::proto::nettest::report::line;
 use engine::proto::nettest::verdict::Verdict;
 use engine::proto::nettest::{Findings, Step};
 use engine::proto::proxy::choice::ProxySetting;
@@ -34,8 +34,6 @@ pub struct NetworkState {
     pub wish: Option<Wish>,
     pub fields: Fields,
     guide_open: bool,
-    /// The whole public address is on the screen.
-    show_address: bool,
     line: String,
     was_open: bool,
 }
@@ -105,6 +103,9 @@ pub fn page(ui: &mut Ui, screen: Rect, state: &mut NetworkState, commands: &mut 
     }
     state.was_open = true;
     let rect = place(screen);
+    // What is behind the page steps back.
+    let behind = theme::palette(ui.visuals().dark_mode).background;
+    ui.painter().rect_filled(screen, 0.0, behind.gamma_multiply(0.8));
     // Takes clicks on the page's own surface.
     ui.interact(rect, ui.scope_id().with("network page"), Sense::click());
     card(ui, rect);
@@ -139,21 +140,11 @@ pub fn page(ui: &mut Ui, screen: Rect, state: &mut NetworkState, commands: &mut 
 }
 
 /// Always to be seen.
-fn addresses(ui: &mut Ui, state: &mut NetworkState) {
-    let local: Vec<String> = state.local.iter().map(|ip| shown(*ip, state.show_address)).collect();
-    let local = if local.is_empty() { "not known yet".to_owned() } else { local.join(", ") };
-    row(ui, "Local address", &local);
-    ui.horizontal(|ui| {
-        let public = match state.public {
-            Some(ip) => shown(ip, state.show_address),
-            None => "not known: a service says it".to_owned(),
-        };
-        row(ui, "Public address", &public);
-        let name = if state.show_address { "Hide" } else { "Show" };
-        if state.public.is_some() && ui.small_button(name).clicked() {
-            state.show_address = !state.show_address;
-        }
-    });
+fn addresses(ui: &mut Ui, state: &NetworkState) {
+    let local: Vec<String> = state.local.iter().map(ToString::to_string).collect();
+    row(ui, "Local address", if local.is_empty() { "not known yet".to_owned() } else { local.join(", ") }.as_str());
+    let public = state.public.map_or_else(|| "not known: a service says it".to_owned(), |ip| ip.to_string());
+    row(ui, "Public address", &public);
 }
 
 fn settings(ui: &mut Ui, state: &mut NetworkState, commands: &mut Vec<Command>) {
@@ -227,7 +218,7 @@ fn test(ui: &mut Ui, state: &mut NetworkState) {
     }
     for step in Step::ALL {
         let is_done = state.done.contains(&step);
-        let figure = line(step, &state.found, state.show_address).filter(|_| is_done);
+        let figure = line(step, &state.found, true).filter(|_| is_done);
         let figure = figure.unwrap_or_else(|| if is_done || !state.running { "not measured" } else { "…" }.to_owned());
         row(ui, &step.to_string(), &figure);
     }
@@ -252,7 +243,11 @@ fn row(ui: &mut Ui, name: &str, text: &str) {
     ui.horizontal_top(|ui| {
         let colours = theme::palette(ui.visuals().dark_mode);
         let name = RichText::new(name).size(theme::SMALL + 1.0).color(colours.weak);
-        ui.add_sized(vec2(120.0, 18.0), egui::Label::new(name).halign(egui::Align::Min));
+        let left = egui::Layout::left_to_right(egui::Align::Min);
+        ui.allocate_ui_with_layout(vec2(120.0, 18.0), left, |ui| {
+            ui.set_min_width(120.0);
+            ui.label(name);
+        });
         ui.add(egui::Label::new(RichText::new(text).size(theme::SMALL + 1.0)).wrap());
     });
 }

@@ -40,10 +40,14 @@ impl fmt::Display for Protocol {
 pub fn is_public(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => {
-            let [first, second, ..] = ip.octets();
+            let [first, second, third, _] = ip.octets();
             // RFC 6598 §7: what providers use between their routers and their customers'.
             let is_shared = first == 100 && (64..128).contains(&second);
+            // RFC 6890 §2.2.2: of the provider's or this machine's own making (192.0.0.0/24), and of benchmarks.
+            let is_special =
+                (first, second, third) == (192, 0, 0) || (first, second) == (198, 18) || (first, second) == (198, 19);
             !(is_shared
+                || is_special
                 || first == 0
                 || ip.is_private()
                 || ip.is_loopback()
@@ -68,7 +72,16 @@ mod tests {
     #[test]
     fn addresses_between_two_routers_are_not_public() {
         let public = |text: &str| is_public(text.parse().expect("an address"));
-        for inner in ["10.1.2.3", "192.168.0.1", "172.31.0.1", "100.64.0.1", "100.127.9.9", "169.254.1.1", "0.0.0.0"] {
+        for inner in [
+            "10.1.2.3",
+            "192.168.0.1",
+            "172.31.0.1",
+            "100.64.0.1",
+            "100.127.9.9",
+            "169.254.1.1",
+            "192.0.0.2",
+            "0.0.0.0",
+        ] {
             assert!(!public(inner), "{inner}");
         }
         for outer in ["203.0.113.9", "100.63.0.1", "100.128.0.1", "172.32.0.1", "2001:db8::1"] {
