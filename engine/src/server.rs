@@ -19,10 +19,11 @@ use crate::net::web::connection::{LARGEST_JSON, WebLimits};
 use crate::net::web::doors::{DoorKind, Doors};
 use crate::proto::http::{Head, Method};
 use crate::proto::keys::Digest;
+use crate::proto::nettest::service::{MOST_BYTES, UP};
 use crate::proto::service::account::PHOTO_PATH;
 use crate::proto::service::link::ServiceLink;
 use crate::proto::service::messages::{BLOB_PATH, LARGEST};
-use crate::roles::{accounts, chat, directory, messages, pals};
+use crate::roles::{accounts, chat, directory, messages, nettest, pals};
 use crate::service;
 use crate::service::bus::{Elsewhere, Overheard, Peers};
 use crate::service::files::Files;
@@ -147,6 +148,7 @@ impl Serving {
         pals::install(&mut world, &mut schedule);
         chat::install(&mut world, &mut schedule, &wake)?;
         messages::install(&mut world, &mut schedule, &wake)?;
+        nettest::install(&mut world, &mut schedule)?;
         let quit = Arc::new(AtomicBool::new(false));
         let server = Server { world, schedule, wake: wake.clone(), certificate, checked: time::now() };
         let thread = std::thread::Builder::new()
@@ -292,6 +294,7 @@ fn body_limit(head: &Head) -> usize {
         _ if head.method != Method::Post => 0,
         PHOTO_PATH if head.bearer.is_some() => 2 * 1024 * 1024,
         BLOB_PATH if head.bearer.is_some() => LARGEST,
+        UP => MOST_BYTES,
         _ => LARGEST_JSON,
     }
 }

@@ -42,6 +42,7 @@ pub enum Role {
     Pals,
     Chat,
     Messages,
+    Nettest,
 }
 
 /// The tick, without roles.
@@ -52,7 +53,9 @@ pub fn schedule() -> Schedule {
         (Stage::Accept, Stage::Read, Stage::Collect, Stage::Roles, Stage::Write, Stage::Account).chain(),
     );
     schedule.configure_sets(
-        (Role::Accounts, Role::Directory, Role::Pals, Role::Chat, Role::Messages).chain().in_set(Stage::Roles),
+        (Role::Accounts, Role::Directory, Role::Pals, Role::Chat, Role::Messages, Role::Nettest)
+            .chain()
+            .in_set(Stage::Roles),
     );
     schedule.add_systems((
         accept::accept_connections.in_set(Stage::Accept),

@@ -8,6 +8,7 @@ use crate::net::turn::Handed;
 use crate::net::web::connection::{Close, Heard, Response};
 use crate::net::web::doors::DoorKind;
 use crate::proto::http::Head;
+use crate::proto::nettest::service::ABOUT;
 use crate::proto::service::frame::{Ask as Wanted, AskFrame, Channel};
 use crate::proto::service::messages::BLOB_PATH;
 use crate::proto::service::refusal::{Code, Refusal};
@@ -41,6 +42,7 @@ pub fn read_connections(
                 match refuse(&request.head, door, &rules) {
                     Some(response) => outbox.answer(entity, response),
                     None if door == DoorKind::Figures => asked.figures.push((entity, request)),
+                    None if request.head.path.starts_with(ABOUT) => asked.nettest.push((entity, request)),
                     None if request.head.path.starts_with(BLOB_PATH) => asked.blobs.push((entity, request)),
                     None => asked.http.push((entity, request)),
                 }

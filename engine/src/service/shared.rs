@@ -133,6 +133,8 @@ pub struct Asked {
     pub figures: Vec<(Entity, Box<WebRequest>)>,
     /// Uploads and downloads of sealed messages.
     pub blobs: Vec<(Entity, Box<WebRequest>)>,
+    /// Requests of network tests.
+    pub nettest: Vec<(Entity, Box<WebRequest>)>,
     pub directory: Vec<Ask<directory::Request>>,
     pub pals: Vec<Ask<pals::Request>>,
     pub chat: Vec<Ask<chat::Request>>,
