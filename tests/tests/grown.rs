@@ -246,7 +246,7 @@ fn nothing_acknowledged_is_lost_or_doubled_when_one_of_two_services_is_killed() 
     };
     let folders = [tempdir().expect("folder"), tempdir().expect("folder")];
     let (seed, args) = (20, format!("--store {} --bus {}", cluster.url(), redis.url()));
-    let found = durability::run(&[folders[0].path(), folders[1].path()], 10, 8, seed, &args).expect("measured");
+    let found = durability::run(&[folders[0].path(), folders[1].path()], 6, 8, seed, &args).expect("measured");
     println!(
         "seed {seed}: {} kills, {} acknowledged, {} unacknowledged, {} times back",
         found.kills,
@@ -272,19 +272,19 @@ fn a_bus_that_loses_messages_and_is_killed_costs_no_text_and_no_order() {
     for channels in [&mut to_ada, &mut to_ben] {
         ask(channels, Ask::Chat(ChatRequest::Rooms));
     }
-    let first = post_many(&mut to_ada, room, "ada", 20).expect("posted");
+    let first = post_many(&mut to_ada, room, "ada", 8).expect("posted");
     let before = hears(&mut to_ben, first);
     two.redis.end();
     two.wait(0, "visavis_bus_connected", |connected| connected == 0.0);
     two.wait(1, "visavis_bus_connected", |connected| connected == 0.0);
     // Without the bus people write on, and read what the others write.
-    let last = post_many(&mut to_ben, room, "ben", 10).expect("posted");
-    let second = post_many(&mut to_ada, room, "more", 10).expect("posted").max(last);
+    let last = post_many(&mut to_ben, room, "ben", 4).expect("posted");
+    let second = post_many(&mut to_ada, room, "more", 4).expect("posted").max(last);
     let without = hears(&mut to_ben, second);
     two.redis.begin().expect("started");
     two.wait(0, "visavis_bus_peers", |peers| peers == 1.0);
     two.wait(1, "visavis_bus_peers", |peers| peers == 1.0);
-    let third = post_many(&mut to_ada, room, "again", 10).expect("posted");
+    let third = post_many(&mut to_ada, room, "again", 4).expect("posted");
     let after = hears(&mut to_ben, third);
     let numbers: Vec<u64> = before.iter().chain(&without).chain(&after).map(|(seq, _)| seq.0).collect();
     assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
