@@ -10,9 +10,13 @@ build=(build-essential cmake nasm pkg-config libasound2-dev libjack-jackd2-dev l
     ca-certificates)
 # A Vulkan driver that needs no graphics card, and what winit loads at run time on X11.
 demo=(mesa-vulkan-drivers libvulkan1 libxkbcommon-x11-0 libxcursor1 libxi6 libxrandr2)
-# A display and sound servers without hardware, a voice, captures of what goes over the wire, and the browser that calls
-# are compared with.
-test=(xvfb pulseaudio pulseaudio-utils jackd2 libasound2-plugins espeak-ng sox tcpdump chromium)
+# A display and sound servers without hardware, a voice, captures of what goes over the wire, networks of namespaces, and
+# the browser that calls are compared with, and the database and the bus that several services share.
+test=(xvfb pulseaudio pulseaudio-utils jackd2 libasound2-plugins espeak-ng sox tcpdump iproute2 nftables conntrack ethtool
+    chromium postgresql redis-server)
+# Routers, proxies and a STUN server of others: only their programs, where Debian has them apart from a service that would be
+# started.
+test+=(miniupnpd-nftables tinyproxy-bin microsocks dante-server coturn)
 
 # What the long measurements compare with besides.
 proof=(gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad)
@@ -34,7 +38,14 @@ esac
 # package beside it would take the desktop's own sound away.
 command_of() {
     case $1 in
-        cmake | nasm | pkg-config | curl | espeak-ng | sox | tcpdump | chromium) echo "$1" ;;
+        cmake | nasm | pkg-config | curl | espeak-ng | sox | tcpdump | conntrack | ethtool | chromium | microsocks | redis-server) echo "$1" ;;
+        iproute2) echo ip ;;
+        nftables) echo nft ;;
+        miniupnpd-nftables) echo miniupnpd ;;
+        tinyproxy-bin) echo tinyproxy ;;
+        dante-server) echo danted ;;
+        coturn) echo turnserver ;;
+        postgresql) echo initdb ;;
         xvfb) echo Xvfb ;;
         pulseaudio) if command -v pipewire-pulse >/dev/null; then echo pipewire-pulse; else echo pulseaudio; fi ;;
         pulseaudio-utils) echo pactl ;;

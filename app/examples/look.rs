@@ -1,5 +1,5 @@
 //! Shows the window with made-up parties, to look at: `look PHASE [dark|light] [WIDTHxHEIGHT] [SCALE] [FILE.png]`.
-//! PHASE: idle, pals, rooms, inbox, account (with the panel of the service's people), devices (with their panel), out, in, connecting, call, panel (a call with the devices' panel), group, off,
+//! PHASE: idle, network, pals, rooms, inbox, account (with the panel of the service's people), devices (with their panel), out, in, connecting, call, panel (a call with the devices' panel), group, off,
 //! reconnecting, ended, live (a new picture 30 times a second).
 
 use std::sync::Arc;
@@ -16,11 +16,13 @@ use engine::people::command::State;
 use engine::people::trust::Trust;
 use engine::people::view::{PalView, View};
 use engine::proto::keys::PublicKey;
+use engine::proto::lan::Neighbour;
 use engine::proto::service::chat::Room;
 use engine::proto::service::names::{AccountName, Key, Millis, Person, RoomId, Seq};
 use engine::proto::service::pals::{Asked, Pal, Presence};
 use engine::proto::text::{Prose, Text};
 use engine::store::mailbox::{Kept, Received};
+use visavis_app::testing::TestOptions;
 use visavis_app::ui::people::Tab;
 use visavis_app::window::{WindowLoop, WindowOptions};
 
@@ -46,6 +48,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "account" => Some(Tab::Account),
             _ => None,
         },
+        show_network: phase == "network",
+        // Without a service: nothing is sent.
+        network: (phase == "network").then(|| TestOptions {
+            data: std::env::temp_dir(),
+            service: None,
+            proxies: Arc::default(),
+        }),
         screenshot: arguments.get(4).map(|path| (path.into(), Duration::from_millis(shot))),
         run_for: arguments.get(4).map(|_| Duration::from_millis(end)),
         ..Default::default()
@@ -56,6 +65,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let snapshot = made_up(&phase);
     engine.view.put(Arc::new(snapshot.clone()));
     engine.people.put(Arc::new(if phase == "account" { View::default() } else { people() }));
+    engine.neighbours.put(Arc::new(vec![Neighbour {
+        name: "Grace".to_owned(),
+        key: PublicKey([7; 32]),
+        base: 2000,
+        addresses: vec!["192.168.1.23".parse()?],
+    }]));
     let told = engine.notices.try_send(Notice::Listening { base_port: 2000 });
     told.map_err(|_| "a new pipe takes a notice")?;
     redraw();
@@ -107,7 +122,7 @@ fn made_up(phase: &str) -> ViewSnapshot {
         number: 1,
         tiles,
         phase: match phase {
-            "idle" | "devices" | "pals" | "rooms" | "inbox" | "account" => Phase::Idle,
+            "idle" | "devices" | "network" | "pals" | "rooms" | "inbox" | "account" => Phase::Idle,
             "out" => Phase::RingingOut { peer },
             "in" => Phase::RingingIn { peer, verified: false },
             "connecting" => Phase::Connecting { peer },

@@ -9,8 +9,9 @@ use engine::device::{Backend, MicrophoneSpec, SpeakerSpec};
 use engine::media::frame_length::FrameLength;
 use engine::media::switches::Switches;
 use engine::net::impair::Impairment;
+use engine::proto::lan::Visibility;
+use engine::proto::proxy::choice::ProxySetting;
 use engine::proto::service::link::ServiceLink;
-use engine::proto::target::DEFAULT_BASE;
 use engine::source::SourceSpec;
 use engine::world::config::{Config, Remember};
 use visavis_app::probe::Probe;
@@ -20,6 +21,7 @@ use crate::people::account::Account;
 use crate::people::chat::Chat;
 use crate::people::message::Message;
 use crate::people::pals::Pals;
+use crate::relay::Relay;
 use crate::replay::Replay;
 use crate::serve::Serve;
 
@@ -75,8 +77,16 @@ pub enum Verb {
     /// Messages with photos and voice clips, also for those who are not there
     #[command(subcommand)]
     Message(Message),
+    /// Test the network step by step, and say what is wrong, what to change, and what that would gain
+    Nettest {
+        /// Show the whole public address, on the screen and in network.txt
+        #[arg(long)]
+        show_address: bool,
+    },
     /// The service that people find each other on: accounts, directory, pals, chat, messages
-    Serve(Serve),
+    Serve(Box<Serve>),
+    /// Tell the services on a bus that this machine relays media, for as long as this runs. It carries none yet
+    Relay(Relay),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -156,6 +166,20 @@ pub struct Options {
     /// The service, as the link that it prints, or as HOST[:PORT]; once logged in it is known
     #[arg(long, global = true, value_name = "LINK", help_heading = "Network")]
     pub service: Option<ServiceLink>,
+    /// Through which everything is dialled: http://[USER:PASSWORD@]HOST:PORT, socks5://…, none, or environment (https_proxy,
+    /// all_proxy, no_proxy). Unless it is said: what was set in the window, else environment
+    #[arg(long, global = true, value_name = "URL", help_heading = "Network")]
+    pub proxy: Option<ProxySetting>,
+    /// People on the same network find each other without a server: on, hidden (find them without being seen), off. Unless it is
+    /// said: what was set in the window, else on
+    #[arg(long, global = true, value_name = "HOW", help_heading = "Network")]
+    pub lan: Option<Visibility>,
+    /// Media by relays alone, so that the other side does not see this machine's address
+    #[arg(long, global = true, help_heading = "Network")]
+    pub relay_only: bool,
+    /// Do not ask the router (PCP, NAT-PMP, UPnP) to lead to this program
+    #[arg(long, global = true, help_heading = "Network")]
+    pub no_port_mapping: bool,
     /// Make the path worse than it is, both ways: lan, home, bad, burst, thin, spiky, international, or KEY=VALUE,… with
     /// delay, jitter (ms), loss, reorder, dup (%), burst (datagrams), rate (kbit/s), queue (ms)
     #[arg(long, global = true, value_name = "PROFILE", help_heading = "Network")]
@@ -190,13 +214,11 @@ pub enum ScreenMode {
 pub struct Frame(pub Option<FrameLength>);
 
 impl Options {
-    pub fn base(&self) -> u16 {
-        self.base_port.unwrap_or(DEFAULT_BASE)
-    }
-
     /// The engine's settings: what was said, and what is usual where nothing was.
     pub fn config(&self, name: &str, data: PathBuf, base: u16) -> Config {
         let mut config = Config::new(name, data, base);
+        config.relay_only = self.relay_only;
+        config.map_ports = !self.no_port_mapping;
         let mut sources = self.video.iter().filter_map(|camera| match camera {
             Camera::None => None,
             Camera::Source(spec) => Some(spec.clone()),

@@ -213,6 +213,7 @@ fn say(notice: &Notice) {
         Notice::Ringing { peer, incoming: false } => eprintln!("calling {peer}"),
         Notice::Connected { peer } => eprintln!("in call with {peer}"),
         Notice::Ended { outcome, reason, .. } => eprintln!("{outcome}: {reason}"),
+        Notice::Online { name } => eprintln!("online as {name}"),
         // Nobody asked here.
         Notice::Done { .. } => {}
         Notice::Error(text) => eprintln!("{text}"),

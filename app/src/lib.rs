@@ -10,5 +10,6 @@ pub mod probe;
 #[cfg(unix)]
 pub mod pulse;
 pub mod screen;
+pub mod testing;
 pub mod ui;
 pub mod window;

@@ -6,8 +6,11 @@ mod config;
 mod demo;
 mod headless;
 mod markers;
+mod nettest;
+mod network;
 mod people;
 mod present;
+mod relay;
 mod replay;
 mod report;
 mod serve;
@@ -24,13 +27,16 @@ use engine::device::{AudioDevices, Microphone, MicrophoneSpec};
 use engine::engine::{Engine, Running};
 use engine::handle::{Command, Redraw};
 use engine::media::report::Report;
+use engine::proto::lan::Visibility;
 use engine::proto::target::Target;
 use engine::source::file::FileSource;
 use engine::source::screen::Screen;
 use engine::source::{SourceSpec, VideoSource, camera};
 use engine::store::known::KnownPeers;
+use engine::store::settings::Choices;
 use engine::world::config::Config;
 use visavis_app::probe;
+use visavis_app::testing::TestOptions;
 use visavis_app::window::{WindowLoop, WindowOptions};
 
 use crate::args::{Arguments, Options, Verb};
@@ -59,6 +65,11 @@ fn main() -> ExitCode {
             let Options { run_for, json, .. } = arguments.options.clone();
             serve::run(what, data, run_for, json, &interrupted)
         }),
+        Some(Verb::Nettest { show_address }) => nettest::run(*show_address, &arguments.options, &interrupted),
+        Some(Verb::Relay(what)) => {
+            let Options { run_for, json, .. } = arguments.options.clone();
+            relay::run(what, run_for, json, &interrupted)
+        }
         Some(Verb::Account(what)) => people::account::run(what, &arguments.options, &interrupted),
         Some(Verb::Pals(what)) => people::pals::run(what, &arguments.options, &interrupted),
         Some(Verb::Chat(what)) => people::chat::run(what, &arguments.options, &interrupted),
@@ -102,9 +113,12 @@ fn talk(
 ) -> Result<bool> {
     let data = data_folder(options)?;
     let name = options.name.clone().unwrap_or_else(own_name);
-    let mut config = options.config(&name, data, options.base());
+    let base = network::base(options, &data);
+    let mut config = options.config(&name, data.clone(), base);
     config.auto_answer = auto_answer;
     config.people = true;
+    config.proxies = network::proxies(options, &config.data)?;
+    config.lan = network::visibility(options, &config.data);
     check_input(&config, target.as_deref())?;
     // One who calls can be anywhere; one who is called is expected at its port.
     let fixed = target.is_none() || options.base_port.is_some();
@@ -126,6 +140,8 @@ fn talk(
         headless::run(&link, &bell, &plan, interrupted)?
     } else {
         let window = WindowLoop::new()?;
+        let tested =
+            TestOptions { data: data.clone(), service: options.service.clone(), proxies: config.proxies.clone() };
         let mut running = spawn_on_a_free_port(config, &window.redraw_hook(), fixed)?;
         let link = running.take_link().context("the engine's link was taken already")?;
         if let Some(target) = &target {
@@ -139,6 +155,8 @@ fn talk(
             address: target.unwrap_or_default(),
             screenshot: shot,
             run_for: options.run_for,
+            network: Some(tested),
+            hidden: options.lan.map_or_else(|| Choices::load(&data).0.hidden, |lan| lan != Visibility::Shown),
             ..Default::default()
         };
         window.run(link, window_options)?.ended.map(|report| *report)
@@ -171,8 +189,8 @@ fn check_input(config: &Config, target: Option<&str>) -> Result<()> {
 /// Forgets the key remembered for `target`, where the person said so: the one met next is remembered instead.
 fn forget_key(options: &Options, target: &str, confirmed: bool) -> Result<()> {
     if confirmed && !target.starts_with('@') {
-        let Target::Direct { host, base } = target.parse()?;
-        KnownPeers::load(&data_folder(options)?)?.forget(&format!("{host}:{base}"))?;
+        let target: Target = target.parse()?;
+        KnownPeers::load(&data_folder(options)?)?.forget(&target.to_string())?;
     }
     Ok(())
 }

@@ -9,10 +9,14 @@ use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand, ValueEnum};
 use crossbeam_channel::Receiver;
 use engine::base::time::now;
+use engine::bus::url::BusUrl;
 use engine::proto::service::names::AccountName;
 use engine::server::Serving;
 use engine::server::config::{Registration, RelayConfig, ServeConfig};
 use engine::store::backup;
+use engine::store::blob::BlobPlace;
+use engine::store::postgres::Postgres;
+use engine::store::postgres::url::StoreUrl;
 use engine::store::sqlite::Sqlite;
 use ipnet::IpNet;
 use serde_json::json;
@@ -64,6 +68,24 @@ pub struct Serve {
     /// The ports that are relayed from, as 50000-60000 (default: the system's choice)
     #[arg(long, value_name = "A-B", value_parser = port_range)]
     turn_relayed: Option<RangeInclusive<u16>>,
+    /// A PostgreSQL (or CockroachDB) database for what is otherwise kept in --data, which several services can share:
+    /// postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=require (or verify-full&sslrootcert=FILE, or disable; to another
+    /// machine `require` unless said)
+    #[arg(long, value_name = "URL", value_parser = store_url)]
+    store: Option<StoreUrl>,
+    /// Where photos and sealed messages are kept: a folder that several services share, or
+    /// s3://KEY:SECRET@HOST:PORT/BUCKET/PREFIX?region=NAME (with tls=off to another machine in the clear)
+    #[arg(long, value_name = "URL", value_parser = blob_place)]
+    blob: Option<BlobPlace>,
+    /// What several services on one database tell each other by, Valkey or Redis from version 6: redis://:PASSWORD@HOST:PORT
+    #[arg(long, value_name = "URL", value_parser = bus_url, requires = "store")]
+    bus: Option<BusUrl>,
+    /// Lose so many of a hundred messages of the bus: for tests
+    #[arg(long, hide = true, value_name = "PERCENT", default_value_t = 0)]
+    bus_loss: u8,
+    /// The network of a balancer that says for whom it connects (PROXY protocol, version 2), as 10.0.0.5/32; may be repeated
+    #[arg(long, value_name = "NET")]
+    trusted_proxy: Vec<IpNet>,
     /// The name under which others reach this machine, for links and the certificate
     #[arg(long, value_name = "NAME")]
     host_name: Option<String>,
@@ -90,6 +112,9 @@ enum Verb {
         /// Not any more
         #[arg(long)]
         off: bool,
+        /// The database, where the service is started with one
+        #[arg(long, value_name = "URL", value_parser = store_url)]
+        store: Option<StoreUrl>,
     },
     /// Make the service's folder (--data) out of such a copy
     Restore {
@@ -119,10 +144,13 @@ pub fn run(
 ) -> Result<bool> {
     match &what.verb {
         Some(Verb::Backup { to }) => return Ok(backup::back_up(&data, to).map(|()| true)?),
-        Some(Verb::Admin { name, off }) => {
+        Some(Verb::Admin { name, off, store }) => {
             let name = AccountName::new(name).map_err(|error| anyhow!(error))?;
-            let database = Sqlite::open(&data.join(backup::DATABASE))?;
-            return Ok(database.set_admin(&name, !off).map(|()| true)?);
+            let done = match store {
+                Some(url) => Postgres::set_admin(url, &name, !off),
+                None => Sqlite::open(&data.join(backup::DATABASE))?.set_admin(&name, !off),
+            };
+            return Ok(done.map(|()| true)?);
         }
         Some(Verb::Restore { from }) => return Ok(backup::restore(from, &data).map(|()| true)?),
         None => log_to_stderr(),
@@ -185,7 +213,12 @@ impl Serve {
                 Who::Invite => Registration::Invite,
                 Who::Closed => Registration::Closed,
             },
+            balancers: self.trusted_proxy.clone(),
             relay: self.relay(usual.relay.clone()),
+            store: self.store.clone(),
+            blobs: self.blob.clone(),
+            bus: self.bus.clone(),
+            bus_loss: self.bus_loss,
             commit_delay: Duration::from_millis(self.commit_delay),
             ..usual
         }
@@ -210,6 +243,18 @@ impl Serve {
             relayed: self.turn_relayed.clone(),
         }
     }
+}
+
+fn store_url(text: &str) -> Result<StoreUrl, String> {
+    StoreUrl::parse(text).map_err(|error| error.text.to_string())
+}
+
+fn blob_place(text: &str) -> Result<BlobPlace, String> {
+    BlobPlace::parse(text).map_err(|error| error.text.to_string())
+}
+
+fn bus_url(text: &str) -> Result<BusUrl, String> {
+    BusUrl::parse(text).map_err(|error| error.text.to_string())
 }
 
 fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {

@@ -22,6 +22,7 @@ use winit::window::WindowId;
 
 use crate::looking::Looking;
 use crate::screen::{Frame, Read, Screen};
+use crate::testing::{TestOptions, Testing};
 use crate::ui::people::Tab;
 use crate::ui::{UiState, theme};
 
@@ -44,6 +45,12 @@ pub struct WindowOptions {
     pub show_devices: bool,
     /// Opens the panel of the service's people, at this page.
     pub show_people: Option<Tab>,
+    /// What the network test is made with; without it there is none.
+    pub network: Option<TestOptions>,
+    /// Opens the networking page.
+    pub show_network: bool,
+    /// People on the same network do not see us.
+    pub hidden: bool,
     /// Closes by itself, with [`Command::Quit`].
     pub run_for: Option<Duration>,
     /// Closes as soon as a call has ended.
@@ -69,6 +76,9 @@ impl Default for WindowOptions {
             show_latency: false,
             show_devices: false,
             show_people: None,
+            network: None,
+            show_network: false,
+            hidden: false,
             run_for: None,
             close_when_ended: false,
             screenshot: None,
@@ -144,6 +154,9 @@ impl WindowLoop {
         state.devices_open = options.show_devices;
         state.people.open = options.show_people.is_some();
         state.people.tab = options.show_people.unwrap_or_default();
+        state.network.open = options.show_network;
+        state.network.fields.hidden = options.hidden;
+        let redraw = self.redraw_hook();
         let mut app = App {
             link,
             context,
@@ -158,6 +171,8 @@ impl WindowLoop {
             report: WindowReport::default(),
             leaving: false,
             looking: Looking::default(),
+            testing: Testing::default(),
+            redraw,
             hidden: false,
             failure: None,
             options,
@@ -188,6 +203,8 @@ struct App {
     /// Hung up on the way out: the report is still awaited.
     leaving: bool,
     looking: Looking,
+    testing: Testing,
+    redraw: Redraw,
     /// Nobody sees the window.
     hidden: bool,
     failure: Option<Error>,
@@ -297,6 +314,12 @@ impl App {
         }
         if let Some(view) = self.link.people.take() {
             self.state.people.view = view;
+        }
+        if let Some(neighbours) = self.link.neighbours.take() {
+            self.state.people.neighbours = neighbours;
+        }
+        if let Some(options) = &self.options.network {
+            self.testing.follow(options, &mut self.state.network, &self.redraw);
         }
         let Some(screen) = &mut self.screen else { return };
         let due = self.shot.as_ref().is_some_and(|(_, after)| now() >= self.started + *after);

@@ -1,5 +1,7 @@
 //! The controls as a person finds them: by name in the accessibility tree.
 
+use std::sync::Arc;
+
 use egui::{Rect, pos2, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
@@ -9,8 +11,12 @@ use engine::handle::{Command, Notice};
 use engine::layout::grid::{Rect as Area, Spacing};
 use engine::layout::snapshot::{Busy, Controls, Party, Phase, Quality, TileView, ViewSnapshot};
 use engine::media::switches::Switches;
+use engine::proto::keys::PublicKey;
+use engine::proto::lan::Neighbour;
+use engine::proto::proxy::choice::ProxySetting;
 use engine::render::draw::place_tiles;
 use visavis_app::input;
+use visavis_app::ui::network::Wish;
 use visavis_app::ui::tiles::TilePlace;
 use visavis_app::ui::{self, UiState, theme};
 
@@ -261,6 +267,63 @@ fn a_machine_that_is_too_busy_says_so_and_what_it_sends() {
         harness.run_steps(2);
         assert!(harness.query_by_label(text).or_else(|| harness.query_by_value(text)).is_some(), "{text}");
     }
+}
+
+#[test]
+fn the_networking_page_keeps_what_is_chosen_and_asks_for_the_test() {
+    let mut idle = stage(Phase::Idle);
+    idle.state.network.open = true;
+    idle.state.notice(Notice::Listening { base_port: 2100 });
+    let mut harness = harness(idle, 1280.0, 800.0, 1.0);
+    harness.run_steps(2);
+    assert_eq!(harness.state().state.network.wish, Some(Wish::Look), "addresses are always to be seen");
+    harness.state_mut().state.network.wish = None;
+    harness.state_mut().state.network.fields.base = "2018".to_owned();
+    harness.get_by_label("Keep port").click();
+    harness.run_steps(2);
+    assert!(harness.state().commands.is_empty(), "a port of the directory is refused");
+    harness.state_mut().state.network.fields.base = "2200".to_owned();
+    harness.get_by_label("Keep port").click();
+    harness.run_steps(2);
+    harness.state_mut().state.network.fields.proxy = "socks5://bob:pw@10.0.0.1:1080".to_owned();
+    harness.get_by_label("Keep proxy").click();
+    harness.run_steps(2);
+    harness.get_by_label("People on the same network see me").click();
+    harness.run_steps(2);
+    let proxy = ProxySetting::This("socks5://bob:pw@10.0.0.1:1080".parse().expect("a proxy"));
+    let expected = [Command::BasePort(Some(2200)), Command::Proxy(proxy), Command::ShowOnNetwork(false)];
+    assert_eq!(harness.state().commands, expected);
+    harness.get_by_label("Test Network").click();
+    harness.run_steps(2);
+    assert_eq!(harness.state().state.network.wish, Some(Wish::Test));
+    harness.state_mut().state.network.wish = None;
+    harness.get_by_label("Cancel test").click();
+    harness.run_steps(2);
+    assert_eq!(harness.state().state.network.wish, Some(Wish::Cancel));
+    harness.get_by_label("Guide").click();
+    harness.run_steps(2);
+    let says = |text: &str| harness.query_by_label(text).or_else(|| harness.query_by_value(text)).is_some();
+    assert!(says("UDP 2100–2200") && says("TCP 2101"), "the table has the port in use");
+}
+
+#[test]
+fn people_on_the_same_network_are_called_from_the_panel() {
+    let mut idle = stage(Phase::Idle);
+    idle.state.people.open = true;
+    let ada = Neighbour {
+        name: "Ada".to_owned(),
+        key: PublicKey([1; 32]),
+        base: 2000,
+        addresses: vec!["192.168.1.7".parse().expect("an address")],
+    };
+    idle.state.people.neighbours = Arc::new(vec![ada]);
+    let mut harness = harness(idle, 1280.0, 800.0, 1.0);
+    harness.run_steps(2);
+    let calls: Vec<_> = harness.query_all_by_label("Call").collect();
+    // The card's own button, and the neighbour's.
+    calls.last().expect("a button").click();
+    harness.run_steps(2);
+    assert_eq!(harness.state().commands, [Command::Call("lan:Ada".to_owned())]);
 }
 
 #[test]

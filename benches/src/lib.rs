@@ -16,6 +16,7 @@ use engine::engine::Engine;
 use engine::handle::link;
 use engine::media::video::{CapturedPicture, Picture};
 use engine::net::datagram::Inbox;
+use engine::net::paths::Found;
 use engine::net::transport::plain::Plain;
 use engine::net::transport::{Drained, OutgoingPacket, Sources, Track, Transport};
 use engine::proto::unit_ext::UnitExt;
@@ -52,8 +53,8 @@ pub fn connect(engine: &mut Engine, index: u16, now: Instant) -> Far {
         let mut transport = Transport::Plain(Box::new(Plain::new(sources, now)));
         let parameters = transport.parameters();
         transport.start(&parameters, true, now).expect("the plain transport starts");
-        transport.add_local_address(local);
-        transport.add_remote_address(remote);
+        let _ = transport.add_local(&Found::host(local, false));
+        transport.add_remote(&Found::host(remote, false).candidate);
         transport
     };
     let mut config = Config::new("Bench", "", 2000);

@@ -6,6 +6,7 @@ use engine::base::id::Ssrc;
 use engine::base::rate::Bitrate;
 use engine::base::time::{Duration, Instant, WallTime, now};
 use engine::net::datagram::Inbox;
+use engine::net::paths::Found;
 use engine::net::transport::plain::Plain;
 use engine::net::transport::webrtc::Webrtc;
 use engine::net::transport::{Drained, OutgoingPacket, Sources, Track, Transport, TransportEvent};
@@ -48,7 +49,7 @@ impl Pair {
         for (n, end) in ends.iter_mut().enumerate() {
             let (parameters, address) = &told[1 - n];
             end.transport.start(parameters, n == 0, start).expect("parameters of our own making");
-            end.transport.add_remote_address(*address);
+            end.transport.add_remote(&Found::host(*address, false).candidate);
         }
         let mut pair = Self { ends, at: start, timestamp: 0, payload: [0x41; 1100], missing: 0 };
         let mut connected = [false; 2];
@@ -133,7 +134,7 @@ impl End {
             Transport::Plain(Box::new(Plain::new(sources, start)))
         };
         let address = SocketAddr::from((Ipv4Addr::new(10, 0, 0, number), 2000));
-        transport.add_local_address(address);
+        let _ = transport.add_local(&Found::host(address, false));
         transport.set_desired(Bitrate::from_kbps(2500));
         Self { transport, address, out: Drained::default(), inbox: Inbox::default() }
     }

@@ -21,7 +21,9 @@ use crate::handle::{Link, Redraw, link};
 use crate::media::chirp::ChirpFinder;
 use crate::media::sound;
 use crate::net::control::{ControlDoor, DoorLimits, TokenRange};
+use crate::net::datagram::Inbox;
 use crate::net::door::Door;
+use crate::net::paths::Paths;
 use crate::net::timer::Timer;
 use crate::net::tls::TlsIdentity;
 use crate::net::transport::plain;
@@ -50,6 +52,8 @@ const WAKER: Token = Token(1);
 const TIMER: Token = Token(2);
 /// The door's tokens begin here: two listeners and 32 links.
 const DOOR: TokenRange = TokenRange { first: 16, count: 34 };
+/// Listeners, relays and connections that carry media.
+const PATHS: TokenRange = TokenRange { first: 64, count: 26 };
 
 #[cfg(test)]
 mod tests;
@@ -108,7 +112,7 @@ impl Engine {
         world.insert_resource(Due(None));
         world.insert_resource(Arriving::default());
         world.insert_resource(Demux::default());
-        world.insert_resource(MediaPort { udp: None, port: config.base_port, sent: Default::default() });
+        world.insert_resource(MediaPort { port: config.base_port, ..Default::default() });
         world.insert_resource(EngineWake(wake));
         world.insert_resource(Decoding(Pool::new("video-decoder")));
         world.insert_resource(Sound { chirps: config.find_chirps.then(ChirpFinder::new), ..Default::default() });
@@ -146,7 +150,10 @@ impl Engine {
         udp.register(poll.registry(), UDP).map_err(failed)?;
         let timer = Timer::new(poll.registry(), TIMER).map_err(failed)?;
         let (base_port, media_port) = (door.port(), udp.port());
-        engine.world.insert_resource(MediaPort { udp: Some(udp), port: media_port, sent: Default::default() });
+        // A base port of 0 lets the system choose all of them.
+        let beside = if base == 0 { 0 } else { base + 1 };
+        let paths = Some(Box::new(Paths::new(poll.registry(), PATHS, media_port, beside)?));
+        engine.world.insert_resource(MediaPort { udp: Some(udp), port: media_port, paths, ..Default::default() });
         engine.world.resource_mut::<Signalling>().door = Some(Door::Tcp(Box::new(door)));
         let notices = &engine.world.resource::<AppEnd>().notices;
         let _ = notices.try_send(Notice::Listening { base_port });
@@ -228,6 +235,10 @@ impl Engine {
                 match event.token() {
                     TIMER => timer.fired(),
                     UDP | WAKER => arrived = true,
+                    token if PATHS.owns(token) => {
+                        arrived = true;
+                        self.take_from_paths(|paths, inbox| paths.handle_ready(event, inbox, woken));
+                    }
                     _ => {
                         arrived = true;
                         if let Some(door) = &mut self.world.resource_mut::<Signalling>().door {
@@ -253,7 +264,15 @@ impl Engine {
         let Some(mut udp) = self.world.resource_mut::<MediaPort>().udp.take() else { return false };
         let more = udp.receive(&mut self.world.resource_mut::<Arriving>().0);
         self.world.resource_mut::<MediaPort>().udp = Some(udp);
+        self.take_from_paths(|paths, inbox| paths.sort(inbox, time::now()));
         more
+    }
+
+    fn take_from_paths(&mut self, work: impl FnOnce(&mut Paths, &mut Inbox)) {
+        // As above.
+        let Some(mut paths) = self.world.resource_mut::<MediaPort>().paths.take() else { return };
+        work(&mut paths, &mut self.world.resource_mut::<Arriving>().0);
+        self.world.resource_mut::<MediaPort>().paths = Some(paths);
     }
 
     fn measured_tick(&mut self, now: Instant, due: Option<Instant>) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::base::pipe::{Latest, PipeReceiver, PipeSender, Wake, pipe};
 use crate::layout::snapshot::{Presented, ViewSnapshot};
+use crate::net::lan::Neighbours;
 use crate::people::view::View;
 pub use crate::world::message::{Command, Notice};
 use crate::world::shared::AppEnd;
@@ -26,6 +27,8 @@ pub struct Link {
     pub presented: PipeSender<Presented>,
     /// The newest of the service's people, where there is a session.
     pub people: Arc<Latest<Arc<View>>>,
+    /// Who is on the same network, whenever that changed.
+    pub neighbours: Arc<Latest<Neighbours>>,
     /// Wakes the engine after a command.
     pub wake: Wake,
 }
@@ -33,7 +36,8 @@ pub struct Link {
 /// Both ends. `wake` is what wakes the engine's poll; `redraw` is called after each new description of the picture
 /// and each notice.
 pub fn link(wake: Wake, redraw: Redraw) -> (Link, AppEnd) {
-    let (view, people) = (Arc::new(Latest::default()), Arc::new(Latest::default()));
+    let (view, people, neighbours) =
+        (Arc::new(Latest::default()), Arc::new(Latest::default()), Arc::new(Latest::default()));
     let (command_sender, command_receiver) = pipe(COMMANDS);
     let (notice_sender, notice_receiver) = pipe(COMMANDS);
     let (presented_sender, presented_receiver) = pipe(PRESENTED);
@@ -43,6 +47,7 @@ pub fn link(wake: Wake, redraw: Redraw) -> (Link, AppEnd) {
         notices: notice_receiver,
         presented: presented_sender,
         people: people.clone(),
+        neighbours: neighbours.clone(),
         wake,
     };
     let end = AppEnd {
@@ -51,6 +56,7 @@ pub fn link(wake: Wake, redraw: Redraw) -> (Link, AppEnd) {
         notices: notice_sender,
         presented: presented_receiver,
         people,
+        neighbours,
         redraw,
     };
     (link, end)

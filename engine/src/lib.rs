@@ -53,6 +53,15 @@
 //! The client's side of it is [`people`]: one TLS connection that carries all channels, kept and opened again, with what is
 //! remembered for when there is none.
 //!
+//! # The network around
+//!
+//! | what | without IO | with |
+//! |---|---|---|
+//! | ports that a router opens: PCP, NAT-PMP, UPnP | [`proto::mapping`] | [`net::mapping`], a thread |
+//! | proxies: CONNECT, SOCKS5 and its datagrams | [`proto::proxy`] | [`net::proxy`] |
+//! | people on the same network | [`proto::lan`] | [`net::lan`], a thread |
+//! | the network test, and what it comes to in words | [`proto::nettest`] | [`net::nettest`], a thread; the service's half: [`roles::nettest`], [`net::dialback`] |
+//!
 //! # Floors
 //!
 //! Imports point down only.
@@ -78,6 +87,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod base;
+pub mod bus;
 pub mod codec;
 #[cfg(feature = "client")]
 pub mod device;

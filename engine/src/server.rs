@@ -13,23 +13,28 @@ use mio::{Events, Poll, Token};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::Wake;
 use crate::base::time::{self, Duration, Instant};
+use crate::bus::Bus;
 use crate::net::web::certificate::{Pem, ServiceTls};
 use crate::net::web::connection::{LARGEST_JSON, WebLimits};
 use crate::net::web::doors::{DoorKind, Doors};
 use crate::proto::http::{Head, Method};
 use crate::proto::keys::Digest;
+use crate::proto::nettest::service::{MOST_BYTES, UP};
 use crate::proto::service::account::PHOTO_PATH;
 use crate::proto::service::link::ServiceLink;
 use crate::proto::service::messages::{BLOB_PATH, LARGEST};
-use crate::roles::{accounts, chat, directory, messages, pals};
+use crate::roles::{accounts, chat, directory, messages, nettest, pals};
 use crate::service;
+use crate::service::bus::{Elsewhere, Overheard, Peers};
+use crate::service::files::Files;
 use crate::service::session::{Connection, Present, Strangers};
 use crate::service::shared::{Asked, Changes, Collected, Counters, Due, Ended, Network, Now, Outbox, Rules, Storage};
 use crate::store::backup::{BLOBS, DATABASE};
-use crate::store::blob::Blobs;
+use crate::store::blob::{BlobPlace, Blobs};
 use crate::store::file::{self, Existing};
+use crate::store::postgres::Postgres;
 use crate::store::sqlite::Sqlite;
-use crate::store::worker::{Store, WorkerSettings};
+use crate::store::worker::{Backend, Store, WorkerSettings};
 
 use config::ServeConfig;
 
@@ -95,9 +100,13 @@ impl Serving {
         let relays = config.relay.start(&config.host, port)?;
         closed.extend(relays.turn.iter().flat_map(|turn| turn.closed.iter().cloned()));
         let relayed = relays.turn.as_ref().map(|turn| (turn.udp.clone(), turn.tcp)).unwrap_or_default();
-        let database = Sqlite::open(&config.data.join(DATABASE))?;
-        let store = Store::start(database, WorkerSettings { commit_delay: config.commit_delay }, wake.clone())?;
-        let blobs = Blobs::open(config.data.join(BLOBS))?;
+        let backend = match &config.store {
+            None => Backend::Sqlite(Box::new(Sqlite::open(&config.data.join(DATABASE))?)),
+            Some(url) => Backend::Postgres(Box::new(Postgres::open(url, &Arc::default())?), DATABASE_CONNECTIONS),
+        };
+        let store = Store::start(backend, WorkerSettings { commit_delay: config.commit_delay }, &wake)?;
+        let place = config.blobs.clone().unwrap_or_else(|| BlobPlace::Folder(config.data.join(BLOBS)));
+        let blobs = Blobs::open(&place)?;
         let limits = WebLimits { body: body_limit, ..WebLimits::default() };
         let network = Network {
             doors,
@@ -115,9 +124,15 @@ impl Serving {
         let mut world = World::new();
         world.insert_resource(Now(time::now()));
         world.insert_resource(network);
+        world.insert_resource(Files::start(&blobs, &wake)?);
         world.insert_resource(Storage { store, blobs });
+        let bus = config.bus.as_ref().map_or_else(|| Ok(Bus::local()), |url| Bus::valkey(url, &wake))?;
+        world.insert_resource(Peers::new(bus, config.bus_loss)?);
+        world.init_resource::<Elsewhere>();
+        world.init_resource::<Overheard>();
         world.insert_resource(relays);
-        world.insert_resource(Rules { registration: config.registration, host, port, pin });
+        let (registration, balancers) = (config.registration, config.balancers.clone());
+        world.insert_resource(Rules { registration, host, port, pin, balancers });
         world.init_resource::<Strangers>();
         world.init_resource::<Present>();
         world.init_resource::<Asked>();
@@ -133,6 +148,7 @@ impl Serving {
         pals::install(&mut world, &mut schedule);
         chat::install(&mut world, &mut schedule, &wake)?;
         messages::install(&mut world, &mut schedule, &wake)?;
+        nettest::install(&mut world, &mut schedule)?;
         let quit = Arc::new(AtomicBool::new(false));
         let server = Server { world, schedule, wake: wake.clone(), certificate, checked: time::now() };
         let thread = std::thread::Builder::new()
@@ -261,6 +277,9 @@ impl Server {
             std::thread::yield_now();
         }
         self.tick(time::now());
+        // The others need not wait until it is not heard any more.
+        let peers = self.world.resource::<Peers>();
+        peers.bus.publish(peers.log.bye());
         let mut connections = self.world.query::<&mut Connection>();
         for mut connection in connections.iter_mut(&mut self.world) {
             let _ = connection.web.write(time::now());
@@ -275,6 +294,7 @@ fn body_limit(head: &Head) -> usize {
         _ if head.method != Method::Post => 0,
         PHOTO_PATH if head.bearer.is_some() => 2 * 1024 * 1024,
         BLOB_PATH if head.bearer.is_some() => LARGEST,
+        UP => MOST_BYTES,
         _ => LARGEST_JSON,
     }
 }
@@ -325,6 +345,9 @@ fn raise_file_limit() {
         }
     }
 }
+
+/// Ways to a database that others have too.
+const DATABASE_CONNECTIONS: usize = 8;
 
 /// How often the certificate's files are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_secs(2);

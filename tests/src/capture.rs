@@ -1,9 +1,9 @@
-//! A capture of what goes over the loopback interface, and the search in it.
+//! A capture of what goes over a network device, and the search in it.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use engine::base::time::now;
@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::Outcome;
+use crate::party::command;
 
 /// A running capture. Dropping it ends it.
 pub struct Capture {
@@ -24,19 +25,27 @@ impl Capture {
     /// # Errors
     /// There is no tcpdump, or it is not permitted: the text says which.
     pub fn start(bases: &[u16]) -> Outcome<Self> {
-        let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
         let ranges: Vec<String> = bases.iter().map(|base| format!("portrange {base}-{}", base + 100)).collect();
+        Self::start_within(&[], "lo", &ranges.join(" or "))
+    }
+
+    /// Captures what `filter` lets through on a network device, of another machine where `within` says so.
+    ///
+    /// # Errors
+    /// See [`Self::start`].
+    pub fn start_within(within: &[String], device: &str, filter: &str) -> Outcome<Self> {
+        let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
         // As who started it: the folder is not open to tcpdump's own user.
         let user = env_user();
-        let mut command = Command::new("tcpdump");
-        command.args(["-i", "lo", "-U", "--immediate-mode", "-s", "0", "-B", "16384"]);
+        let mut command = command(within, Path::new("tcpdump"));
+        command.args(["-i", device, "-U", "--immediate-mode", "-s", "0", "-B", "16384"]);
         if let Some(user) = &user {
             command.args(["-Z", user]);
         }
         let mut child = command
             .arg("-w")
             .arg(folder.path().join("capture.pcap"))
-            .arg(ranges.join(" or "))
+            .arg(filter)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -31,6 +31,8 @@ pub struct Setup {
     pub data: Option<PathBuf>,
     /// Its base port; a free one where `None`.
     pub base: Option<u16>,
+    /// What stands before the program: the machine it runs on, where that is not this one.
+    pub within: Vec<String>,
 }
 
 /// A running party. Dropping it kills it.
@@ -69,6 +71,11 @@ impl Setup {
         self
     }
 
+    pub fn within(mut self, within: Vec<String>) -> Self {
+        self.within = within;
+        self
+    }
+
     pub fn with_env(mut self, env: &[(String, String)]) -> Self {
         self.env.extend_from_slice(env);
         self
@@ -102,9 +109,9 @@ impl Party {
         let temporary = folder.path().join("tmp");
         fs::create_dir(&temporary).map_err(|error| format!("no temporary folder: {error}"))?;
         let base = setup.base.unwrap_or_else(free_base);
-        let mut child = Command::new(&program)
+        let mut child = command(&setup.within, &program)
             .args(verb)
-            .args(["--headless", "--name", &setup.name, "--base-port", &base.to_string()])
+            .args(["--headless", "--lan", "off", "--name", &setup.name, "--base-port", &base.to_string()])
             .arg("--data")
             .arg(setup.data.clone().unwrap_or_else(|| folder.path().join("data")))
             .arg("--report")
@@ -284,6 +291,18 @@ fn drain(mut from: impl Read + Send + 'static) -> JoinHandle<()> {
         let _ = std::io::copy(&mut from, &mut std::io::sink());
     };
     std::thread::Builder::new().name("party's output".into()).spawn(read).expect("a thread")
+}
+
+/// `program`, started by what stands before it.
+pub fn command(within: &[String], program: &Path) -> Command {
+    match within.split_first() {
+        None => Command::new(program),
+        Some((first, rest)) => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(program);
+            command
+        }
+    }
 }
 
 /// The program that was built together with this test.

@@ -9,12 +9,16 @@ use std::time::Duration;
 
 use engine::base::time::now;
 use engine::net::web::certificate::{Pem, ServiceTls};
-use engine::proto::service::account::LoggedIn;
+use engine::net::web::forwarded::SIGNATURE;
+use engine::proto::service::account::{LoggedIn, Secret};
+use engine::proto::service::refusal::Code;
+use rustls::version::TLS13;
 use tempfile::tempdir;
 use visavis_tests::party::program;
-use visavis_tests::service::client::Place;
+use visavis_tests::service::client::{Client, Failed, Place};
 use visavis_tests::service::host::Host;
 use visavis_tests::service::people::Someone;
+use visavis_tests::service::tls::secure;
 
 /// One request in the clear; the whole answer.
 fn plain(port: &serde_json::Value, request: &str) -> String {
@@ -128,4 +132,51 @@ fn a_copy_made_while_the_service_runs_is_a_service() {
     assert_eq!(place.pin, host.pin(), "its clients know it");
     let login: LoggedIn = ada.log_in(&place).map_err(String::from).expect("the account is there");
     assert_eq!(login.person.name, ada.name);
+}
+
+/// A connection of a balancer at `from` that speaks for `client` (PROXY protocol, version 2), then TLS.
+fn forwarded(place: &Place, from: [u8; 4], client: Option<[u8; 4]>) -> std::io::Result<Client> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((from, 0)).into())?;
+    socket.connect(&place.address.into())?;
+    let mut tcp: TcpStream = socket.into();
+    if let Some(client) = client {
+        let addresses = [&client[..], &[127, 0, 0, 1], &[0x30, 0x39], &[0x01, 0xbb]].concat();
+        tcp.write_all(&[&SIGNATURE[..], &[0x21, 0x11, 0, 12], &addresses].concat())?;
+    }
+    secure(tcp, place.pin, &TLS13, Duration::from_secs(20)).map(Client::over)
+}
+
+#[test]
+fn a_balancer_is_believed_for_whom_it_connects_and_nobody_else_is() {
+    let folder = tempdir().expect("folder");
+    let host = Host::start(folder.path(), "--trusted-proxy 127.0.0.2/32").expect("serves");
+    let place = Place::of(&host);
+    let ada = Someone::new("ada");
+    ada.register(&place).map_err(String::from).expect("registered");
+    let balancer = [127, 0, 0, 2];
+    let log_in = |client: [u8; 4], password: &Secret| {
+        let mut connection = forwarded(&place, balancer, Some(client)).expect("connected");
+        connection.account::<LoggedIn>(&ada.login_with(password), None)
+    };
+    let (bad, good) = ([203, 0, 113, 7], [198, 51, 100, 9]);
+    let wrong = Secret::new("not the password");
+    let codes: Vec<Option<Code>> =
+        (0..6).map(|_| log_in(bad, &wrong).err().and_then(Failed::refusal).map(|refusal| refusal.code)).collect();
+    assert_eq!(codes[..4], [Some(Code::WrongPassword); 4]);
+    assert_eq!(codes[5], Some(Code::TooOften), "that address is slowed down");
+    log_in(good, &ada.password).map_err(String::from).expect("and no other one behind the same balancer");
+    // Pages, too, are limited for each address, not for the balancer.
+    let looks = |client: [u8; 4], times: usize| {
+        let mut connection = forwarded(&place, balancer, Some(client)).expect("connected");
+        let mut look =
+            || connection.request("GET", "/people/ada", None, "", b"").map_err(String::from).expect("answered").0;
+        (0..times).filter(|_| look() == 429).count()
+    };
+    assert!(looks(bad, 400) > 50);
+    assert_eq!(looks(good, 20), 0);
+    // One that is not named as a balancer speaks for nobody, and a balancer says first for whom it speaks.
+    assert!(forwarded(&place, [127, 0, 0, 3], Some(good)).is_err());
+    assert!(forwarded(&place, balancer, None).is_err());
+    assert!(forwarded(&place, [127, 0, 0, 3], None).is_ok());
 }

@@ -20,7 +20,7 @@ use visavis_tests::service::tls::connect;
 fn nothing_acknowledged_is_lost_or_doubled_when_the_service_is_killed() {
     let folder = tempdir().expect("folder");
     let seed = 20;
-    let found = durability::run(folder.path(), 50, 20, seed, "").expect("measured");
+    let found = durability::run(&[folder.path()], 50, 20, seed, "").expect("measured");
     println!(
         "seed {seed}: {} kills, {} acknowledged, {} unacknowledged",
         found.kills, found.acknowledged, found.unacknowledged

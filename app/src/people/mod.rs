@@ -3,6 +3,7 @@
 pub mod account;
 pub mod chat;
 pub mod message;
+mod near;
 pub mod pals;
 mod secret;
 
@@ -47,8 +48,10 @@ pub enum Hold {
 impl Console {
     /// Starts a session of the data folder.
     pub fn open(options: &Options, hold: Hold, interrupted: &Receiver<()>) -> Result<Self> {
+        let data = crate::data_folder(options)?;
         let config = PeopleConfig {
-            data: crate::data_folder(options)?,
+            proxies: crate::network::proxies(options, &data)?,
+            data,
             name: options.name.clone().unwrap_or_else(crate::own_name),
             channels: hold != Hold::Requests,
             presence: None,

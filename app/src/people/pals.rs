@@ -105,6 +105,8 @@ pub enum Pals {
         #[arg(long, default_value = "")]
         text: String,
     },
+    /// People on the same network, who need no service: call them as lan:NAME
+    Near,
     /// Who called, newest first
     Calls,
 }
@@ -119,10 +121,15 @@ pub enum Seen {
 
 /// Does it. True when it went well.
 pub fn run(what: &Pals, options: &Options, interrupted: &Receiver<()>) -> Result<bool> {
+    if matches!(what, Pals::Near) {
+        return super::near::run(options, interrupted);
+    }
     let hold = if matches!(what, Pals::Watch { .. }) { Hold::Live } else { Hold::Channels };
     let mut console = Console::open(options, hold, interrupted)?;
     match what {
         Pals::List => list(&mut console)?,
+        // Done above, without a session.
+        Pals::Near => {}
         Pals::Add { contact, note } => {
             let wanted = Wanted::Befriend { contact: contact.clone(), note: Text::cut(note) };
             let outcome = console.ask(wanted)?;

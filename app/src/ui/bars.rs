@@ -82,10 +82,11 @@ pub fn idle(ui: &mut Ui, screen: Rect, controls: &Controls, state: &mut UiState,
         ui.painter().rect_filled(screen, 0.0, colours.background.gamma_multiply(0.8));
     }
     let middle = pos2(screen.center().x, screen.bottom() - theme::BOTTOM_BAR / 2.0);
-    let shift = vec2((theme::CONTROL + theme::GAP) / 2.0, 0.0);
+    let shift = vec2(theme::CONTROL + theme::GAP, 0.0);
     let place = |at: Pos2| Rect::from_center_size(at, vec2(theme::CONTROL, theme::CONTROL));
     devices_button(ui, place(middle - shift), state);
-    people_button(ui, place(middle + shift), state);
+    people_button(ui, place(middle), state);
+    network_button(ui, place(middle + shift), state);
     if state.devices_open {
         panel(ui, screen, (middle - shift, false), (controls, None), commands);
     }
@@ -108,6 +109,13 @@ fn people_button(ui: &mut Ui, rect: Rect, state: &mut UiState) {
     if news > 0 {
         let colours = theme::palette(ui.visuals().dark_mode);
         ui.painter().circle_filled(rect.right_top() + vec2(-6.0, 6.0), 6.0, colours.danger);
+    }
+}
+
+fn network_button(ui: &mut Ui, rect: Rect, state: &mut UiState) {
+    let tone = if state.network.open { Tone::Pressed } else { Tone::Plain };
+    if icon_button(ui, rect, Icon::Network, tone, "Networking", "Addresses, ports, proxy, network test") {
+        state.network.open = !state.network.open;
     }
 }
 

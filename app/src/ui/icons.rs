@@ -15,6 +15,7 @@ pub enum Icon {
     Devices,
     Latency,
     People,
+    Network,
 }
 
 /// Draws `icon` with its middle at `at`, `size` points large. `behind` is the colour under it, for gaps.
@@ -36,6 +37,7 @@ pub fn draw(painter: &Painter, icon: Icon, at: Pos2, size: f32, colour: Color32,
         Icon::Devices => pen.sliders(),
         Icon::Latency => pen.waterfall(),
         Icon::People => pen.people(),
+        Icon::Network => pen.globe(),
     }
 }
 
@@ -89,6 +91,13 @@ impl Pen<'_> {
             let shoulders: Vec<Pos2> = bow.map(|point| self.to(point)).collect();
             self.painter.add(Shape::convex_polygon(shoulders, self.colour, Stroke::NONE));
         }
+    }
+
+    fn globe(&self) {
+        let ring = |width: f32| (0..=32).map(|step| Vec2::angled(PI * step as f32 / 16.0) * vec2(width, 9.4)).collect();
+        self.path(ring(9.4), 1.8);
+        self.path(ring(4.2), 1.6);
+        self.path(vec![vec2(-9.4, 0.0), vec2(9.4, 0.0)], 1.6);
     }
 
     fn waterfall(&self) {

@@ -4,6 +4,7 @@ pub mod bars;
 pub mod checks;
 pub mod icons;
 pub mod latency;
+pub mod network;
 pub mod people;
 pub mod screens;
 pub mod theme;
@@ -27,6 +28,8 @@ pub struct UiState {
     pub devices_open: bool,
     /// The service's people.
     pub people: people::PeopleState,
+    /// The networking page.
+    pub network: network::NetworkState,
     /// The engine was told that it is.
     devices_told: bool,
     /// Whom "call again" calls.
@@ -43,8 +46,10 @@ impl UiState {
     /// Takes in what the engine tells.
     pub fn notice(&mut self, notice: Notice) {
         match notice {
-            Notice::Listening { base_port } => self.listening = Some(base_port),
+            Notice::Listening { base_port } => (self.listening, self.network.base) = (Some(base_port), Some(base_port)),
             Notice::Error(text) => self.toast(text),
+            // The panel of people shows it.
+            Notice::Online { .. } => {}
             Notice::Done { ticket, outcome } => self.people.done(ticket, outcome),
             // The snapshot's phase says these; a new call ends the closed ended screen.
             Notice::Ringing { .. } | Notice::Connected { .. } | Notice::Ended { .. } => self.ended_closed = false,
@@ -105,6 +110,12 @@ pub fn draw(
         && let Some(target) = people::panel(ui, panel, &mut state.people, &mut commands)
     {
         commands.push(state.call(&target));
+    }
+    state.network.open &= is_idle;
+    if state.network.open {
+        network::page(ui, screen, &mut state.network, &mut commands);
+    } else {
+        state.network.closed();
     }
     if is_idle {
         bars::idle(ui, screen, &snapshot.controls, state, &mut commands);

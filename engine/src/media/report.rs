@@ -33,6 +33,9 @@ pub struct PathReport {
     pub local: Option<String>,
     pub remote: Option<String>,
     pub changes: u32,
+    /// How often a path that had fallen silent was left for another.
+    #[serde(default)]
+    pub failovers: u32,
 }
 
 /// Milliseconds from the accept.

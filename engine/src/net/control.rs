@@ -13,6 +13,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::net::bucket::Buckets;
 pub use crate::net::link::CloseReason;
 use crate::net::link::{Link, Stage};
+use crate::net::proxy::Dial;
 use crate::net::tcp::Listeners;
 use crate::net::tls::TlsIdentity;
 use crate::proto::keys::PublicKey;
@@ -22,6 +23,12 @@ use crate::proto::keys::PublicKey;
 pub struct TokenRange {
     pub first: usize,
     pub count: usize,
+}
+
+impl TokenRange {
+    pub const fn owns(self, token: Token) -> bool {
+        token.0 >= self.first && token.0 - self.first < self.count
+    }
 }
 
 /// The door's limits; the default is the design's.
@@ -202,15 +209,15 @@ impl ControlDoor {
         self.events.pop_front()
     }
 
-    /// Calls the addresses one after another until one answers. [`Kind::Full`]: too many calls at once. Later there
+    /// Tries the ways one after another until somebody answers. [`Kind::Full`]: too many calls at once. Later there
     /// comes `Opened` or `Closed` for the link.
-    pub fn connect(&mut self, addresses: &[SocketAddr], now: Instant) -> Result<LinkId> {
+    pub fn connect(&mut self, ways: &[Dial], now: Instant) -> Result<LinkId> {
         let full = || Error::new(Kind::Full, "too many connections at once: try again later");
         if self.links().filter(|link| !link.is_incoming).count() >= self.limits.connections {
             return Err(full());
         }
         let slot = self.slots.iter().position(|slot| slot.link.is_none()).ok_or_else(full)?;
-        let others = addresses.iter().rev().copied().collect();
+        let others = ways.iter().rev().cloned().collect();
         self.start_connecting(slot, others, now)
             .map_err(|_| Error::new(Kind::Refused, "none of the addresses can be called"))?;
         let generation = self.slots.get(slot).map_or(0, |slot| slot.generation);
@@ -336,20 +343,17 @@ impl ControlDoor {
         true
     }
 
-    fn start_connecting(&mut self, slot: usize, mut others: Vec<SocketAddr>, now: Instant) -> Result<(), CloseReason> {
+    fn start_connecting(&mut self, slot: usize, mut others: Vec<Dial>, now: Instant) -> Result<(), CloseReason> {
         let mut why = CloseReason::Unreachable;
         let share = u32::try_from(others.len()).unwrap_or(u32::MAX).max(1);
-        while let Some(peer) = others.pop() {
-            let socket = match TcpStream::connect(peer) {
-                Ok(socket) => socket,
-                Err(_) => continue,
-            };
+        while let Some(dial) = others.pop() {
+            let (Ok(socket), Ok(proxy)) = (TcpStream::connect(dial.address), dial.handshake()) else { continue };
             let tls = self.tls.connect().map_err(|_| CloseReason::Handshake)?;
-            let mut link = Link::new(socket, peer, tls, false, self.limits.write_queue, now);
+            let mut link = Link::new(socket, dial.address, tls, false, self.limits.write_queue, now);
             // With other addresses left one gets its share of the time, and at least a second.
             let time = self.limits.connect.checked_div(share).unwrap_or_default().max(LEAST_TRY);
             link.until = now.checked_add(time.min(self.limits.connect));
-            link.others = others.clone();
+            (link.others, link.proxy) = (others.clone(), proxy);
             match self.install(slot, link) {
                 Ok(()) => return Ok(()),
                 Err(_) => why = CloseReason::Unreachable,

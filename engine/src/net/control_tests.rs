@@ -81,7 +81,7 @@ fn until(ends: &mut [&mut End], what: &str, mut done: impl FnMut(&mut [&mut End]
 
 fn joined(limits: DoorLimits) -> (End, End, LinkId, LinkId) {
     let (mut ada, mut bob) = (End::new(DoorLimits::default()), End::new(limits));
-    let to = ada.door.connect(&[bob.local()], now()).expect("room");
+    let to = ada.door.connect(&[Dial::direct(bob.local())], now()).expect("room");
     until(&mut [&mut ada, &mut bob], "opening", |ends| ends.iter().all(|end| end.opened().is_some()));
     let from = bob.opened().expect("opened").0;
     (ada, bob, to, from)
@@ -119,10 +119,10 @@ fn the_door_opens_over_ipv6_and_after_a_dead_address() {
     let dead = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).expect("port");
     let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, bob.door.port()));
     let good = if bob.door.listeners.v6.is_some() { v6 } else { bob.local() };
-    ada.door.connect(&[dead, good], now()).expect("room");
+    ada.door.connect(&[dead, good].map(Dial::direct), now()).expect("room");
     until(&mut [&mut ada, &mut bob], "opening", |ends| ends.iter().all(|end| end.opened().is_some()));
     ada.seen.clear();
-    ada.door.connect(&[dead], now()).expect("room");
+    ada.door.connect(&[Dial::direct(dead)], now()).expect("room");
     until(&mut [&mut ada], "refusal", |ends| ends[0].closed() == Some(CloseReason::ConnectRefused));
 }
 
@@ -189,7 +189,7 @@ fn silent_late_and_unproven_connections_are_closed_at_their_limit() {
 
     let limits = DoorLimits { proof: short, ..DoorLimits::default() };
     let (mut ada, mut bob) = (End::new(DoorLimits::default()), End::new(limits));
-    ada.door.connect(&[bob.local()], now()).expect("room");
+    ada.door.connect(&[Dial::direct(bob.local())], now()).expect("room");
     let start = now();
     // Nobody confirms here: the events are taken from the door before the harness sees them.
     while bob.door.counters().strangers == 0 {

@@ -13,6 +13,8 @@ pub struct Received {
     pub to: SocketAddr,
     /// When it was taken from the socket.
     pub at: Instant,
+    /// It came over a TCP connection (RFC 6544) and not as a datagram.
+    pub tcp: bool,
     range: Range<usize>,
 }
 
@@ -30,22 +32,40 @@ impl Inbox {
 
     /// Takes a copy of `data`; drops and counts it when the inbox is full.
     pub fn push(&mut self, from: SocketAddr, to: SocketAddr, at: Instant, data: &[u8]) {
+        self.put((from, to), at, false, data);
+    }
+
+    /// The same for what a TCP connection carried.
+    pub fn push_tcp(&mut self, from: SocketAddr, to: SocketAddr, at: Instant, data: &[u8]) {
+        self.put((from, to), at, true, data);
+    }
+
+    fn put(&mut self, (from, to): (SocketAddr, SocketAddr), at: Instant, tcp: bool, data: &[u8]) {
         if self.bytes.len() + data.len() > Self::BOUND {
             self.refused += 1;
             return;
         }
         let start = self.bytes.len();
         self.bytes.extend_from_slice(data);
-        self.datagrams.push(Received { from, to, at, range: start..self.bytes.len() });
+        self.datagrams.push(Received { from, to, at, tcp, range: start..self.bytes.len() });
+    }
+
+    /// Copies the datagram with this index out; whoever reads the inbox later does not see it any more.
+    pub fn withdraw(&mut self, index: usize, into: &mut Vec<u8>) {
+        into.clear();
+        if let Some(datagram) = self.datagrams.get_mut(index) {
+            into.extend_from_slice(self.bytes.get(datagram.range.clone()).unwrap_or_default());
+            datagram.range = 0..0;
+        }
     }
 
     pub fn datagrams(&self) -> &[Received] {
         &self.datagrams
     }
 
-    /// The datagram with this index and its bytes.
+    /// The datagram with this index and its bytes; `None` where it was withdrawn or is empty.
     pub fn read(&self, index: usize) -> Option<(&Received, &[u8])> {
-        let datagram = self.datagrams.get(index)?;
+        let datagram = self.datagrams.get(index).filter(|datagram| !datagram.range.is_empty())?;
         Some((datagram, self.bytes.get(datagram.range.clone())?))
     }
 
@@ -93,6 +113,8 @@ pub struct Sending {
     pub from: SocketAddr,
     pub to: SocketAddr,
     pub class: Class,
+    /// Over a TCP connection (RFC 6544).
+    pub tcp: bool,
     pub range: Range<usize>,
 }
 
@@ -105,9 +127,13 @@ pub struct Outbox {
 
 impl Outbox {
     pub fn push(&mut self, from: SocketAddr, to: SocketAddr, class: Class, data: &[u8]) {
+        self.put(from, to, class, false, data);
+    }
+
+    pub fn put(&mut self, from: SocketAddr, to: SocketAddr, class: Class, tcp: bool, data: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(data);
-        self.datagrams.push(Sending { from, to, class, range: start..self.bytes.len() });
+        self.datagrams.push(Sending { from, to, class, tcp, range: start..self.bytes.len() });
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&Sending, &[u8])> {

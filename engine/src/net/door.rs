@@ -7,6 +7,7 @@ use mio::event::Event;
 
 use super::control::{ControlDoor, ControlEvent, LinkId};
 use super::link::CloseReason;
+use super::proxy::Dial;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::time::Instant;
 use crate::proto::keys::PublicKey;
@@ -46,10 +47,10 @@ impl Door {
         }
     }
 
-    pub fn connect(&mut self, addresses: &[SocketAddr], now: Instant) -> Result<LinkId> {
+    pub fn connect(&mut self, ways: &[Dial], now: Instant) -> Result<LinkId> {
         match self {
-            Self::Tcp(door) => door.connect(addresses, now),
-            Self::Wire(door) => door.connect(addresses),
+            Self::Tcp(door) => door.connect(ways, now),
+            Self::Wire(door) => door.connect(ways),
         }
     }
 
@@ -70,6 +71,14 @@ impl Door {
         match self {
             Self::Tcp(door) => door.close(id, now),
             Self::Wire(door) => door.close(id),
+        }
+    }
+
+    /// The port that others call.
+    pub const fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(door) => Some(door.port()),
+            Self::Wire(_) => None,
         }
     }
 
@@ -170,9 +179,9 @@ impl WireDoor {
         }
     }
 
-    fn connect(&mut self, addresses: &[SocketAddr]) -> Result<LinkId> {
-        let peer =
-            *addresses.first().ok_or_else(|| Error::new(Kind::Refused, "none of the addresses can be called"))?;
+    fn connect(&mut self, ways: &[Dial]) -> Result<LinkId> {
+        let first = ways.first().ok_or_else(|| Error::new(Kind::Refused, "none of the addresses can be called"))?;
+        let peer = first.address;
         let wire = (self.own, self.made);
         let id = self.add(peer, wire, false);
         self.say(peer, wire, Said::Open(self.key));

@@ -8,9 +8,11 @@ use mio::net::TcpStream;
 use rustls::Connection;
 
 use crate::base::error::{Error, Kind, Result};
+use crate::net::proxy::{self, Dial};
 use crate::net::tls::peer_device;
 use crate::proto::frame::{FrameKind, FrameReader, frame};
 use crate::proto::keys::PublicKey;
+use crate::proto::proxy::{Handshake, is_login};
 
 /// Why a link is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +35,10 @@ pub enum CloseReason {
     SlowReader,
     /// Room was needed for another connection.
     Crowded,
+    /// The proxy wants another login.
+    ProxyLogin,
+    /// The proxy does not carry it there.
+    ProxyRefused,
 }
 
 /// How far a link has come.
@@ -60,7 +66,9 @@ pub(super) struct Link {
     /// More lies in the socket than one turn may take.
     pub has_unread: bool,
     /// What else to try while connecting, the next one last.
-    pub others: Vec<SocketAddr>,
+    pub others: Vec<Dial>,
+    /// The talk with a proxy that comes before everything else.
+    pub proxy: Option<Handshake>,
     tls: Connection,
     frames: FrameReader,
     end: Option<CloseReason>,
@@ -87,6 +95,7 @@ impl Link {
             since: now,
             has_unread: false,
             others: Vec::new(),
+            proxy: None,
             tls,
             frames: FrameReader::default(),
             end: None,
@@ -96,6 +105,13 @@ impl Link {
 
     /// Whether the connection stands. An error where it never will.
     pub fn finish_connecting(&mut self) -> Result<bool, CloseReason> {
+        if let Some(handshake) = &mut self.proxy {
+            return proxy::advance(&mut self.socket, handshake).map_err(|error| match error.kind {
+                _ if is_login(&error) => CloseReason::ProxyLogin,
+                Kind::Refused | Kind::Malformed => CloseReason::ProxyRefused,
+                _ => CloseReason::Unreachable,
+            });
+        }
         if let Some(error) = self.socket.take_error().map_err(|error| reason(&error))? {
             return Err(reason(&error));
         }

@@ -41,6 +41,13 @@ impl Listeners {
 }
 
 impl Listeners {
+    /// Listens for media on the base port's neighbour, without the advice of [`Self::bind`].
+    pub fn of_media(port: u16) -> std::io::Result<Self> {
+        let v4 = listen(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)?;
+        let port = v4.local_addr()?.port();
+        Ok(Self { v4, v6: listen(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port).ok(), port })
+    }
+
     /// Listens on any port, for a service: a burst of clients may wait. `local`: only programs of this machine reach it.
     pub fn of_service(port: u16, local: bool) -> std::io::Result<Self> {
         let (v4, v6) = match local {

@@ -64,6 +64,8 @@ pub enum Wanted {
     DeleteMessage { seq: Seq },
     /// → [`Outcome::Done`]
     SetPresence { presence: Presence, text: Line },
+    /// The network has changed: the connection is made anew. → [`Outcome::Done`]
+    Reconnect,
     /// Keep what is said in this room in the view, from its newest entries on. → [`Outcome::Done`]
     Look { room: RoomId },
 }
@@ -159,6 +161,7 @@ impl fmt::Debug for Wanted {
             Self::Read { .. } => "Read",
             Self::DeleteMessage { .. } => "DeleteMessage",
             Self::SetPresence { .. } => "SetPresence",
+            Self::Reconnect => "Reconnect",
             Self::Look { .. } => "Look",
         })
     }

@@ -16,6 +16,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::{PipeReceiver, PipeSender, Wake, pipe};
 use crate::base::time::{self, Duration};
 use crate::net::service::https::{Asked, Failure, Place};
+use crate::proto::proxy::choice::Proxies;
 use crate::proto::service::account::Secret;
 use crate::proto::service::frame::{Ask, Reply};
 use crate::proto::service::names::Person;
@@ -39,6 +40,7 @@ pub struct Errands {
     inner: PipeSender<Inner>,
     wake: Wake,
     quit: Arc<AtomicBool>,
+    proxies: Arc<Proxies>,
 }
 
 /// Whoever is logged in, and where.
@@ -67,7 +69,8 @@ impl Errands {
         let identity = Identity::load_or_create(&config.data, &config.name)?;
         let logins = Logins::new(&config.data);
         let (data, has_channels) = (config.data.clone(), config.channels);
-        Ok(Self { data, has_channels, identity, logins, jobs, inner, wake, quit })
+        let proxies = config.proxies.clone();
+        Ok(Self { data, has_channels, identity, logins, jobs, inner, wake, quit, proxies })
     }
 
     /// Runs errands until nobody has any more.
@@ -98,7 +101,7 @@ impl Errands {
     /// Whoever is logged in.
     fn at(&self) -> Asked<At> {
         let login = self.logins.load()?.ok_or_else(logged_out)?;
-        let mut place = Place::new(login.service.parse()?, self.quit.clone())?;
+        let mut place = Place::new(login.service.parse()?, self.quit.clone(), self.proxies.clone())?;
         place.door = login.door;
         let keys = Keys::new(&self.data, &place.link().host);
         let mailbox = Mailbox::new(&self.data, &login.person.key);

@@ -26,6 +26,7 @@ use mio::{Poll, Token, Waker};
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::{Latest, PipeReceiver, PipeSender, Refusal, Wake, pipe};
+use crate::proto::proxy::choice::Proxies;
 use crate::proto::service::pals::Presence;
 use command::{Command, Notice, Wanted};
 use errands::Errands;
@@ -49,6 +50,8 @@ pub struct PeopleConfig {
     pub presence: Option<Presence>,
     /// Fetch messages as they come.
     pub receive: bool,
+    /// Through which the service is reached.
+    pub proxies: Arc<Proxies>,
 }
 
 /// What its user holds. Dropping it ends the session and joins its threads.

@@ -11,6 +11,7 @@ use super::tokens::{logged_out, with_access};
 use crate::base::error::Result;
 use crate::base::pipe::{PipeReceiver, PipeSender, Wake};
 use crate::net::service::https::{Asked, Channels, Place};
+use crate::proto::proxy::choice::Proxies;
 use crate::store::login::Logins;
 
 /// Asks for an open session.
@@ -30,6 +31,7 @@ pub struct Opener {
     inner: PipeSender<Inner>,
     wake: Wake,
     quit: Arc<AtomicBool>,
+    proxies: Arc<Proxies>,
 }
 
 impl Opener {
@@ -40,7 +42,8 @@ impl Opener {
         wake: Wake,
         quit: Arc<AtomicBool>,
     ) -> Result<Self> {
-        Ok(Self { data: config.data.clone(), openings, inner, wake, quit })
+        let proxies = config.proxies.clone();
+        Ok(Self { data: config.data.clone(), openings, inner, wake, quit, proxies })
     }
 
     /// Opens what is asked for until nobody asks any more.
@@ -57,7 +60,7 @@ impl Opener {
     fn open(&self) -> Asked<Opened> {
         let logins = Logins::new(&self.data);
         let login = logins.load()?.ok_or_else(logged_out)?;
-        let mut place = Place::new(login.service.parse()?, self.quit.clone())?;
+        let mut place = Place::new(login.service.parse()?, self.quit.clone(), self.proxies.clone())?;
         place.door = login.door;
         let (channels, address) = with_access(&logins, &place, |access| place.connect()?.open(access))?;
         // One stays where one got in.

@@ -1,5 +1,6 @@
 //! Wire formats and state machines without IO. Network input never panics here.
 
+pub mod authority;
 pub mod blank;
 pub mod contact;
 pub mod dedup;
@@ -10,8 +11,12 @@ pub mod hex;
 pub mod http;
 pub mod http_client;
 pub mod keys;
+pub mod lan;
+pub mod mapping;
 pub mod nal;
+pub mod nettest;
 pub mod ogg;
+pub mod proxy;
 pub mod quick;
 pub mod red;
 pub mod repair;

@@ -1,5 +1,6 @@
 //! Whom to call: what a person writes after `call`.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -13,13 +14,43 @@ pub const DEFAULT_BASE: u16 = 2000;
 pub enum Target {
     /// `host[:base]`, `[IPv6][:base]` or a bare IPv6 address.
     Direct { host: String, base: u16 },
+    /// `lan:NAME`: somebody on this network.
+    Lan { name: String },
 }
 
 impl Target {
     /// The address, where the host is a literal one and needs no name service.
     pub fn literal(&self) -> Option<(IpAddr, u16)> {
-        let Self::Direct { host, base } = self;
-        host.parse().ok().map(|ip| (ip, *base))
+        match self {
+            Self::Direct { host, base } => host.parse().ok().map(|ip| (ip, *base)),
+            Self::Lan { .. } => None,
+        }
+    }
+
+    /// The name, where somebody on this network is meant.
+    pub fn lan_name(&self) -> Option<&str> {
+        match self {
+            Self::Lan { name } => Some(name),
+            Self::Direct { .. } => None,
+        }
+    }
+
+    /// A name that may be a machine's or a person's on this network: without dots and without a port of its own.
+    pub fn bare_name(&self) -> Option<&str> {
+        match self {
+            Self::Direct { host, base: DEFAULT_BASE } if !host.contains(['.', ':']) => Some(host),
+            _ => None,
+        }
+    }
+}
+
+/// What a key is remembered under.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Direct { host, base } => write!(f, "{host}:{base}"),
+            Self::Lan { name } => write!(f, "lan:{name}"),
+        }
     }
 }
 
@@ -32,6 +63,14 @@ impl FromStr for Target {
         let text_trimmed = text.trim();
         if text_trimmed.is_empty() {
             return Err(refused("say whom, as HOST or HOST:BASE-PORT"));
+        }
+        // A host called "lan" has a number behind its colon.
+        if let Some(name) = text_trimmed.strip_prefix("lan:").filter(|rest| rest.parse::<u16>().is_err()) {
+            let name = name.trim();
+            if name.is_empty() || name.chars().count() > 64 || name.contains(char::is_control) {
+                return Err(refused("say whom on this network, as lan:NAME"));
+            }
+            return Ok(Self::Lan { name: name.to_owned() });
         }
         // A bare IPv6 address has colons of its own.
         if text_trimmed.parse::<std::net::Ipv6Addr>().is_ok() {
@@ -111,6 +150,20 @@ mod tests {
             assert_eq!(error.kind, Kind::Refused);
             assert!(error.text.contains("cannot call") && !error.text.contains('\n'), "{error}");
         }
+    }
+
+    #[test]
+    fn people_on_this_network_are_called_by_name() {
+        for (text, name) in [("lan:Ada Lovelace", "Ada Lovelace"), (" lan: ben ", "ben")] {
+            let target: Target = text.parse().expect(text);
+            assert_eq!((target.lan_name(), target.literal(), target.bare_name()), (Some(name), None, None));
+            assert_eq!(target.to_string().parse().ok(), Some(target));
+        }
+        assert!("lan:".parse::<Target>().is_err() && "lan:a\u{7}".parse::<Target>().is_err());
+        assert!("lan:2100".parse::<Target>().is_ok_and(|target| target.to_string() == "lan:2100"));
+        let bare = |text: &str| text.parse::<Target>().expect("a target").bare_name().map(ToOwned::to_owned);
+        assert_eq!(bare("ada").as_deref(), Some("ada"));
+        assert_eq!((bare("ada:2100"), bare("ada.example"), bare("::1")), (None, None, None));
     }
 
     #[test]

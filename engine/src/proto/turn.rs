@@ -4,6 +4,8 @@
 //! authentication code by a secret of the servers (draft-uberti-behave-turn-rest-00, section 2.2), as other TURN servers
 //! understand it too.
 
+pub mod uri;
+
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

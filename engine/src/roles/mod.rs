@@ -7,4 +7,5 @@ pub mod chat;
 pub mod client;
 pub mod directory;
 pub mod messages;
+pub mod nettest;
 pub mod pals;

@@ -9,13 +9,16 @@ use ipnet::IpNet;
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::time::Duration;
+use crate::bus::url::BusUrl;
 use crate::net::turn::{Turn, TurnConfig, TurnLimits};
 use crate::net::web::certificate::Pem;
 use crate::proto::turn::TurnSecret;
 pub use crate::service::shared::Registration;
 use crate::service::shared::Relays;
 use crate::store::backup::TLS;
+use crate::store::blob::BlobPlace;
 use crate::store::file;
+use crate::store::postgres::url::StoreUrl;
 
 /// The settings of a service.
 #[derive(Clone, Debug)]
@@ -35,7 +38,17 @@ pub struct ServeConfig {
     /// The name under which the service is reached; empty: only links of this machine can be made.
     pub host: String,
     pub registration: Registration,
+    /// Networks of balancers, who say for whom they connect (PROXY protocol, version 2).
+    pub balancers: Vec<IpNet>,
     pub relay: RelayConfig,
+    /// The database, where it is not a file in `data`.
+    pub store: Option<StoreUrl>,
+    /// Where photos and sealed messages are kept, where it is not in `data`.
+    pub blobs: Option<BlobPlace>,
+    /// What several services on one database tell each other by.
+    pub bus: Option<BusUrl>,
+    /// Of a hundred messages of the bus so many are lost: for tests.
+    pub bus_loss: u8,
     /// Waits before each commit, as a slow disk would: for measuring.
     pub commit_delay: Duration,
 }
@@ -125,7 +138,12 @@ impl ServeConfig {
             tls: None,
             host: String::new(),
             registration: Registration::Open,
+            balancers: Vec::new(),
             relay: RelayConfig::default(),
+            store: None,
+            blobs: None,
+            bus: None,
+            bus_loss: 0,
             commit_delay: Duration::ZERO,
         }
     }

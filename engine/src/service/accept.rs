@@ -7,7 +7,7 @@ use rustls::ServerConnection;
 use crate::net::web::connection::{Close, WebConnection};
 use crate::net::web::doors::DoorKind;
 use crate::service::session::{Connection, Strangers};
-use crate::service::shared::{Counters, Ended, Network, Now};
+use crate::service::shared::{Counters, Ended, Network, Now, Rules};
 
 /// Takes at most `ACCEPTS` at each door that somebody waits at.
 pub fn accept_connections(
@@ -15,7 +15,7 @@ pub fn accept_connections(
     mut strangers: ResMut<Strangers>,
     mut ended: ResMut<Ended>,
     mut counters: ResMut<Counters>,
-    now: Res<Now>,
+    (rules, now): (Res<Rules>, Res<Now>),
     mut commands: Commands,
 ) {
     for door in std::mem::take(&mut network.waiting) {
@@ -46,6 +46,9 @@ pub fn accept_connections(
                         .ok()
                         .map(|tls| WebConnection::tls(socket, peer, tls, network.limits, now.0)),
                 };
+                // Whoever else says such a thing speaks no TLS.
+                let is_balancer = kind != DoorKind::Figures && rules.is_balancer(address);
+                let web = if is_balancer { web.map(WebConnection::forwarded) } else { web };
                 match web {
                     Some(web) if is_registered => {
                         let entity = commands.spawn(Connection { web, slot, door: kind }).id();

@@ -5,11 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bevy_ecs::system::{Query, Res, ResMut};
 
+use crate::bus::Health as BusHealth;
+use crate::bus::log::Log;
 use crate::net::turn::TurnCounters;
 use crate::net::web::connection::Response;
 use crate::proto::http::Method;
+use crate::service::bus::Peers;
 use crate::service::session::{Connection, Present, Session, Strangers};
 use crate::service::shared::{Asked, Counters, Outbox, Relays, Storage};
+use crate::store::postgres::Health;
 use crate::store::worker::Commits;
 
 pub fn answer_figures(
@@ -21,13 +25,16 @@ pub fn answer_figures(
     present: Res<Present>,
     strangers: Res<Strangers>,
     storage: Res<Storage>,
-    relays: Res<Relays>,
+    (relays, peers): (Res<Relays>, Res<Peers>),
 ) {
     for (from, request) in asked.figures.drain(..) {
         let response = match (request.head.method, request.head.path.as_str()) {
             // Storage that refuses work is not well, whatever else is.
-            (Method::Get, "/healthz") if storage.store.waiting() < storage.store.room() => Response::text(200, "well"),
-            (Method::Get, "/healthz") => Response::text(503, "the storage does not keep up"),
+            (Method::Get, "/healthz") if storage.store.is_full() => Response::text(503, "the storage does not keep up"),
+            (Method::Get, "/healthz") if storage.store.health().is_some_and(|health| !health.is_reachable()) => {
+                Response::text(503, "the database cannot be reached")
+            }
+            (Method::Get, "/healthz") => Response::text(200, "well"),
             (Method::Get, "/metrics") => {
                 let gauges = [
                     ("connections", connections.iter().count() as u64),
@@ -38,6 +45,13 @@ pub fn answer_figures(
                 ];
                 let mut text = text(&counters, storage.store.refused(), &gauges);
                 text.push_str(&committed(storage.store.commits()));
+                if let Some(health) = storage.store.health() {
+                    text.push_str(&shared(health));
+                }
+                if let Some(health) = peers.bus.health() {
+                    text.push_str(&told(health, &peers.log));
+                    text.push_str(&joined(peers.relays()));
+                }
                 if let Some(turn) = &relays.turn {
                     text.push_str(&relayed(&turn.counters));
                 }
@@ -87,6 +101,59 @@ fn committed(commits: &Commits) -> String {
     )
 }
 
+/// How the database is that others have too.
+fn shared(health: &Health) -> String {
+    let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let totals = [("retried", of(&health.retried)), ("given_up", of(&health.given_up)), ("lost", of(&health.lost))];
+    let mut out = String::new();
+    for (name, value) in totals {
+        let _ = write!(out, "# TYPE visavis_database_{name}_total counter\nvisavis_database_{name}_total {value}\n");
+    }
+    let reachable = u8::from(health.is_reachable());
+    let _ = write!(out, "# TYPE visavis_database_reachable gauge\nvisavis_database_reachable {reachable}\n");
+    out
+}
+
+/// What the services have told each other.
+fn told(health: &BusHealth, log: &Log) -> String {
+    let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let counters = log.counters();
+    let totals = [
+        ("told", counters.told),
+        ("heard", counters.heard),
+        ("missed", counters.missed),
+        ("missed_for_good", counters.lost),
+        ("malformed", counters.malformed),
+        ("unsent", of(&health.unsent)),
+        ("connections_lost", of(&health.lost)),
+    ];
+    let mut out = String::new();
+    for (name, value) in totals {
+        let _ = write!(out, "# TYPE visavis_bus_{name}_total counter\nvisavis_bus_{name}_total {value}\n");
+    }
+    for (name, value) in [("connected", u64::from(health.is_connected())), ("peers", log.peers() as u64)] {
+        let _ = write!(out, "# TYPE visavis_bus_{name} gauge\nvisavis_bus_{name} {value}\n");
+    }
+    out
+}
+
+/// Relays that have joined, each with its address.
+fn joined(addresses: impl Iterator<Item = String>) -> String {
+    let is_plain = |c: &char| c.is_ascii_alphanumeric() || ".:[]-_".contains(*c);
+    let mut lines: Vec<String> = addresses
+        .map(|address| {
+            let address: String = address.chars().filter(is_plain).take(128).collect();
+            format!("visavis_relay_joined{{address=\"{address}\"}} 1\n")
+        })
+        .collect();
+    lines.sort();
+    let count = lines.len();
+    format!(
+        "# TYPE visavis_relays gauge\nvisavis_relays {count}\n# TYPE visavis_relay_joined gauge\n{}",
+        lines.concat()
+    )
+}
+
 /// What the relay has counted.
 fn relayed(counters: &TurnCounters) -> String {
     let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -109,6 +176,13 @@ fn relayed(counters: &TurnCounters) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn relays_are_listed_with_their_addresses_and_nothing_else() {
+        let text = joined(["b:2".to_owned(), "a:1\"} 1\nx".to_owned()].into_iter());
+        assert!(text.contains("visavis_relays 2\n") && text.contains("visavis_relay_joined{address=\"b:2\"} 1\n"));
+        assert_eq!(text.lines().count(), 5);
+    }
 
     #[test]
     fn figures_have_prometheus_form() {

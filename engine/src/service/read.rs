@@ -8,10 +8,11 @@ use crate::net::turn::Handed;
 use crate::net::web::connection::{Close, Heard, Response};
 use crate::net::web::doors::DoorKind;
 use crate::proto::http::Head;
+use crate::proto::nettest::service::ABOUT;
 use crate::proto::service::frame::{Ask as Wanted, AskFrame, Channel};
 use crate::proto::service::messages::BLOB_PATH;
 use crate::proto::service::refusal::{Code, Refusal};
-use crate::service::session::{Connection, Session};
+use crate::service::session::{Connection, Session, Strangers};
 use crate::service::shared::{Ask, Asked, Counters, Ended, Network, Now, Outbox, Relays, Rules};
 
 pub fn read_connections(
@@ -21,6 +22,7 @@ pub fn read_connections(
     mut outbox: ResMut<Outbox>,
     mut ended: ResMut<Ended>,
     mut counters: ResMut<Counters>,
+    mut strangers: ResMut<Strangers>,
     (rules, relays): (Res<Rules>, Res<Relays>),
     now: Res<Now>,
 ) {
@@ -40,6 +42,7 @@ pub fn read_connections(
                 match refuse(&request.head, door, &rules) {
                     Some(response) => outbox.answer(entity, response),
                     None if door == DoorKind::Figures => asked.figures.push((entity, request)),
+                    None if request.head.path.starts_with(ABOUT) => asked.nettest.push((entity, request)),
                     None if request.head.path.starts_with(BLOB_PATH) => asked.blobs.push((entity, request)),
                     None => asked.http.push((entity, request)),
                 }
@@ -58,6 +61,15 @@ pub fn read_connections(
                 }
             }
         });
+        if let Some(balancer) = connection.web.take_origin()
+            && session.is_none()
+        {
+            strangers.remove(balancer.ip().to_canonical(), entity);
+            if let Some(oldest) = strangers.add(connection.web.peer().ip().to_canonical(), entity) {
+                counters.crowded += 1;
+                ended.0.push((oldest, Close::Crowded));
+            }
+        }
         if let Err(Close::Relay) = read {
             hand_over(&mut connection, &network, &relays);
         }

@@ -1,13 +1,16 @@
 //! What the service's systems share.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use bevy_ecs::entity::Entity;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::system::{Res, ResMut, SystemParam};
+use ipnet::IpNet;
 use mio::Registry;
 use tungstenite::Utf8Bytes;
 
+use crate::base::id::AccountId;
 use crate::base::time::WallTime;
 use crate::net::turn::Turn;
 use crate::net::web::certificate::ServiceTls;
@@ -19,7 +22,8 @@ use crate::proto::service::names::Millis;
 use crate::proto::service::refusal::Refusal;
 use crate::proto::service::{chat, directory, messages, pals};
 use crate::proto::turn::TurnSecret;
-use crate::service::session::Session;
+use crate::service::between::Between;
+use crate::service::session::{Present, Session};
 use crate::store::blob::Blobs;
 use crate::store::op::{By, Finished, Op, Ticket};
 use crate::store::worker::Store;
@@ -55,6 +59,15 @@ pub struct Rules {
     pub port: u16,
     /// The key of the certificate that is shown at present.
     pub pin: Digest,
+    /// Networks of balancers, who say for whom they connect.
+    pub balancers: Vec<IpNet>,
+}
+
+impl Rules {
+    /// Whether whoever connects from there has to say first for whom, and is believed.
+    pub fn is_balancer(&self, address: IpAddr) -> bool {
+        self.balancers.iter().any(|net| net.contains(&address))
+    }
 }
 
 /// Who carries media for those who cannot reach each other.
@@ -120,6 +133,8 @@ pub struct Asked {
     pub figures: Vec<(Entity, Box<WebRequest>)>,
     /// Uploads and downloads of sealed messages.
     pub blobs: Vec<(Entity, Box<WebRequest>)>,
+    /// Requests of network tests.
+    pub nettest: Vec<(Entity, Box<WebRequest>)>,
     pub directory: Vec<Ask<directory::Request>>,
     pub pals: Vec<Ask<pals::Request>>,
     pub chat: Vec<Ask<chat::Request>>,
@@ -182,9 +197,9 @@ pub fn asker(ticket: Ticket) -> Option<Entity> {
 #[derive(Resource, Debug, Default)]
 pub struct Collected(pub Finished);
 
-/// What goes out in this tick.
+/// What goes out in this tick: to connections of this service, and to the other services.
 #[derive(Resource, Debug, Default)]
-pub struct Outbox(pub Vec<(Entity, Out)>);
+pub struct Outbox(pub Vec<(Entity, Out)>, pub Vec<Between>);
 
 #[derive(Debug)]
 pub enum Out {
@@ -224,6 +239,19 @@ impl Outbox {
             let text = text.get_or_insert_with(|| push.to_text().into());
             self.0.push((to, Out::Text(text.clone())));
         }
+    }
+
+    /// To all sessions of an account, wherever they are, but to `except`.
+    pub fn push_to(&mut self, account: AccountId, except: Option<Entity>, present: &Present, push: &Push) {
+        let text = Utf8Bytes::from(push.to_text());
+        let here = present.of(account).iter().filter(|one| Some(**one) != except);
+        self.0.extend(here.map(|one| (*one, Out::Text(text.clone()))));
+        self.1.push(Between::Push { account, device: None, text: text.to_string() });
+    }
+
+    /// For the other services.
+    pub fn tell(&mut self, told: Between) {
+        self.1.push(told);
     }
 
     pub fn close(&mut self, to: Entity, why: Close) {

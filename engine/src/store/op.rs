@@ -8,6 +8,7 @@ use crate::proto::service::refusal::Refusal;
 pub mod accounts;
 pub mod chat;
 pub mod directory;
+mod key;
 pub mod messages;
 pub mod pals;
 
@@ -27,6 +28,28 @@ pub enum Op {
     Pals(Box<pals::Op>),
     Chat(Box<chat::Op>),
     Messages(Box<messages::Op>),
+}
+
+/// Whose operation it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    Accounts,
+    Directory,
+    Pals,
+    Chat,
+    Messages,
+}
+
+impl Op {
+    pub const fn whose(&self) -> Whose {
+        match self {
+            Self::Accounts(_) => Whose::Accounts,
+            Self::Directory(_) => Whose::Directory,
+            Self::Pals(_) => Whose::Pals,
+            Self::Chat(_) => Whose::Chat,
+            Self::Messages(_) => Whose::Messages,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

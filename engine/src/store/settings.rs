@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::{Latest, PipeSender, pipe};
+use crate::proto::proxy::choice::ProxySetting;
 use crate::store::file::{self, Existing};
 
 /// The choices of one data folder.
@@ -18,6 +19,15 @@ pub struct Choices {
     pub microphone: Option<String>,
     #[serde(default)]
     pub speaker: Option<String>,
+    /// Through which everything is dialled.
+    #[serde(default)]
+    pub proxy: ProxySetting,
+    /// Not announced to people on the same network.
+    #[serde(default)]
+    pub hidden: bool,
+    /// The first of our ports, unless the command line says another.
+    #[serde(default)]
+    pub base_port: Option<u16>,
     /// Of a newer version of the program: kept as they are.
     #[serde(flatten)]
     others: serde_json::Map<String, serde_json::Value>,

@@ -1,4 +1,4 @@
-//! The storage worker: one thread that owns the database, takes operations from a bounded pipe, does many of them in one
+//! The storage workers: each owns a way to the database, takes operations from a bounded pipe, does many of them in one
 //! transaction, and answers after it is on disk.
 
 use std::sync::Arc;
@@ -9,16 +9,45 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::{PipeReceiver, PipeSender, Refusal as Refused, Wake, pipe};
 use crate::base::time::{self, Duration};
 use crate::proto::service::refusal::{Code, Refusal};
-use crate::store::op::{Answer, Done, Finished, Op, Ticket};
-use crate::store::sqlite::{Answered, Sqlite};
+use crate::store::op::{Answer, Done, Finished, Op, Ticket, Whose};
+use crate::store::postgres::{Health, Postgres};
+use crate::store::sql::Answered;
+use crate::store::sqlite::Sqlite;
 
-/// A thing to do for the worker.
+/// The database that the workers work on.
 #[derive(Debug)]
-enum Job {
-    Do(Ticket, Op),
-    /// Copies the whole database to a file while it is used.
-    Backup(std::path::PathBuf, PipeSender<Result<()>>),
+pub enum Backend {
+    /// One worker, and one that writes the log back.
+    Sqlite(Box<Sqlite>),
+    /// So many workers, each with a connection of its own; the database's health is seen from outside.
+    Postgres(Box<Postgres>, usize),
 }
+
+/// What a worker works on.
+#[derive(Debug)]
+enum Database {
+    Sqlite(Box<Sqlite>),
+    Postgres(Box<Postgres>),
+}
+
+impl Database {
+    fn run(&mut self, batch: &[Job], commit_delay: Duration) -> Vec<Answered> {
+        match self {
+            Self::Sqlite(database) => database.run(batch, commit_delay),
+            Self::Postgres(database) => database.run(batch, commit_delay),
+        }
+    }
+
+    /// Operations of one transaction. Where others work on the same database the larger ones meet more often.
+    const fn batch(&self) -> usize {
+        match self {
+            Self::Sqlite(_) => 512,
+            Self::Postgres(_) => 16,
+        }
+    }
+}
+
+type Job = (Ticket, Op);
 
 /// How long transactions took until they were on disk.
 #[derive(Debug, Default)]
@@ -46,11 +75,13 @@ impl Commits {
 /// The end of the store that the service holds. Dropping it ends the worker after all that was submitted.
 #[derive(Debug)]
 pub struct Store {
-    jobs: Option<PipeSender<Job>>,
+    /// One pipe for each worker.
+    jobs: Vec<PipeSender<Job>>,
     done: PipeReceiver<(Ticket, Answered)>,
     commits: Arc<Commits>,
-    /// The one that stores, then the one that writes the log back.
-    threads: Vec<JoinHandle<()>>,
+    health: Option<Arc<Health>>,
+    workers: Vec<JoinHandle<()>>,
+    write_back: Option<JoinHandle<()>>,
 }
 
 /// How the worker works.
@@ -61,52 +92,60 @@ pub struct WorkerSettings {
 }
 
 impl Store {
-    /// Starts the worker on `database`.
+    /// Starts the workers on a database.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start(database: Sqlite, settings: WorkerSettings, wake: Wake) -> Result<Self> {
-        let (jobs, to_do) = pipe(JOBS);
+    pub fn start(backend: Backend, settings: WorkerSettings, wake: &Wake) -> Result<Self> {
         let (done, answers) = pipe(JOBS);
         let commits = Arc::new(Commits::default());
-        let (due, wanted) = pipe(1);
-        let checkpoints = database.checkpoints()?;
-        let store = {
-            let commits = commits.clone();
-            move || work(database, settings, &commits, (&to_do, &done, &due), &wake)
-        };
-        let write_back = move || {
-            while wanted.recv().is_some() {
-                checkpoints.run();
+        let mut store =
+            Self { jobs: Vec::new(), done: answers, commits, health: None, workers: Vec::new(), write_back: None };
+        let mut due = None;
+        let databases = match backend {
+            Backend::Sqlite(database) => {
+                let checkpoints = database.checkpoints()?;
+                let (sender, wanted) = pipe(1);
+                due = Some(sender);
+                let write_back = move || {
+                    while wanted.recv().is_some() {
+                        checkpoints.run();
+                    }
+                };
+                store.write_back = Some(spawn("write back", write_back)?);
+                vec![Database::Sqlite(database)]
+            }
+            Backend::Postgres(first, workers) => {
+                store.health = Some(first.health().clone());
+                let others: Vec<_> = (1..workers).map(|_| Box::new(first.another())).collect();
+                std::iter::once(first).chain(others).map(Database::Postgres).collect()
             }
         };
-        let threads = vec![spawn("storage", store)?, spawn("write back", write_back)?];
-        Ok(Self { jobs: Some(jobs), done: answers, commits, threads })
+        for (number, database) in databases.into_iter().enumerate() {
+            let (jobs, to_do) = pipe(JOBS);
+            store.jobs.push(jobs);
+            let (commits, done, due, wake) = (store.commits.clone(), done.clone(), due.clone(), wake.clone());
+            let run = move || work(database, settings, &commits, (&to_do, &done, due.as_ref()), &wake);
+            store.workers.push(spawn(&format!("storage {number}"), run)?);
+        }
+        Ok(store)
     }
 
     /// Hands an operation over. A refusal where the worker has more to do than it can: nothing was done.
     pub fn submit(&self, ticket: Ticket, op: Op) -> Result<(), Refusal> {
         let gone = || Refusal::new(Code::Busy, "the service is being stopped");
-        let jobs = self.jobs.as_ref().ok_or_else(gone)?;
-        match jobs.try_send(Job::Do(ticket, op)) {
+        let worker = match self.jobs.len() {
+            0 | 1 => 0,
+            // What is about the same room is done in its order, by one of them.
+            workers => usize::try_from(op.key() % workers as u64).unwrap_or(0),
+        };
+        match self.jobs.get(worker).ok_or_else(gone)?.try_send((ticket, op)) {
             Ok(()) => Ok(()),
             Err(Refused::Full(_)) => {
                 Err(Refusal::retry_after(Code::Busy, "the service has more to store than it can: try again", 500))
             }
             Err(Refused::Gone(_)) => Err(gone()),
         }
-    }
-
-    /// Copies the database, as it is at one moment, to `to`, while it is used. Waits until it is done.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn backup(&self, to: &std::path::Path) -> Result<()> {
-        let gone = || Error::new(Kind::Gone, "the storage has ended");
-        let (told, outcome) = pipe(1);
-        let jobs = self.jobs.as_ref().ok_or_else(gone)?;
-        jobs.send(Job::Backup(to.to_owned(), told)).map_err(|_| gone())?;
-        outcome.recv().ok_or_else(gone)?
     }
 
     /// Takes what has been done since.
@@ -121,77 +160,71 @@ impl Store {
         &self.commits
     }
 
-    /// Operations that wait.
-    pub fn waiting(&self) -> usize {
-        self.jobs.as_ref().map_or(0, PipeSender::len)
+    /// How the database is that others have too; `None`: it is this service's own.
+    pub fn health(&self) -> Option<&Health> {
+        self.health.as_deref()
     }
 
-    /// How many may wait.
-    pub const fn room(&self) -> usize {
-        JOBS
+    /// Operations that wait.
+    pub fn waiting(&self) -> usize {
+        self.jobs.iter().map(PipeSender::len).sum()
+    }
+
+    /// Whether a worker has as much to do as may wait.
+    pub fn is_full(&self) -> bool {
+        self.jobs.iter().any(PipeSender::is_full)
     }
 
     /// Operations that were refused because too many waited.
     pub fn refused(&self) -> u64 {
-        self.jobs.as_ref().map_or(0, PipeSender::refused)
+        self.jobs.iter().map(PipeSender::refused).sum()
     }
 }
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.jobs = None;
-        // Its answers are not wanted any more, but what was submitted is still done.
-        while self.threads.first().is_some_and(|storage| !storage.is_finished()) {
+        self.jobs.clear();
+        // Their answers are not wanted any more, but what was submitted is still done.
+        while self.workers.iter().any(|worker| !worker.is_finished()) {
             let _ = self.done.recv_timeout(Duration::from_millis(20));
         }
-        for thread in self.threads.drain(..) {
+        for thread in self.workers.drain(..).chain(self.write_back.take()) {
             let _ = thread.join();
         }
     }
 }
 
 fn work(
-    mut database: Sqlite,
+    mut database: Database,
     settings: WorkerSettings,
     commits: &Commits,
-    (jobs, done, due): (&PipeReceiver<Job>, &PipeSender<(Ticket, Answered)>, &PipeSender<()>),
+    (jobs, done, due): (&PipeReceiver<Job>, &PipeSender<(Ticket, Answered)>, Option<&PipeSender<()>>),
     wake: &Wake,
 ) {
     let mut batch = Vec::new();
     let mut since = 0;
     while let Some(job) = jobs.recv() {
-        let mut next = Some(job);
-        let mut backup = None;
+        batch.push(job);
         // What came while the last commit waited for the disk shares this one.
-        while let Some(job) = next {
-            match job {
-                Job::Do(ticket, op) => batch.push((ticket, op)),
-                Job::Backup(to, told) => {
-                    backup = Some((to, told));
-                    break;
-                }
-            }
-            next = if batch.len() < BATCH { jobs.try_recv() } else { None };
+        while batch.len() < database.batch()
+            && let Some(job) = jobs.try_recv()
+        {
+            batch.push(job);
         }
-        if !batch.is_empty() {
-            let begun = time::now();
-            let answers = database.run(&batch, settings.commit_delay);
-            commits.note(time::now().saturating_duration_since(begun));
-            for ((ticket, _), answered) in batch.drain(..).zip(answers) {
-                // The service takes answers in every tick and never waits for this thread: there is room soon.
-                if done.send((ticket, answered)).is_err() {
-                    return;
-                }
-            }
-            wake.wake();
-            since += 1;
-            // Where it is still at the last one it is due soon enough.
-            if since >= WRITE_BACK && due.try_send(()).is_ok() {
-                since = 0;
+        let begun = time::now();
+        let answers = database.run(&batch, settings.commit_delay);
+        commits.note(time::now().saturating_duration_since(begun));
+        for ((ticket, _), answered) in batch.drain(..).zip(answers) {
+            // The service takes answers in every tick and never waits for this thread: there is room soon.
+            if done.send((ticket, answered)).is_err() {
+                return;
             }
         }
-        if let Some((to, told)) = backup {
-            let _ = told.try_send(database.backup(&to));
+        wake.wake();
+        since += 1;
+        // Where it is still at the last one it is due soon enough.
+        if since >= WRITE_BACK && due.is_some_and(|due| due.try_send(()).is_ok()) {
+            since = 0;
         }
     }
 }
@@ -212,20 +245,17 @@ fn file(ticket: Ticket, answered: Answered, into: &mut Finished) {
         Answered::Well(Answer::Chat(answer)) => put(&mut into.chat, ticket, Ok(answer)),
         Answered::Well(Answer::Messages(answer)) => put(&mut into.messages, ticket, Ok(answer)),
         Answered::Refused(whose, refusal) => match whose {
-            super::sqlite::Whose::Accounts => put(&mut into.accounts, ticket, Err(refusal)),
-            super::sqlite::Whose::Directory => put(&mut into.directory, ticket, Err(refusal)),
-            super::sqlite::Whose::Pals => put(&mut into.pals, ticket, Err(refusal)),
-            super::sqlite::Whose::Chat => put(&mut into.chat, ticket, Err(refusal)),
-            super::sqlite::Whose::Messages => put(&mut into.messages, ticket, Err(refusal)),
+            Whose::Accounts => put(&mut into.accounts, ticket, Err(refusal)),
+            Whose::Directory => put(&mut into.directory, ticket, Err(refusal)),
+            Whose::Pals => put(&mut into.pals, ticket, Err(refusal)),
+            Whose::Chat => put(&mut into.chat, ticket, Err(refusal)),
+            Whose::Messages => put(&mut into.messages, ticket, Err(refusal)),
         },
     }
 }
 
 /// Operations that may wait: at 5 ms a commit and a few hundred a commit, some tenths of a second.
 const JOBS: usize = 4096;
-
-/// Operations of one transaction.
-const BATCH: usize = 512;
 
 /// Transactions until the log is written back.
 const WRITE_BACK: u32 = 64;

@@ -40,6 +40,9 @@ pub fn gather_due(
     if let Some(at) = port.udp.as_ref().and_then(UdpPort::next_due) {
         due.at(at);
     }
+    if let Some(at) = port.paths.as_ref().and_then(|paths| paths.deadline()) {
+        due.at(at);
+    }
     for call in &calls {
         if let Some(deadline) = call.machine.deadline() {
             due.at(deadline);

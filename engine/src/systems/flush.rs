@@ -19,8 +19,14 @@ pub fn send_datagrams(now: Res<Now>, mut port: ResMut<MediaPort>, mut connection
         if exchange.0.outbox.is_empty() {
             continue;
         }
-        match &mut port.udp {
-            Some(udp) => udp.send(&exchange.0.outbox, now.0),
+        let MediaPort { udp, paths, direct, .. } = &mut *port;
+        match udp {
+            Some(udp) => {
+                let is_carried = paths.as_mut().is_some_and(|paths| paths.carry(&exchange.0.outbox, direct, now.0));
+                if !is_carried {
+                    udp.send(&exchange.0.outbox, now.0);
+                }
+            }
             None => {
                 for (sending, bytes) in exchange.0.outbox.iter() {
                     port.sent.push(sending.from, sending.to, sending.class, bytes);
@@ -29,7 +35,15 @@ pub fn send_datagrams(now: Res<Now>, mut port: ResMut<MediaPort>, mut connection
         }
         exchange.0.outbox.clear();
     }
-    if let Some(udp) = &mut port.udp {
+    let MediaPort { udp, paths, direct, .. } = &mut *port;
+    if let Some(udp) = udp {
+        if let Some(paths) = paths {
+            paths.run(direct, now.0);
+            if !direct.is_empty() {
+                udp.send(direct, now.0);
+                direct.clear();
+            }
+        }
         udp.send_due(now.0);
     }
 }

@@ -19,14 +19,14 @@ pub fn route_datagrams(
     }
     for index in 0..arriving.0.datagrams().len() {
         let Some((datagram, bytes)) = arriving.0.read(index) else { continue };
-        let mut owner = demux.known.get(&datagram.from).copied();
+        let mut owner = demux.known.get(&(datagram.from, datagram.tcp)).copied();
         if owner.is_none() && may_ask(&mut demux, bytes, now.0) {
             owner = connections.iter().find(|(_, c, _)| c.transport.accepts(datagram, bytes)).map(|(e, ..)| e);
             if let Some(owner) = owner {
                 if demux.known.len() >= Demux::BOUND {
                     demux.known.clear();
                 }
-                demux.known.insert(datagram.from, owner);
+                demux.known.insert((datagram.from, datagram.tcp), owner);
             }
         }
         match owner.and_then(|owner| connections.get_mut(owner).ok()) {

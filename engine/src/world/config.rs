@@ -1,6 +1,7 @@
 //! What the person chose on the command line or in the window.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::base::rate::Bitrate;
 use crate::base::time::{CELL, Duration};
@@ -12,6 +13,8 @@ use crate::media::policy::Policy;
 use crate::media::switches::Switches;
 use crate::net::impair::Impairment;
 use crate::net::transport::FURTHER;
+use crate::proto::lan::Visibility;
+use crate::proto::proxy::choice::Proxies;
 use crate::source::SourceSpec;
 
 /// Settings of one engine.
@@ -22,6 +25,10 @@ pub struct Config {
     /// Identity, remembered keys and settings live here.
     pub data: PathBuf,
     pub base_port: u16,
+    /// No candidate but a relay's, from either side.
+    pub relay_only: bool,
+    /// Ask the router to lead to our ports.
+    pub map_ports: bool,
     pub camera: Option<SourceSpec>,
     /// Further sources of pictures beside it.
     pub further: [Option<SourceSpec>; FURTHER],
@@ -38,6 +45,10 @@ pub struct Config {
     pub auto_answer: bool,
     /// Keep a session with the service that one is logged in at.
     pub people: bool,
+    /// Whether others on the same network see us.
+    pub lan: Visibility,
+    /// Through which everything is dialled.
+    pub proxies: Arc<Proxies>,
     /// The most video may take.
     pub most: Bitrate,
     /// Frames of sound of this length, whatever the path.
@@ -95,6 +106,8 @@ impl Config {
             name: name.into(),
             data: data.into(),
             base_port,
+            relay_only: false,
+            map_ports: true,
             camera: None,
             further: [const { None }; FURTHER],
             screen_motion: false,
@@ -105,6 +118,8 @@ impl Config {
             remember: Remember::default(),
             auto_answer: false,
             people: false,
+            lan: Visibility::Off,
+            proxies: Arc::default(),
             // 720p30 looks clean at 2.5 Mbit/s in constrained baseline.
             most: Bitrate::from_kbps(2500),
             audio_frame: None,

@@ -9,6 +9,7 @@ use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::media::rate::DelayMeter;
 use crate::media::rate::probe::ProbeMeter;
+use crate::net::transport::pairs::PathKind;
 use crate::net::transport::{Drained, FURTHER, LOWER, Track, Transport};
 
 /// The transport of this connection.
@@ -81,10 +82,14 @@ pub struct Path {
     pub heard: Option<Instant>,
     pub local: Option<SocketAddr>,
     pub remote: Option<SocketAddr>,
+    /// What it leads along.
+    pub kind: Option<PathKind>,
     /// The transport is over: the peer closed it (empty), or a fault did (its text).
     pub closed: Option<String>,
     /// How often the path changed after the first one.
     pub changes: u32,
+    /// How often one that had fallen silent was left for another.
+    pub failovers: u32,
 }
 
 /// What the path is measured to be.

@@ -3,6 +3,7 @@
 use crate::base::id::TileId;
 use crate::media::switches::Switches;
 use crate::people::command::{Outcome, Wanted};
+use crate::proto::proxy::choice::ProxySetting;
 
 /// What a person asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,12 @@ pub enum Command {
     TestTone,
     /// Play what the microphone hears two seconds later, without a call; ends by itself.
     EchoTest(bool),
+    /// Be seen by others on the same network, or not; kept.
+    ShowOnNetwork(bool),
+    /// Dial through this; kept. The session with the service takes it up at the next start.
+    Proxy(ProxySetting),
+    /// The first of our ports from the next start on; kept.
+    BasePort(Option<u16>),
     /// Ask something of the service; its outcome comes as a [`Notice::Done`] with the same number.
     People(u64, Box<Wanted>),
     Quit,
@@ -68,6 +75,10 @@ pub enum Notice {
     Done {
         ticket: u64,
         outcome: Result<Box<Outcome>, String>,
+    },
+    /// The session with the service stands, under this name.
+    Online {
+        name: String,
     },
     /// One line a person can read: what happened and what to do.
     Error(String),

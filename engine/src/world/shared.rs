@@ -19,6 +19,8 @@ use crate::layout::snapshot::{Controls, Phase, Presented, ViewSnapshot};
 use crate::media::chirp::ChirpFinder;
 use crate::media::mix::Limiter;
 use crate::net::datagram::{Inbox, Outbox};
+use crate::net::lan::Neighbours;
+use crate::net::paths::Paths;
 use crate::net::udp::UdpPort;
 use crate::people::view::View;
 use crate::source::file::recorder::Recorder;
@@ -46,7 +48,8 @@ pub struct Arriving(pub Inbox);
 /// From address to connection.
 #[derive(Resource, Debug, Default)]
 pub struct Demux {
-    pub known: HashMap<SocketAddr, Entity>,
+    /// Over UDP, or over TCP.
+    pub known: HashMap<(SocketAddr, bool), Entity>,
     /// Datagrams that no connection takes: noise, attacks, and the last packets of a call that is over.
     pub foreign: u64,
     /// STUN from unknown addresses asked about in the current second; the rest is dropped unasked.
@@ -71,6 +74,10 @@ pub struct MediaPort {
     pub udp: Option<UdpPort>,
     pub port: u16,
     pub sent: Outbox,
+    /// Relays and TCP connections beside it.
+    pub paths: Option<Box<Paths>>,
+    /// What is left for the port itself of a connection's datagrams.
+    pub direct: Outbox,
 }
 
 #[derive(Resource, Clone, Debug)]
@@ -133,6 +140,7 @@ pub struct AppEnd {
     pub presented: PipeReceiver<Presented>,
     /// The newest of the service's people.
     pub people: Arc<Latest<Arc<View>>>,
+    pub neighbours: Arc<Latest<Neighbours>>,
     pub redraw: Redraw,
 }
 

@@ -12,6 +12,10 @@ use engine::media::jitter_video::{PacketIn, VideoJitter};
 use engine::media::rate::DelayReport;
 use engine::media::sound::report::SoundReport;
 use engine::media::video::Picture;
+use engine::proto::mapping::{igd, natpmp, pcp, route, ssdp};
+use engine::proto::nettest::service::{About, Dial};
+use engine::proto::nettest::stun;
+use engine::proto::proxy::{Destination, Handshake, ProxyUrl, socks5};
 use engine::proto::rtp_h264::{Depacketiser, begins_keyframe, begins_unit, holds_idr};
 use engine::proto::unit_ext::UnitExt;
 use engine::proto::{nal, red};
@@ -29,13 +33,16 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 10] = [
     Target { name: "MP4 index and samples", run: mp4, seeds: seeds::mp4 },
     Target { name: "Y4M header and frames", run: y4m, seeds: seeds::y4m },
     Target { name: "H.264 NAL units", run: nal_units, seeds: seeds::units },
     Target { name: "RTP payloads of H.264", run: rtp, seeds: seeds::payloads },
     Target { name: "copies of sound (RED)", run: redundant, seeds: seeds::redundant },
     Target { name: "the unit extension", run: unit_ext, seeds: seeds::unit_ext },
+    Target { name: "answers of routers", run: routers, seeds: seeds::routers },
+    Target { name: "answers of proxies", run: proxies, seeds: seeds::proxies },
+    Target { name: "answers to the network test", run: nettest, seeds: seeds::nettest },
     Target { name: "the receiver's reports", run: reports, seeds: seeds::reports },
 ];
 
@@ -172,5 +179,54 @@ pub fn reports(data: &[u8]) {
     }
     if let Some(report) = SoundReport::parse(data) {
         let _ = report.to_bytes();
+    }
+}
+
+/// What a router, or what takes itself for one, says of ports.
+pub fn routers(data: &[u8]) {
+    let _ = (pcp::Answer::parse(data), natpmp::Answer::parse(data));
+    let text = String::from_utf8_lossy(data);
+    let _ = route::default_gateway(&text);
+    let _ = igd::parse_answer(200, &text);
+    if let Some(place) = ssdp::location(data) {
+        assert!(place.path.starts_with('/') && !place.path.contains('\n'), "a path with a line of its own");
+    }
+    for is_over in [false, true] {
+        if let Ok(Some((_, body))) = igd::page(data, is_over) {
+            assert!(body.len() <= igd::LARGEST_BODY, "a page without end");
+        }
+    }
+    let page = ssdp::Place::parse("http://192.168.1.1:80/d.xml").expect("a place");
+    if let Some(service) = igd::find_service(&text, &page) {
+        assert_eq!(service.control.address.ip(), page.address.ip(), "another machine is believed");
+    }
+}
+
+/// What a proxy, or what takes itself for one, says before and after a connection stands.
+pub fn proxies(data: &[u8]) {
+    let _ = String::from_utf8_lossy(data).parse::<ProxyUrl>();
+    if let Some((_, payload)) = socks5::unwrap(data) {
+        assert!(payload.len() < data.len(), "a header of no bytes");
+    }
+    for proxy in ["http://proxy:1", "socks5://user:password@proxy:1"] {
+        let proxy: ProxyUrl = proxy.parse().expect("a proxy");
+        let mut handshake = Handshake::connect(&proxy, &Destination::of("192.0.2.1", 443)).expect("short");
+        let mut rest = data;
+        while handshake.wants() > 0 && !rest.is_empty() {
+            let (now, later) = rest.split_at(handshake.wants().min(rest.len()));
+            rest = later;
+            if !matches!(handshake.handle(now), Ok(false)) {
+                break;
+            }
+        }
+    }
+}
+
+/// What a STUN server and a service say to the network test, and what the service is asked.
+pub fn nettest(data: &[u8]) {
+    let _ = (stun::answer(data, &[7; 12]), stun::whole(data));
+    let _ = serde_json::from_slice::<About>(data);
+    if let Some(dial) = Dial::parse(data) {
+        assert!(dial.tcp_ports().iter().all(|port| !(2010..=2030).contains(port)), "a port of the directory is called");
     }
 }

@@ -9,6 +9,8 @@ use engine::codec::VideoCodec;
 use engine::codec::video_encoder::{EncoderConfig, VideoEncoder};
 use engine::media::rate::DelayReport;
 use engine::media::sound::report::SoundReport;
+use engine::proto::mapping::{Protocol, pcp};
+use engine::proto::proxy::socks5;
 use engine::proto::rtp_h264::{Packets, packetise};
 use engine::proto::unit_ext::UnitExt;
 use engine::proto::{nal, red};
@@ -137,4 +139,66 @@ pub fn unit_ext() -> Vec<Vec<u8>> {
 pub fn reports() -> Vec<Vec<u8>> {
     let delay = DelayReport { queue: Some(Duration::from_millis(9)), bytes: 5000, received: 7, ..Default::default() };
     vec![delay.to_bytes().to_vec(), SoundReport::default().to_bytes().to_vec()]
+}
+
+/// Answers of each protocol, and a description.
+pub fn routers() -> Vec<Vec<u8>> {
+    let request = pcp::Request {
+        nonce: [7; 12],
+        client: [192, 168, 1, 2].into(),
+        protocol: Protocol::Udp,
+        internal: 2000,
+        suggested: None,
+        lifetime: 1200,
+    };
+    let mut pcp = request.to_bytes();
+    (pcp[1], pcp[3]) = (0x81, 0);
+    let page = |body: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let description = "<root><service><serviceType>urn:schemas-upnp-org:service:WANIPConnection:1</serviceType>\
+                       <controlURL>/ctl/IPConn</controlURL></service></root>";
+    let soap = "<s:Body><u:AddAnyPortMappingResponse><NewReservedPort>4000</NewReservedPort>\
+                </u:AddAnyPortMappingResponse></s:Body>";
+    let found = "HTTP/1.1 200 OK\r\nST: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\n\
+                 LOCATION: http://192.168.1.1:5555/rootDesc.xml\r\n\r\n";
+    let table = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\neth0\t00000000\tFE00000A\t0003\t0\t0\t1\t00000000";
+    vec![
+        pcp,
+        vec![0, 129, 0, 0, 0, 0, 0, 9, 7, 208, 156, 64, 0, 0, 4, 176],
+        page(description).into_bytes(),
+        description.as_bytes().to_vec(),
+        page(soap).into_bytes(),
+        format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{soap}\r\n0\r\n\r\n", soap.len())
+            .into_bytes(),
+        found.as_bytes().to_vec(),
+        table.as_bytes().to_vec(),
+    ]
+}
+
+/// A connection made by each kind of proxy, a refusal of each, a datagram.
+pub fn proxies() -> Vec<Vec<u8>> {
+    let mut datagram = Vec::new();
+    socks5::wrap(([192, 0, 2, 1], 3478).into(), b"hello", &mut datagram);
+    vec![
+        b"HTTP/1.1 200 Connection established\r\nProxy-Agent: x\r\n\r\n".to_vec(),
+        b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\n".to_vec(),
+        [&[5, 2, 1, 0][..], &[5, 0, 0, 1, 10, 0, 0, 1, 4, 56]].concat(),
+        [&[5, 2, 1, 0][..], &[5, 0, 0, 3, 5], b"proxy", &[4, 56]].concat(),
+        vec![5, 0xff],
+        datagram,
+        b"socks5://bob:p%40ss@[2001:db8::1]:1081/".to_vec(),
+    ]
+}
+
+/// A success and a refusal of STUN, what the service says, and a wish to be called back.
+pub fn nettest() -> Vec<Vec<u8>> {
+    let message = |kind: [u8; 2], attributes: &[u8]| {
+        [&kind, &[0, attributes.len() as u8][..], &[0x21, 0x12, 0xa4, 0x42], &[7; 12], attributes].concat()
+    };
+    vec![
+        message([1, 1], &[0, 0x20, 0, 8, 0, 1, 0xa1, 0x47, 0xe1, 0x12, 0xa6, 0x43]),
+        message([1, 1], &[0x80, 0x2c, 0, 8, 0, 1, 0x0d, 0x97, 5, 5, 5, 11]),
+        message([1, 0x13], &[0, 9, 0, 4, 0, 0, 4, 1]),
+        br#"{"you":"192.0.2.1","time_us":1,"relays":["turn:HOST:3478?transport=udp"]}"#.to_vec(),
+        br#"{"base":2000,"cookie":7}"#.to_vec(),
+    ]
 }

@@ -102,6 +102,11 @@ impl From<Failed> for String {
 }
 
 impl Client {
+    /// On a connection that stands.
+    pub const fn over(stream: Tls) -> Self {
+        Self { stream }
+    }
+
     /// Sends a request of an account; its answer.
     pub fn account<T: DeserializeOwned>(&mut self, request: &Request, token: Option<&Secret>) -> Asked<T> {
         let body = request.body();

@@ -35,15 +35,21 @@ pub struct Durability {
     pub back: Vec<Duration>,
 }
 
-/// Kills a service with its data in `data` `kills` times while `writers` people write into one room.
+/// Kills services, each with its data in one of the folders `data`, `kills` times in all while `writers` people write into
+/// one room. Of several only one is away at a time, and its writers go to another.
 ///
 /// # Errors
-/// The service does not come back, or cannot be written to at all.
-pub fn run(data: &Path, kills: usize, writers: usize, seed: u64, args: &str) -> Outcome<Durability> {
-    let port = free_base();
-    let host = Host::start_on(data, port, args)?;
-    let place = Place::of(&host);
-    let people = (0..writers).map(|n| enter(&place, n)).collect::<Outcome<Vec<_>>>()?;
+/// A service does not come back, or cannot be written to at all.
+pub fn run(data: &[&Path], kills: usize, writers: usize, seed: u64, args: &str) -> Outcome<Durability> {
+    let ports: Vec<u16> = data.iter().map(|_| free_base()).collect();
+    let start = |at: usize| Host::start_on(data[at], ports[at], args);
+    let mut hosts = (0..data.len()).map(|at| start(at).map(Some)).collect::<Outcome<Vec<_>>>()?;
+    let places: Vec<Place> = hosts.iter().flatten().map(Place::of).collect();
+    let place = *places.first().ok_or("no service")?;
+    let mut people: Vec<(Secret, RoomId)> = Vec::new();
+    for n in 0..writers {
+        people.push(enter(&place, n, people.first().map(|(_, room)| *room))?);
+    }
     let room = people.first().ok_or("nobody writes")?.1;
     let shared = Arc::new(Shared::default());
     let threads: Vec<_> = people
@@ -51,20 +57,22 @@ pub fn run(data: &Path, kills: usize, writers: usize, seed: u64, args: &str) -> 
         .enumerate()
         .map(|(n, (access, _))| {
             let shared = shared.clone();
-            let write = move || write(&place, &access, room, n, &shared);
+            let mut places = places.clone();
+            places.rotate_left(n % data.len());
+            let write = move || write(&places, &access, room, n, &shared);
             std::thread::Builder::new().name(format!("writer {n}")).spawn(write).map_err(|error| error.to_string())
         })
         .collect::<Outcome<_>>()?;
     let mut random = rand::rngs::StdRng::seed_from_u64(seed);
-    let mut host = Some(host);
     let mut outcome = Ok(());
     for _ in 0..kills {
         // Long enough for writers to be back and for commits to be under way at any point.
         std::thread::sleep(Duration::from_millis(random.random_range(60..400)));
-        host.take().into_iter().for_each(Host::kill);
+        let at = random.random_range(0..data.len());
+        hosts[at].take().into_iter().for_each(Host::kill);
         *shared.killed.lock().unwrap_or_else(PoisonError::into_inner) = Some(now());
-        match Host::start_on(data, port, args) {
-            Ok(started) => host = Some(started),
+        match start(at) {
+            Ok(started) => hosts[at] = Some(started),
             Err(error) => {
                 outcome = Err(error);
                 break;
@@ -104,7 +112,7 @@ struct Shared {
     back: Mutex<Vec<Duration>>,
 }
 
-fn enter(place: &Place, n: usize) -> Outcome<(Secret, RoomId)> {
+fn enter(place: &Place, n: usize, room: Option<RoomId>) -> Outcome<(Secret, RoomId)> {
     let someone = Someone::new(&format!("writer{n}"));
     let access = someone.register(place)?.login.access;
     let mut channels = place.open(&access)?;
@@ -115,7 +123,7 @@ fn enter(place: &Place, n: usize) -> Outcome<(Secret, RoomId)> {
         password: None,
         key: Key::try_from("the-room".to_owned())?,
     };
-    let ask = if n == 0 { first } else { Request::Join { room: RoomId(1), password: None } };
+    let ask = room.map_or(first, |room| Request::Join { room, password: None });
     match channels.ask(&Ask::Chat(ask))? {
         Reply::Chat(ChatReply::Room(room)) => Ok((access, room.room)),
         other => Err(format!("no room: {other:?}")),
@@ -123,14 +131,16 @@ fn enter(place: &Place, n: usize) -> Outcome<(Secret, RoomId)> {
 }
 
 /// Says one thing after another, each until it is acknowledged; what was acknowledged, with its number.
-fn write(place: &Place, access: &Secret, room: RoomId, n: usize, shared: &Shared) -> BTreeMap<String, Seq> {
+fn write(places: &[Place], access: &Secret, room: RoomId, n: usize, shared: &Shared) -> BTreeMap<String, Seq> {
     let mut acknowledged = BTreeMap::new();
     let mut channels: Option<Channels> = None;
     let mut missed = None;
     let mut count = 0;
+    let mut to_try = places.iter().cycle();
     while !shared.stop.load(Ordering::Relaxed) {
         let Some(open) = &mut channels else {
             missed = missed.or(*shared.killed.lock().unwrap_or_else(PoisonError::into_inner));
+            let Some(place) = to_try.next() else { break };
             match place.open(access) {
                 Ok(open) => {
                     channels = Some(open);

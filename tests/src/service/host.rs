@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -11,7 +11,7 @@ use engine::proto::keys::Digest;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Outcome;
-use crate::party::program;
+use crate::party::{command, program};
 
 /// A running service. Dropping it kills it.
 pub struct Host {
@@ -32,9 +32,17 @@ impl Host {
 
     /// The same on `port`.
     pub fn start_on(data: &Path, port: u16, args: &str) -> Outcome<Self> {
+        Self::start_within(&[], data, &format!("--doors {port} {args}"))
+    }
+
+    /// The same with `args` alone, on another machine where `within` says so.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_within(within: &[String], data: &Path, args: &str) -> Outcome<Self> {
         let program: PathBuf = program()?;
-        let mut child = Command::new(&program)
-            .args(["serve", "--json", "--doors", &port.to_string(), "--data"])
+        let mut child = command(within, &program)
+            .args(["serve", "--json", "--data"])
             .arg(data)
             .args(args.split_whitespace())
             .env("RUST_LOG", "debug")

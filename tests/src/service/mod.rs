@@ -1,6 +1,7 @@
 //! A small client of the service for tests: blocking, one thread, says what it sends byte by byte where that is wanted.
 
 pub mod client;
+pub mod cluster;
 pub mod durability;
 pub mod host;
 pub mod people;

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::Outcome;
-use crate::party::program;
+use crate::party::{command, program};
 
 /// A person at a machine.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Person {
     pub data: PathBuf,
     /// The link to the service.
     pub service: String,
+    /// What stands before the program: the machine it runs on, where that is not this one.
+    pub within: Vec<String>,
 }
 
 /// A process that tells what happens, a line of JSON each. Dropping it kills it.
@@ -32,7 +34,12 @@ pub struct Following {
 
 impl Person {
     pub fn new(name: &str, data: &Path, service: &str) -> Self {
-        Self { name: name.to_owned(), data: data.join(name), service: service.to_owned() }
+        Self { name: name.to_owned(), data: data.join(name), service: service.to_owned(), within: Vec::new() }
+    }
+
+    pub fn within(mut self, within: Vec<String>) -> Self {
+        self.within = within;
+        self
     }
 
     /// Runs the program with `args` to its end; what it printed.
@@ -87,8 +94,8 @@ impl Person {
     }
 
     fn command(&self, args: &[&str]) -> Outcome<Command> {
-        let mut command = Command::new(program()?);
-        command.args(args).arg("--json").arg("--data").arg(&self.data);
+        let mut command = command(&self.within, &program()?);
+        command.args(args).args(["--json", "--lan", "off"]).arg("--data").arg(&self.data);
         command.env("VISAVIS_PASSWORD", format!("the password of {}", self.name));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Ok(command)

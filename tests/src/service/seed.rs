@@ -1,6 +1,7 @@
 //! A service's database with many people in it, made without asking the service.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use engine::base::id::AccountId;
 use engine::base::time::Duration;
@@ -14,18 +15,34 @@ use engine::store::op::accounts::{NewTokens, Op as AccountOp, PasswordHash};
 use engine::store::op::chat::Op as ChatOp;
 use engine::store::op::pals::Op as PalsOp;
 use engine::store::op::{By, Op, Ticket};
-use engine::store::sqlite::{Answered, Sqlite};
+use engine::store::postgres::Postgres;
+use engine::store::postgres::url::StoreUrl;
+use engine::store::sql::Answered;
+use engine::store::sqlite::Sqlite;
 
 use crate::Outcome;
 use crate::service::people::Someone;
 
-/// Makes `people` accounts in `data`, each with a session that lasts; the first `in_rooms` of them in rooms of `room`, and
+type Run = dyn FnMut(&[(Ticket, Op)]) -> Vec<Answered>;
+
+/// Makes `people` accounts in `data`, or in the PostgreSQL database `store`, each with a session that lasts; the first `in_rooms` of them in rooms of `room`, and
 /// everybody a pal of the next one. Their access tokens.
 ///
 /// # Errors
 /// The database cannot be written.
-pub fn fill(data: &Path, people: usize, in_rooms: usize, room: usize) -> Outcome<Vec<Secret>> {
-    let mut database = Sqlite::open(&data.join(DATABASE)).map_err(|error| error.to_string())?;
+pub fn fill(data: &Path, store: Option<&str>, people: usize, in_rooms: usize, room: usize) -> Outcome<Vec<Secret>> {
+    let fail = |error: engine::base::error::Error| error.to_string();
+    let mut database: Box<Run> = match store {
+        None => {
+            let mut database = Sqlite::open(&data.join(DATABASE)).map_err(fail)?;
+            Box::new(move |ops| database.run(ops, Duration::ZERO))
+        }
+        Some(url) => {
+            let url = StoreUrl::parse(url).map_err(fail)?;
+            let mut database = Postgres::open(&url, &Arc::default()).map_err(fail)?;
+            Box::new(move |ops| database.run(ops, Duration::ZERO))
+        }
+    };
     let at = Millis(1);
     let forever = Millis(4_000_000_000_000);
     let someones: Vec<Someone> = (0..people).map(|n| Someone::new(&name(n))).collect();
@@ -38,7 +55,7 @@ pub fn fill(data: &Path, people: usize, in_rooms: usize, room: usize) -> Outcome
         let (password, recovery) = (PasswordHash(String::new()), Secret::new(&format!("recovery {n}")));
         Op::Accounts(Box::new(AccountOp::Register { request, password, recovery, needs_invite: false, tokens, at }))
     };
-    run(&mut database, someones.iter().enumerate().map(|(n, someone)| register(n, someone)).collect())?;
+    run(&mut *database, someones.iter().enumerate().map(|(n, someone)| register(n, someone)).collect())?;
     let by = |n: usize| By { account: AccountId(n as u64 + 1), at };
     let key = |n: usize| Key::try_from(format!("room-{n:08}"));
     let mut ops = Vec::new();
@@ -59,7 +76,7 @@ pub fn fill(data: &Path, people: usize, in_rooms: usize, room: usize) -> Outcome
             ops.push(Op::Pals(Box::new(PalsOp::Ask { by: by(one), request })));
         }
     }
-    run(&mut database, ops)?;
+    run(&mut *database, ops)?;
     Ok(access)
 }
 
@@ -72,11 +89,11 @@ fn name(n: usize) -> String {
     format!("person{n}")
 }
 
-fn run(database: &mut Sqlite, ops: Vec<Op>) -> Outcome<()> {
+fn run(database: &mut Run, ops: Vec<Op>) -> Outcome<()> {
     let mut ops = ops.into_iter().map(|op| (Ticket::default(), op)).collect::<Vec<_>>();
     while !ops.is_empty() {
         let rest = ops.split_off(ops.len().min(500));
-        for answered in database.run(&ops, Duration::ZERO) {
+        for answered in database(&ops) {
             if let Answered::Refused(_, refusal) = answered {
                 return Err(format!("not filled: {}", &*refusal.text));
             }

@@ -38,6 +38,19 @@ pub fn connect(
             socket.into()
         }
     };
+    secure(tcp, pin, version, patience)
+}
+
+/// The same on a connection that stands, on which a balancer may have said for whom it is.
+///
+/// # Errors
+/// As [`connect`].
+pub fn secure(
+    tcp: TcpStream,
+    pin: Digest,
+    version: &'static SupportedProtocolVersion,
+    patience: Duration,
+) -> io::Result<Tls> {
     tcp.set_nodelay(true)?;
     tcp.set_read_timeout(Some(patience))?;
     tcp.set_write_timeout(Some(patience))?;

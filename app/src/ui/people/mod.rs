@@ -2,6 +2,7 @@
 
 mod account;
 mod inbox;
+mod near;
 mod pals;
 mod rooms;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use egui::{Rect, RichText, ScrollArea, Sense, Ui, UiBuilder, pos2, vec2};
 use engine::handle::Command;
+use engine::net::lan::Neighbours;
 use engine::people::command::{Outcome, State, Wanted};
 use engine::people::view::View;
 use engine::proto::service::directory::{Listing, Reply as DirectoryReply};
@@ -34,6 +36,8 @@ pub enum Tab {
 pub struct PeopleState {
     /// The newest that the session told.
     pub view: Arc<View>,
+    /// Who is on the same network.
+    pub neighbours: Neighbours,
     pub open: bool,
     pub tab: Tab,
     next: u64,
@@ -158,10 +162,13 @@ pub fn panel(ui: &mut Ui, rect: Rect, state: &mut PeopleState, commands: &mut Ve
         status(ui, state);
         let person = state.view.person.clone();
         ScrollArea::vertical().id_salt(state.tab as u8).auto_shrink(false).show(ui, |ui| {
+            if state.tab == Tab::Pals {
+                call = near::show(ui, state);
+            }
             match (state.tab, &person) {
                 // Everything begins with an account.
                 (Tab::Account, _) | (_, None) => account::show(ui, state, commands),
-                (Tab::Pals, _) => call = pals::show(ui, state, commands),
+                (Tab::Pals, _) => call = pals::show(ui, state, commands).or(call.take()),
                 (Tab::Rooms, _) => rooms::show(ui, state, commands),
                 (Tab::Inbox, _) => inbox::show(ui, state, commands),
             }

@@ -2,8 +2,6 @@
 //! not a minute (RFC 8305 §5).
 
 use std::collections::VecDeque;
-use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::net::TcpStream;
@@ -11,30 +9,34 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::time::{self, Duration, Instant};
+use crate::net::proxy::{Dial, Tunnel};
+use crate::proto::proxy::is_login;
 
 /// Connections under way to addresses in their order.
 #[derive(Debug)]
 pub struct Race {
     poll: Poll,
-    waiting: VecDeque<SocketAddr>,
-    trying: Vec<(TcpStream, SocketAddr)>,
+    waiting: VecDeque<Dial>,
+    trying: Vec<(Tunnel, Dial)>,
+    /// What a proxy said.
+    refused: Option<Error>,
     next_at: Instant,
     until: Instant,
 }
 
 impl Race {
-    /// A race to `addresses`, over at `until`.
+    /// A race by `ways`, over at `until`.
     ///
     /// # Errors
     /// [`Kind::Retry`]: the system gives no event loop.
-    pub fn new(addresses: Vec<SocketAddr>, now: Instant, until: Instant) -> Result<Self> {
+    pub fn new(ways: Vec<Dial>, now: Instant, until: Instant) -> Result<Self> {
         let poll = Poll::new().map_err(|error| Error::new(Kind::Retry, format!("no event loop: {error}")))?;
-        Ok(Self { poll, waiting: addresses.into(), trying: Vec::new(), next_at: now, until })
+        Ok(Self { poll, waiting: ways.into(), trying: Vec::new(), refused: None, next_at: now, until })
     }
 
-    /// The next connection that stands, with the address it leads to; those under way go on and can be asked for after it.
+    /// The next connection that stands, with the way it took; those under way go on and can be asked for after it.
     /// `None`: there is no further one, the time is over, or `quit` was set.
-    pub fn connected(&mut self, quit: &AtomicBool) -> Option<(TcpStream, SocketAddr)> {
+    pub fn connected(&mut self, quit: &AtomicBool) -> Option<(TcpStream, Dial)> {
         let mut events = Events::with_capacity(32);
         loop {
             let now = time::now();
@@ -59,34 +61,59 @@ impl Race {
         }
     }
 
+    /// What a proxy said that let nothing through.
+    pub const fn refused(&self) -> Option<&Error> {
+        self.refused.as_ref()
+    }
+
     fn begin(&mut self, now: Instant) {
         self.next_at = now.checked_add(STAGGER).unwrap_or(now);
-        let Some(address) = self.waiting.pop_front() else {
+        let Some(way) = self.waiting.pop_front() else {
             self.next_at = self.until;
             return;
         };
-        let Ok(mut socket) = TcpStream::connect(address) else { return };
-        if self.poll.registry().register(&mut socket, Token(0), Interest::WRITABLE).is_ok() {
-            self.trying.push((socket, address));
+        match Tunnel::open(&way) {
+            Ok(mut tunnel) => {
+                let interest = Interest::READABLE | Interest::WRITABLE;
+                if self.poll.registry().register(tunnel.socket_mut(), Token(0), interest).is_ok() {
+                    self.trying.push((tunnel, way));
+                }
+            }
+            Err(error) => self.note(error),
         }
     }
 
-    fn take_done(&mut self) -> Option<(TcpStream, SocketAddr)> {
+    fn take_done(&mut self) -> Option<(TcpStream, Dial)> {
         let mut at = 0;
-        while let Some((socket, _)) = self.trying.get(at) {
-            let failed = !matches!(socket.take_error(), Ok(None));
-            match socket.peer_addr() {
-                _ if failed => drop(self.trying.swap_remove(at)),
-                Ok(_) => {
-                    let (mut socket, address) = self.trying.swap_remove(at);
+        while let Some((tunnel, _)) = self.trying.get_mut(at) {
+            match tunnel.advance() {
+                Ok(true) => {
+                    let (tunnel, way) = self.trying.swap_remove(at);
+                    let mut socket = tunnel.into_socket();
                     let _ = self.poll.registry().deregister(&mut socket);
-                    return Some((socket, address));
+                    return Some((socket, way));
                 }
-                Err(error) if error.kind() == ErrorKind::NotConnected => at = at.saturating_add(1),
-                Err(_) => drop(self.trying.swap_remove(at)),
+                Ok(false) => at = at.saturating_add(1),
+                Err(error) => {
+                    let (_, way) = self.trying.swap_remove(at);
+                    if way.through.is_some() {
+                        self.note(error);
+                    }
+                }
             }
         }
         None
+    }
+
+    fn note(&mut self, error: Error) {
+        if is_login(&error) {
+            // Behind every door stands the same proxy.
+            self.waiting.clear();
+            self.trying.clear();
+            self.refused = Some(error);
+        } else {
+            self.refused.get_or_insert(error);
+        }
     }
 }
 
@@ -110,9 +137,10 @@ mod tests {
         drop(closed);
         let address = open.local_addr().expect("bound");
         let now = time::now();
-        let mut race = Race::new(vec![shut, address], now, now + Duration::from_secs(20)).expect("a race");
+        let mut race =
+            Race::new([shut, address].map(Dial::direct).into(), now, now + Duration::from_secs(20)).expect("a race");
         let quit = AtomicBool::new(false);
-        assert_eq!(race.connected(&quit).map(|(_, address)| address), Some(address));
+        assert_eq!(race.connected(&quit).map(|(_, way)| way.address), Some(address));
         assert!(race.connected(&quit).is_none(), "there is no third one");
     }
 
@@ -123,9 +151,9 @@ mod tests {
         drop(closed);
         let now = time::now();
         let until = now + Duration::from_secs(20);
-        let mut race = Race::new(vec![shut], now, until).expect("a race");
+        let mut race = Race::new(vec![Dial::direct(shut)], now, until).expect("a race");
         assert!(race.connected(&AtomicBool::new(false)).is_none());
-        let mut race = Race::new(vec![shut], now, until).expect("a race");
+        let mut race = Race::new(vec![Dial::direct(shut)], now, until).expect("a race");
         assert!(race.connected(&AtomicBool::new(true)).is_none());
     }
 }

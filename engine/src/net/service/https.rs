@@ -16,10 +16,12 @@ use super::dial::Race;
 use super::trust::{Trust, is_wrong_key};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::time::{self, Duration, Instant};
+use crate::net::proxy::{Dial, dials, resolve_proxy};
 use crate::net::tcp::resolve_blocking;
 use crate::net::web::stream::WebStream;
 use crate::proto::http_client::{AnswerHead, parse_answer, request_head, upgrade_head};
 use crate::proto::keys::random;
+use crate::proto::proxy::choice::Proxies;
 use crate::proto::service::account::{Request, Secret};
 use crate::proto::service::frame::{LARGEST, LARGEST_TO_CLIENT};
 use crate::proto::service::link::{ServiceLink, doors};
@@ -33,8 +35,11 @@ pub struct Place {
     trust: Trust,
     /// The door that one came in by last: tried first.
     pub door: Option<u16>,
+    /// What the way to a door may take.
+    pub patience: Duration,
     /// Set when the program ends: nothing waits on.
     quit: Arc<AtomicBool>,
+    proxies: Arc<Proxies>,
 }
 
 /// Why something was not done.
@@ -72,9 +77,9 @@ pub type Channels = WebSocket<WebStream>;
 impl Place {
     /// # Errors
     /// [`Kind::Refused`] with a line for the person: see [`Trust::new`].
-    pub fn new(link: ServiceLink, quit: Arc<AtomicBool>) -> Result<Self> {
+    pub fn new(link: ServiceLink, quit: Arc<AtomicBool>, proxies: Arc<Proxies>) -> Result<Self> {
         let trust = Trust::new(&link.host, link.pin)?;
-        Ok(Self { link, trust, door: None, quit })
+        Ok(Self { link, trust, door: None, patience: CONNECT, quit, proxies })
     }
 
     pub const fn link(&self) -> &ServiceLink {
@@ -86,11 +91,11 @@ impl Place {
     /// # Errors
     /// [`Kind::Retry`]: no way there; [`Kind::Refused`]: another key is shown, or the name has no address. A line for the person.
     pub fn connect(&self) -> Result<Https> {
-        let until = time::now().checked_add(CONNECT).unwrap_or_else(time::now);
-        let mut race = Race::new(self.addresses()?, time::now(), until)?;
+        let until = time::now().checked_add(self.patience).unwrap_or_else(time::now);
+        let mut race = Race::new(self.ways()?, time::now(), until)?;
         let mut wrong = None;
-        while let Some((socket, address)) = race.connected(&self.quit) {
-            match self.shake_hands(socket, address) {
+        while let Some((socket, way)) = race.connected(&self.quit) {
+            match self.shake_hands(socket, SocketAddr::new(way.address.ip(), way.port())) {
                 Ok(https) => return Ok(https),
                 Err(error) => wrong = Some(error),
             }
@@ -111,10 +116,10 @@ impl Place {
                 Error::new(Kind::Refused, text)
             }
             Some(error) => Error::new(Kind::Retry, format!("the service at {host} does not answer: {error}")),
-            None => Error::new(
-                Kind::Retry,
-                format!("the service at {host} cannot be reached: check the name and the network"),
-            ),
+            None => race.refused().cloned().unwrap_or_else(|| {
+                let text = format!("the service at {host} cannot be reached: check the name and the network");
+                Error::new(Kind::Retry, text)
+            }),
         })
     }
 
@@ -126,16 +131,23 @@ impl Place {
         self.connect()?.account(request, token)
     }
 
-    fn addresses(&self) -> Result<Vec<SocketAddr>> {
+    fn ways(&self) -> Result<Vec<Dial>> {
+        let proxy = self.proxies.towards(&self.link.host);
+        // What a proxy lets through is 443, if anything.
+        let first = self.door.or_else(|| proxy.map(|_| 443));
         let ports: Vec<u16> = match self.link.port {
             Some(port) => vec![port],
-            None => self.door.into_iter().chain(doors().filter(|door| Some(*door) != self.door)).collect(),
+            None => first.into_iter().chain(doors().filter(|door| Some(*door) != first)).collect(),
         };
+        if proxy.is_some() {
+            let (host, found) = (self.link.host.as_str(), resolve_proxy(&self.proxies)?);
+            return Ok(ports.into_iter().flat_map(|port| dials(&self.proxies, &found, host, port, &[])).collect());
+        }
         let first = ports.first().copied().unwrap_or(443);
         let mut found = resolve_blocking(&self.link.host, first)?;
         // Of a name with many addresses two are enough where each has twenty-three doors.
         found.truncate(if ports.len() > 1 { 2 } else { 8 });
-        let of_port = |port: u16| found.iter().map(move |address| SocketAddr::new(address.ip(), port));
+        let of_port = |port: u16| found.iter().map(move |address| Dial::direct(SocketAddr::new(address.ip(), port)));
         Ok(ports.into_iter().flat_map(of_port).collect())
     }
 
@@ -191,7 +203,23 @@ impl Https {
         token: Option<&Secret>,
         body: Option<(&str, &[u8])>,
     ) -> Result<Answer> {
-        self.until = time::now().checked_add(TRANSFER).unwrap_or_else(time::now);
+        let until = time::now().checked_add(TRANSFER).unwrap_or_else(time::now);
+        self.request_until(until, method, path, token, body)
+    }
+
+    /// A request that is over at `until`; then the connection is of no more use.
+    ///
+    /// # Errors
+    /// As [`Self::request`].
+    pub fn request_until(
+        &mut self,
+        until: Instant,
+        method: &str,
+        path: &str,
+        token: Option<&Secret>,
+        body: Option<(&str, &[u8])>,
+    ) -> Result<Answer> {
+        self.until = until;
         let described = body.map(|(content_type, bytes)| (content_type, bytes.len()));
         let head = request_head(method, &self.host, path, token.map(Secret::expose), described);
         self.write_all(head.as_bytes()).and_then(|()| self.write_all(body.unwrap_or_default().1)).map_err(broken)?;
@@ -237,6 +265,25 @@ impl Https {
             .max_frame_size(most);
         let socket = WebSocket::from_partially_read(self.stream, rest, Role::Client, Some(config));
         Ok((socket, self.address))
+    }
+
+    /// Sends bytes of another protocol, and gives what comes back: `whole` says how long that is, as soon as it can.
+    ///
+    /// # Errors
+    /// [`Kind::Retry`]: the connection breaks, or nothing whole comes until `until`.
+    pub fn exchange(&mut self, bytes: &[u8], whole: fn(&[u8]) -> Option<usize>, until: Instant) -> Result<Vec<u8>> {
+        self.until = until;
+        self.write_all(bytes).and_then(|()| self.push()).map_err(broken)?;
+        let mut read = Vec::new();
+        while whole(&read).is_none_or(|length| read.len() < length) {
+            self.read_some(&mut read).map_err(broken)?;
+        }
+        Ok(read)
+    }
+
+    /// The other end, where no proxy stands between.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     fn answer_head(&mut self) -> Result<(AnswerHead, Vec<u8>)> {

@@ -4,23 +4,29 @@
 //! Every mutation is followed by a drain: `receive` and `run_timeouts` leave nothing behind inside. What comes out
 //! lands in a [`Drained`], whose storage is used again.
 
+mod ice;
+pub mod pairs;
 pub mod plain;
 pub mod webrtc;
+mod wire;
 
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use self::pairs::PathKind;
 use self::plain::Plain;
 use self::webrtc::Webrtc;
 use super::datagram::{Outbox, Received};
+use super::paths::Found;
 use crate::base::error::Result;
 use crate::base::foreign;
 use crate::base::id::Ssrc;
 use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant, WallTime};
+use crate::proto::signal::media::Candidate;
 use crate::proto::unit_ext::UnitExt;
 
 /// What travels in a track.
@@ -216,14 +222,38 @@ impl Transport {
         each!(self, inner => inner.start(remote, controlling, now))
     }
 
-    /// A local address that the other side may send to.
-    pub fn add_local_address(&mut self, address: SocketAddr) {
-        each!(self, inner => inner.add_local_address(address));
+    /// A way to reach us. Its priority (RFC 8445 §5.1.2), or `None` where it says nothing new.
+    pub fn add_local(&mut self, found: &Found) -> Option<u32> {
+        each!(self, inner => inner.add_local(found))
     }
 
-    /// An address of the other side, as it said over signalling.
-    pub fn add_remote_address(&mut self, address: SocketAddr) {
-        each!(self, inner => inner.add_remote_address(address));
+    /// A way to reach the other side, as it said over signalling.
+    pub fn add_remote(&mut self, candidate: &Candidate) {
+        each!(self, inner => inner.add_remote(candidate));
+    }
+
+    /// What the path in use leads along; `None` before media leaves by any.
+    pub fn path_kind(&self) -> Option<PathKind> {
+        match self {
+            Self::Webrtc(inner) => inner.pairs().kind(),
+            Self::Plain(_) => None,
+        }
+    }
+
+    /// These are our addresses now; what was sent from others is not used any more.
+    pub fn drop_gone(&mut self, own: &[IpAddr]) {
+        if let Self::Webrtc(inner) = self {
+            inner.drop_gone(own);
+        }
+    }
+
+    /// Looks after the path: leaves one that has fallen silent for another that answers, and brings back what was left or
+    /// lost. `told`: the other side hears nothing; `heard`: when something came last. True when another path is taken.
+    pub fn watch(&mut self, told: bool, heard: Instant, now: Instant) -> bool {
+        match self {
+            Self::Webrtc(inner) => inner.watch(told, heard, now),
+            Self::Plain(_) => false,
+        }
     }
 
     /// Whether this connection would take the datagram: asked only for datagrams from unknown addresses.

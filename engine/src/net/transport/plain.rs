@@ -17,6 +17,8 @@ use crate::base::error::Result;
 use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::net::datagram::{Class, Outbox, Received};
+use crate::net::paths::Found;
+use crate::proto::signal::media::Candidate;
 use crate::proto::unit_ext::UnitExt;
 
 /// Bytes on the wire around a payload: IPv4 20, UDP 8, our own 18.
@@ -97,12 +99,13 @@ impl Plain {
         Ok(())
     }
 
-    pub fn add_local_address(&mut self, address: SocketAddr) {
-        self.local.get_or_insert(address);
+    pub fn add_local(&mut self, found: &Found) -> Option<u32> {
+        self.local.get_or_insert(found.base);
+        Some(1)
     }
 
-    pub fn add_remote_address(&mut self, address: SocketAddr) {
-        self.remote.get_or_insert(address);
+    pub fn add_remote(&mut self, candidate: &Candidate) {
+        self.remote.get_or_insert(candidate.address);
     }
 
     pub fn accepts(&self, datagram: &Received, _: &[u8]) -> bool {

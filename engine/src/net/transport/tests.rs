@@ -8,6 +8,7 @@ use super::{Drained, OutgoingPacket, Parameters, Sources, Track, Transport, Tran
 use crate::base::id::Ssrc;
 use crate::base::time::{Duration, Instant, WallTime, now};
 use crate::net::datagram::Inbox;
+use crate::net::paths::Found;
 
 struct End {
     transport: Transport,
@@ -31,7 +32,7 @@ impl End {
             Transport::Plain(Box::new(Plain::new(sources, at)))
         };
         let address = SocketAddr::from((Ipv4Addr::new(10, 0, 0, n), 2000));
-        transport.add_local_address(address);
+        let _ = transport.add_local(&Found::host(address, false));
         Self { transport, address, seen: Drained::default() }
     }
 }
@@ -44,7 +45,7 @@ fn pair(real: bool, at: Instant) -> [End; 2] {
     for (index, end) in ends.iter_mut().enumerate() {
         let (parameters, address) = &told[1 - index];
         end.transport.start(parameters, index == 0, at).expect("parameters of our own making");
-        end.transport.add_remote_address(*address);
+        end.transport.add_remote(&Found::host(*address, false).candidate);
     }
     ends
 }
@@ -171,7 +172,7 @@ fn a_wrong_fingerprint_never_connects() {
     let addresses = [ends[0].address, ends[1].address];
     for (index, end) in ends.iter_mut().enumerate() {
         end.transport.start(&told[1 - index], index == 0, at).expect("well-formed parameters");
-        end.transport.add_remote_address(addresses[1 - index]);
+        end.transport.add_remote(&Found::host(addresses[1 - index], false).candidate);
     }
     let connected = |ends: &[End; 2]| ends[0].seen.events.contains(&TransportEvent::Connected);
     assert!(!run(&mut ends, &mut at, connected), "the side that was told another certificate refuses");

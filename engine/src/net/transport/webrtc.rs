@@ -1,6 +1,6 @@
-//! One WebRTC connection: str0m in RTP mode. All of its names stay in this file.
+//! One WebRTC connection: str0m in RTP mode. All of its names stay in this folder.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,9 +9,12 @@ use str0m::config::Fingerprint;
 use str0m::ice::IceCreds;
 use str0m::media::{KeyframeRequestKind, MediaKind, Mid, Pt};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::{AbsCaptureTime, Extension, ExtensionMap, ExtensionSerializer, ExtensionValues, RtpWrite};
-use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
+use str0m::rtp::{AbsCaptureTime, ExtensionValues, RtpWrite};
+use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
+use super::ice::{self, Candidates};
+use super::pairs::{Pair, Pairs};
+use super::wire::{AUDIO_PAYLOAD_TYPE, RED_PAYLOAD_TYPE, VIDEO_PAYLOAD_TYPE, class_of, extensions};
 use super::{ArrivedPacket, BESIDE, Drained, IDLE, OutgoingPacket, Parameters, Sources, Track, TransportEvent};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::foreign;
@@ -19,8 +22,10 @@ use crate::base::id::Ssrc;
 use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::media::sound::plan::AROUND;
-use crate::net::datagram::{Class, Received};
-use crate::proto::unit_ext::{self, UnitExt};
+use crate::net::datagram::Received;
+use crate::net::paths::Found;
+use crate::proto::signal::media::Candidate;
+use crate::proto::unit_ext::UnitExt;
 
 /// Packets that str0m would release later than this are not worth another turn now.
 const SLACK: Duration = Duration::from_micros(500);
@@ -38,6 +43,15 @@ const RTX_SHARE: f32 = 0.4;
 /// Where a call starts before its path is known.
 const FIRST_ESTIMATE: StrBitrate = StrBitrate::kbps(1000);
 
+/// Every pair that works is checked so often: when one falls silent, another that answered within this time takes over.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+
+/// A pair whose checks are not answered is given up after 30 s, and nothing is sent on it any more (RFC 7675 §5.1).
+const CHECKS: usize = 30;
+
+/// With nothing heard for so long no pair is left to be checked: candidates are paired anew.
+const LOST: Duration = Duration::from_secs(30);
+
 /// One WebRTC connection.
 pub struct Webrtc {
     rtc: Rtc,
@@ -47,6 +61,9 @@ pub struct Webrtc {
     video: Outgoing,
     further: Vec<Outgoing>,
     repair: Option<Outgoing>,
+    pairs: Pairs,
+    candidates: Candidates,
+    now: Instant,
     deadline: Instant,
     written: bool,
     /// The other side's first DTLS messages, where they came before our own check of their address was answered: half a
@@ -77,6 +94,8 @@ impl Webrtc {
             .set_local_ice_credentials(creds.clone())
             .set_stats_interval(Some(Duration::from_secs(1)))
             .enable_bwe(Some(FIRST_ESTIMATE));
+        config.set_max_stun_rto(CHECK_EVERY);
+        config.set_max_stun_retransmits(CHECKS);
         *config.extension_map() = extensions();
         // RFC 6184 §8.1: constrained baseline, level 3.1, packetization mode 1.
         let (video_type, rtx_type) = (Pt::from(VIDEO_PAYLOAD_TYPE), Pt::from(VIDEO_PAYLOAD_TYPE + 1));
@@ -122,6 +141,9 @@ impl Webrtc {
             video: Outgoing { mid: video, payload_type: video_type, ssrc: sources.video, sequence: 1 },
             further,
             repair,
+            pairs: Pairs::default(),
+            candidates: Candidates::default(),
+            now,
             deadline: now + IDLE,
             written: false,
             early: Vec::new(),
@@ -159,27 +181,38 @@ impl Webrtc {
         Ok(())
     }
 
-    pub fn add_local_address(&mut self, address: SocketAddr) {
-        if let Ok(candidate) = Candidate::host(address, Protocol::Udp) {
-            self.rtc.add_local_candidate(candidate);
-            self.written = true;
-        }
+    pub fn add_local(&mut self, found: &Found) -> Option<u32> {
+        self.pairs.on_local(found);
+        self.written = true;
+        foreign::call(|| {
+            let candidate = ice::local(found)?;
+            self.candidates.local.push(candidate.clone());
+            self.rtc.add_local_candidate(candidate).map(str0m::Candidate::prio)
+        })
     }
 
-    pub fn add_remote_address(&mut self, address: SocketAddr) {
-        if let Ok(candidate) = Candidate::host(address, Protocol::Udp) {
-            self.rtc.add_remote_candidate(candidate);
-            self.written = true;
-        }
+    pub fn add_remote(&mut self, candidate: &Candidate) {
+        self.pairs.on_remote(candidate);
+        self.written = true;
+        foreign::call(|| {
+            if let Some(candidate) = ice::remote(candidate) {
+                self.candidates.remote.push(candidate.clone());
+                self.rtc.add_remote_candidate(candidate);
+            }
+        });
     }
 
     pub fn accepts(&self, datagram: &Received, bytes: &[u8]) -> bool {
-        let Ok(receive) = Receive::new(Protocol::Udp, datagram.from, datagram.to, bytes) else { return false };
+        let Ok(receive) = Receive::new(ice::protocol(datagram.tcp), datagram.from, datagram.to, bytes) else {
+            return false;
+        };
         !self.broken && foreign::call(|| self.rtc.accepts(&Input::Receive(datagram.at, receive)))
     }
 
     pub fn receive(&mut self, datagram: &Received, bytes: &[u8], out: &mut Drained) -> bool {
-        let Ok(receive) = Receive::new(Protocol::Udp, datagram.from, datagram.to, bytes) else { return false };
+        let Ok(receive) = Receive::new(ice::protocol(datagram.tcp), datagram.from, datagram.to, bytes) else {
+            return false;
+        };
         let input = Input::Receive(datagram.at, receive);
         if self.broken {
             return false;
@@ -191,6 +224,9 @@ impl Webrtc {
             }
             return false;
         }
+        let pair = Pair { local: datagram.to, remote: datagram.from, tcp: datagram.tcp };
+        self.pairs.on_received(pair, bytes, datagram.at);
+        self.now = datagram.at;
         self.contained(out, |this, out| {
             // One bad datagram is not the end of the call: str0m has already refused it.
             let _ = foreign::call(|| this.rtc.handle_input(input));
@@ -203,7 +239,7 @@ impl Webrtc {
     /// Hands in what came before its address was known to be good, once it is.
     fn replay_early(&mut self, now: Instant, out: &mut Drained) {
         for (datagram, bytes) in std::mem::take(&mut self.early) {
-            let receive = Receive::new(Protocol::Udp, datagram.from, datagram.to, bytes.as_slice());
+            let receive = Receive::new(ice::protocol(datagram.tcp), datagram.from, datagram.to, bytes.as_slice());
             let Ok(input) = receive.map(|receive| Input::Receive(now, receive)) else { continue };
             if self.rtc.accepts(&input) {
                 let _ = self.rtc.handle_input(input);
@@ -266,6 +302,7 @@ impl Webrtc {
             return;
         }
         self.written = false;
+        self.now = now;
         self.contained(out, |this, out| {
             // str0m's pacer releases one packet per timeout, so once per tick would starve it.
             let mut next = this.drain(out);
@@ -279,6 +316,29 @@ impl Webrtc {
                 next = this.drain(out);
             }
         });
+    }
+
+    pub fn drop_gone(&mut self, own: &[IpAddr]) {
+        foreign::call(|| self.candidates.drop_gone(&mut self.rtc, own));
+        self.written = true;
+    }
+
+    pub fn watch(&mut self, told: bool, heard: Instant, now: Instant) -> bool {
+        let is_lost = now.saturating_duration_since(heard) >= LOST || self.pairs.is_stranded(heard, now);
+        foreign::call(|| {
+            self.candidates.revive(&mut self.rtc, is_lost, now);
+            let Some((used, other)) = self.pairs.failed(told, now) else { return false };
+            let is_left = self.candidates.leave(&mut self.rtc, used, other, now);
+            if is_left {
+                self.pairs.leave(used, now);
+            }
+            self.written |= is_left;
+            is_left
+        })
+    }
+
+    pub const fn pairs(&self) -> &Pairs {
+        &self.pairs
     }
 
     pub const fn deadline(&self) -> Instant {
@@ -342,7 +402,10 @@ impl Webrtc {
                 }
                 Ok(Output::Transmit(transmit)) => {
                     let class = class_of(&transmit.contents);
-                    out.outbox.push(transmit.source, transmit.destination, class, &transmit.contents);
+                    let tcp = transmit.proto == Protocol::Tcp;
+                    let pair = Pair { local: transmit.source, remote: transmit.destination, tcp };
+                    self.pairs.on_sent(pair, &transmit.contents, self.now);
+                    out.outbox.put(transmit.source, transmit.destination, class, tcp, &transmit.contents);
                 }
                 Ok(Output::Event(event)) => self.take_event(event, out),
                 Err(error) => {
@@ -420,68 +483,6 @@ const FURTHER_MIDS: [&str; BESIDE] = ["vi1", "vi2", "vl1", "vl2"];
 
 /// And the stream beside pictures.
 const REPAIR_MID: &str = "rep";
-
-/// Extension ids, the same on both sides. 1, 3 and 4 are the ids str0m and browsers use by habit.
-fn extensions() -> ExtensionMap {
-    let mut map = ExtensionMap::empty();
-    map.set(1, Extension::AudioLevel);
-    map.set(3, Extension::TransportSequenceNumber);
-    map.set(4, Extension::RtpMid);
-    map.set(5, Extension::AbsoluteCaptureTime);
-    map.set(6, Extension::with_serializer(unit_ext::URI, UnitSerializer));
-    map
-}
-
-#[derive(Debug)]
-struct UnitSerializer;
-
-impl ExtensionSerializer for UnitSerializer {
-    fn write_to(&self, buffer: &mut [u8], values: &ExtensionValues) -> usize {
-        let Some(unit) = values.user_values.get::<UnitExt>() else { return 0 };
-        let bytes = unit.write();
-        let Some(room) = buffer.get_mut(..bytes.len()) else { return 0 };
-        room.copy_from_slice(&bytes);
-        bytes.len()
-    }
-
-    fn parse_value(&self, buffer: &[u8], values: &mut ExtensionValues) -> bool {
-        let unit = UnitExt::parse(buffer);
-        if let Some(unit) = unit {
-            values.user_values.set(unit);
-        }
-        unit.is_some()
-    }
-
-    fn is_video(&self) -> bool {
-        true
-    }
-
-    fn is_audio(&self) -> bool {
-        false
-    }
-}
-
-/// Audio and everything that keeps the path alive goes ahead of video. The payload type is in the clear
-/// (RFC 3711 §3.1); RTP and STUN are told apart by the first byte (RFC 7983 §7).
-fn class_of(datagram: &[u8]) -> Class {
-    match datagram {
-        [128..=191, second, ..] if !is_sound(second & 0x7f) && datagram.len() > 200 => Class::Video,
-        _ => Class::Audio,
-    }
-}
-
-const fn is_sound(payload_type: u8) -> bool {
-    matches!(payload_type, AUDIO_PAYLOAD_TYPE | RED_PAYLOAD_TYPE)
-}
-
-/// Opus, as browsers number it.
-const AUDIO_PAYLOAD_TYPE: u8 = 111;
-
-/// Opus with copies of earlier frames (RFC 2198), as browsers number it.
-const RED_PAYLOAD_TYPE: u8 = 63;
-
-/// H.264, as browsers number it; its retransmissions have the next number.
-const VIDEO_PAYLOAD_TYPE: u8 = 108;
 
 fn wall_time(time: SystemTime) -> Option<WallTime> {
     let since = time.duration_since(UNIX_EPOCH).ok()?;

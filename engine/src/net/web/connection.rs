@@ -131,6 +131,21 @@ impl WebConnection {
         Self::new(WebStream::plain(socket), peer, limits, now)
     }
 
+    /// The same from a balancer, who says first whom it speaks for.
+    #[must_use]
+    pub fn forwarded(mut self) -> Self {
+        if let State::Http(http) = &mut self.state {
+            http.stream.expect_origin();
+        }
+        self
+    }
+
+    /// Whom the balancer speaks for, once it has said so: the peer from then on. Gives the balancer's own address.
+    pub fn take_origin(&mut self) -> Option<SocketAddr> {
+        let State::Http(http) = &mut self.state else { return None };
+        http.stream.take_origin().map(|origin| std::mem::replace(&mut self.peer, origin))
+    }
+
     fn new(stream: WebStream, peer: SocketAddr, limits: WebLimits, now: Instant) -> Self {
         let until = now.checked_add(limits.first_byte);
         let state = State::Http(Box::new(Http::new(stream)));

@@ -3,5 +3,6 @@
 pub mod certificate;
 pub mod connection;
 pub mod doors;
+pub mod forwarded;
 mod http;
 pub mod stream;

@@ -1,16 +1,22 @@
 //! Bytes of a connection, at either end of it: through TLS, or as they are on the door that only redirects.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 
 use mio::net::TcpStream;
 use rustls::Connection;
+
+use super::forwarded::{Forwarded, Origin};
 
 /// A socket that does not block, and what is spoken on it. `WouldBlock` goes through in both directions.
 #[derive(Debug)]
 pub struct WebStream {
     socket: TcpStream,
     tls: Option<Box<Connection>>,
+    /// The balancer's header, which comes before all else.
+    ahead: Option<Box<Forwarded>>,
+    /// Who is at the other end of the balancer, once it has said so.
+    origin: Option<SocketAddr>,
     /// Bytes came at all.
     pub has_begun: bool,
 }
@@ -18,11 +24,21 @@ pub struct WebStream {
 impl WebStream {
     pub fn tls(socket: TcpStream, mut tls: Connection) -> Self {
         tls.set_buffer_limit(Some(TLS_BUFFER));
-        Self { socket, tls: Some(Box::new(tls)), has_begun: false }
+        Self { socket, tls: Some(Box::new(tls)), ahead: None, origin: None, has_begun: false }
     }
 
     pub const fn plain(socket: TcpStream) -> Self {
-        Self { socket, tls: None, has_begun: false }
+        Self { socket, tls: None, ahead: None, origin: None, has_begun: false }
+    }
+
+    /// It comes from a balancer, who says first whom it speaks for.
+    pub fn expect_origin(&mut self) {
+        self.ahead = Some(Box::default());
+    }
+
+    /// Whom the balancer speaks for, once.
+    pub const fn take_origin(&mut self) -> Option<SocketAddr> {
+        self.origin.take()
     }
 
     pub const fn socket_mut(&mut self) -> &mut TcpStream {
@@ -34,7 +50,7 @@ impl WebStream {
     }
 
     pub fn is_handshaking(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+        self.ahead.is_some() || self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
     /// Writes what TLS has ready, as far as the socket takes it. `true` when nothing is left.
@@ -64,6 +80,12 @@ impl WebStream {
 
 impl Read for WebStream {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if let Some(ahead) = &mut self.ahead {
+            if let Origin::Client(client) = ahead.read(&mut self.socket)? {
+                self.origin = Some(client);
+            }
+            self.ahead = None;
+        }
         let Some(tls) = &mut self.tls else {
             let length = self.socket.read(out)?;
             self.has_begun |= length > 0;

@@ -48,6 +48,11 @@ impl Session {
                     self.is_changed = true;
                     self.ask(Asker::Ticket(ticket), Ask::Pals(Request::SetPresence { presence, text }), now);
                 }
+                Wanted::Reconnect => {
+                    self.lost("the network has changed".into(), now);
+                    (self.attempts, self.retry_at) = (0, Some(now));
+                    self.done(ticket, Ok(Outcome::Done));
+                }
                 Wanted::Look { room } => {
                     self.view.add_entries(room, Vec::new());
                     self.catch_up(Asker::Ticket(ticket), room, now);

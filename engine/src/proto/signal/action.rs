@@ -33,6 +33,8 @@ pub enum Action {
     StopMedia,
     /// What the other side is not sending on purpose.
     PeerMuted(Mute),
+    /// The path in use carries nothing to the other side, which has another.
+    PeerHearsNothing,
     /// How the other side looks at what we send.
     PeerWatches(Watch),
     Phase(Phase),

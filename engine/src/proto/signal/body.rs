@@ -49,6 +49,8 @@ pub enum Body {
     Mute(Mute),
     /// Either side: how the receiver's pictures are looked at, so that no more is sent than is seen.
     Watch(Watch),
+    /// Either side: nothing comes by the path in use, and another one works: take that.
+    Silent,
     /// Either side, at any time: for the clock offset.
     Ping { t1: u64 },
     /// t1 as it came, when it came and when this left, on the sender's wall clock, in µs.

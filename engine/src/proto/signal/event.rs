@@ -44,6 +44,8 @@ pub enum Event {
     MediaConnected,
     /// Nothing came on the media path for 1 to 1.5 s.
     MediaLost,
+    /// The other side closed the media path, encrypted as all that comes by it: it hung up, and its word for that may be lost.
+    MediaClosed,
     /// Something came again.
     MediaRestored,
     /// `CallMachine::deadline` has come.
@@ -61,4 +63,10 @@ pub enum RouteFailure {
     Timeout,
     /// What answers there is not this program.
     NotOurs,
+    /// Nobody on this network is called so, or more than one.
+    NotHere,
+    /// The proxy on the way wants another login.
+    ProxyLogin,
+    /// The proxy on the way does not carry calls there.
+    ProxyRefused,
 }

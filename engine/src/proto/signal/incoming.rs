@@ -26,6 +26,13 @@ pub struct Incoming {
     pub verified: bool,
 }
 
+impl Incoming {
+    /// The caller wants no candidate but a relay's.
+    pub const fn offers_relay_only(&self) -> bool {
+        self.offer.media.relay_only
+    }
+}
+
 /// What happens once the caller has shown that it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Admission {

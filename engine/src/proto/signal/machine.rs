@@ -52,6 +52,7 @@ pub struct CallMachine {
     pub(super) mute: Mute,
     held_local: Vec<Candidate>,
     held_remote: Vec<Candidate>,
+    relay_only: bool,
     ignored: u64,
 }
 
@@ -94,6 +95,7 @@ impl CallMachine {
             mute: Mute::default(),
             held_local: Vec::new(),
             held_remote: Vec::new(),
+            relay_only: false,
             ignored: 0,
         }
     }
@@ -140,6 +142,12 @@ impl CallMachine {
             Event::Mute(mute) => self.set_mute(mute, out),
             Event::MediaConnected | Event::MediaRestored => self.media_up(out),
             Event::MediaLost => self.media_lost(now, out),
+            Event::MediaClosed => match self.phase {
+                Phase::InCall | Phase::Reconnecting => {
+                    self.end(Outcome::Ended, format!("{} hung up.", self.name), out);
+                }
+                _ => self.ignore(),
+            },
             Event::Timeout => self.timeout(now, out),
         }
     }
@@ -147,6 +155,15 @@ impl CallMachine {
     /// When [`Event::Timeout`] is due.
     pub fn deadline(&self) -> Option<Instant> {
         [self.until, self.route_until].into_iter().flatten().min()
+    }
+
+    /// No candidate but a relay's: either side wants it so, as far as is known by now.
+    pub fn is_relay_only(&self) -> bool {
+        let offered = match &self.role {
+            Role::Callee(callee) => callee.incoming.offers_relay_only(),
+            Role::Caller { .. } => false,
+        };
+        self.relay_only || self.own.media.relay_only || offered
     }
 
     pub const fn call(&self) -> CallId {
@@ -188,6 +205,11 @@ impl CallMachine {
             Body::Mute(mute) if self.phase.is_accepted() => out.push(Action::PeerMuted(mute)),
             Body::Watch(watch) if self.phase.is_accepted() => out.push(Action::PeerWatches(watch)),
             Body::Candidates { candidates } => self.peer_candidates(candidates, out),
+            Body::Silent => {
+                if self.phase.is_accepted() {
+                    out.push(Action::PeerHearsNothing);
+                }
+            }
             Body::Ping { .. } | Body::Pong { .. } | Body::Unknown => {}
             other => match self.role {
                 Role::Caller { .. } => self.received_as_caller(other, now, out),
@@ -199,6 +221,7 @@ impl CallMachine {
     /// Media may start: the accept is there on this side, the parameters from both.
     pub(super) fn start(&mut self, remote: MediaParameters, agreed: Agreed, now: Instant, out: &mut Vec<Action>) {
         let controlling = matches!(self.role, Role::Caller { .. });
+        self.relay_only = agreed.relay_only;
         self.set_phase(Phase::Connecting, out);
         // ICE over a relay with losses takes 5 to 10 s; a person gives up at about 30.
         self.until = now.checked_add(MEDIA_SETUP);

@@ -64,6 +64,17 @@ impl CallMachine {
                 format!("{name} does not answer: the machine is off, or a firewall drops the call's TCP port.")
             }
             RouteFailure::NotOurs => format!("What answers at {name} is another program: check the base port."),
+            RouteFailure::NotHere => format!(
+                "Nobody on this network is called {name}, or more than one is: see who is there, or call by address."
+            ),
+            RouteFailure::ProxyLogin => {
+                "The proxy does not accept the user name or the password: correct them in the proxy \
+                                         settings."
+                    .to_owned()
+            }
+            RouteFailure::ProxyRefused => format!(
+                "The proxy does not carry a call to {name}: ask who runs it to allow the port, or call by the service."
+            ),
         };
         self.end(Outcome::Unreachable, reason, out);
     }

@@ -14,8 +14,10 @@ use crate::roles::accounts::backoff::Backoff;
 use crate::roles::accounts::hashed::Then;
 use crate::roles::accounts::photo::Painters;
 use crate::roles::accounts::{Hashers, pages};
+use crate::service::between::Between;
+use crate::service::files::{Files, Wanted};
 use crate::service::session::{Connection, Present, Session, Strangers};
-use crate::service::shared::{Changes, Collected, Now, Out, Outbox, Rules, Storage, asker};
+use crate::service::shared::{Changes, Collected, Now, Out, Outbox, Rules, asker};
 use crate::store::op::accounts::{Answer, Checked, Holder, Opened};
 use crate::store::passwords::Work;
 
@@ -30,7 +32,7 @@ pub fn take_done(
     mut backoff: ResMut<Backoff>,
     hashers: Res<Hashers>,
     painters: Res<Painters>,
-    storage: Res<Storage>,
+    files: Res<Files>,
     rules: Res<Rules>,
     now: Res<Now>,
     mut commands: Commands,
@@ -40,6 +42,7 @@ pub fn take_done(
         let from = asker(done.ticket);
         let address = from.and_then(|from| connections.get(from).ok()).map(|connection| connection.web.peer().ip());
         let close = |outbox: &mut Outbox, account: AccountId, device: Option<PublicKey>| {
+            outbox.tell(Between::Close { account, device });
             for entity in present.of(account) {
                 if device.is_none_or(|device| sessions.get(*entity).is_ok_and(|session| session.device == device)) {
                     outbox.close(*entity, Close::Ended);
@@ -122,7 +125,7 @@ pub fn take_done(
             Ok(Answer::Done) => Ok(Some(json(&Nothing {}))),
             Ok(Answer::Profile(profile)) => Ok(Some(json(&profile))),
             Ok(Answer::PhotoSet { profile, old }) => {
-                storage.blobs.remove(&old);
+                files.remove(&old);
                 Ok(Some(json(&profile)))
             }
             Ok(Answer::Invited(code)) => {
@@ -132,10 +135,11 @@ pub fn take_done(
                 Ok(Some(json(&Invitation { invite: code, link })))
             }
             Ok(Answer::Page { person, profile, viewer: _ }) => Ok(Some(pages::profile(&person, &profile))),
-            Ok(Answer::Photo(name)) => match storage.blobs.read(&name) {
-                Ok(Some(bytes)) => Ok(Some(Response { content_type: "image/jpeg", ..Response::json(200, bytes) })),
-                _ => Err(Refusal::new(Code::NotFound, "there is no such photo")),
-            },
+            Ok(Answer::Photo(name)) => {
+                let Some(from) = from else { continue };
+                let wanted = Wanted { from, name, content_type: "image/jpeg", none: "there is no such photo" };
+                files.read(wanted).map(|()| None)
+            }
             Err(refusal) => Err(refusal),
         };
         let Some(from) = from else { continue };

@@ -24,13 +24,15 @@ use crate::store::op::Op as StoreOp;
 use crate::store::op::accounts::{Checked, Holder, NewTokens, Op};
 use crate::store::passwords::Work;
 
-/// How often each address may have a password hashed: hashing is what costs the service most.
+/// How often each address may have a password hashed, which is what costs the service most, and may look at pages.
 #[derive(Resource, Debug, Default)]
 pub struct Registrations {
     /// Registrations without an invitation.
     registrations: Buckets,
     /// Logins and recoveries, whoever they are about.
     logins: Buckets,
+    /// Profile pages and photos, so that nobody copies them all.
+    pages: Buckets,
 }
 
 pub fn take_requests(
@@ -175,7 +177,11 @@ impl Desk<'_> {
         Ok(None)
     }
 
-    fn page(&self, path: &str, bearer: Option<&str>, at: Millis) -> Taken {
+    fn page(&mut self, path: &str, bearer: Option<&str>, at: Millis) -> Taken {
+        let per_minute = if self.address.is_loopback() { 100_000 } else { PAGES_PER_MINUTE };
+        if !self.registrations.pages.take(self.address, per_minute, self.now.0) {
+            return Err(Refusal::retry_after(Code::TooOften, "too many pages for your address: wait", 1000));
+        }
         let access = bearer.map(|token| Digest::of(token.as_bytes()));
         if let Some(name) = path.strip_prefix("/people/") {
             let name = AccountName::new(name).map_err(|_| not_found())?;
@@ -239,6 +245,9 @@ fn check_password(password: &Secret) -> Result<(), Refusal> {
         _ => Err(malformed("a password has 8 to 256 characters")),
     }
 }
+
+/// A person who looks at one after another, and the photos on them.
+const PAGES_PER_MINUTE: u32 = 240;
 
 fn malformed(text: &str) -> Refusal {
     Refusal::new(Code::Malformed, text)

@@ -1,15 +1,15 @@
 //! What the store has done for rooms.
 
-use bevy_ecs::entity::Entity;
 use bevy_ecs::system::{Query, Res, ResMut};
 
-use crate::proto::service::chat::{Entry, Push, Reply};
+use crate::proto::service::chat::{Push, Reply};
 use crate::proto::service::frame::{Channel, Push as AnyPush, Reply as AnyReply};
-use crate::proto::service::names::RoomId;
+use crate::proto::service::names::Seq;
 use crate::proto::text::List;
 use crate::roles::chat::RoomHashers;
 use crate::roles::chat::asks::Then;
-use crate::roles::chat::halls::Halls;
+use crate::roles::chat::halls::{Halls, push_entries};
+use crate::service::between::Between;
 use crate::service::session::{Present, Session};
 use crate::service::shared::{Collected, Outbox, asker};
 use crate::store::op::chat::Answer;
@@ -25,7 +25,14 @@ pub fn take_done(
 ) {
     // Whoever waits for an answer has it before it is told to all.
     let mut told = Vec::new();
-    for done in collected.0.chat.drain(..) {
+    for mut done in collected.0.chat.drain(..) {
+        if let Ok(Answer::Since(news)) = &mut done.answer {
+            for (room, entries, newest) in news.drain(..) {
+                halls.answered(room);
+                halls.note(room, newest);
+                push_entries(room, entries, &mut halls, &mut outbox);
+            }
+        }
         let Some(from) = asker(done.ticket) else { continue };
         let id = done.ticket.id;
         let mut said = None;
@@ -34,14 +41,21 @@ pub fn take_done(
                 outbox.refuse(from, id, Channel::Chat, &refusal);
                 continue;
             }
-            Ok(Answer::Rooms(rooms)) => {
+            Ok(Answer::Rooms(mut rooms)) => {
                 if let Ok(session) = sessions.get(from) {
-                    rooms.iter().for_each(|room| halls.enter(room.room, session.account, from));
+                    for room in &mut rooms {
+                        // What the others have heard meanwhile is fetched by whoever knows that it is there.
+                        room.last = room.last.max(halls.enter(room.room, session.account, from, room.last));
+                    }
                 }
                 Reply::Rooms { rooms: List::cut(rooms) }
             }
             Ok(Answer::Joined { account, room, entry }) => {
-                present.of(account).iter().for_each(|session| halls.enter(room.room, account, *session));
+                let last = entry.as_ref().map_or(room.last, |entry| Seq(entry.seq.0.saturating_sub(1)));
+                for session in present.of(account) {
+                    halls.enter(room.room, account, *session, last);
+                }
+                outbox.tell(Between::Member { room: room.room, account, last: Some(last) });
                 said = entry.map(|entry| (room.room, entry));
                 Reply::Room(room)
             }
@@ -59,37 +73,33 @@ pub fn take_done(
             Ok(Answer::Left { account, room, entry, by_oneself }) => {
                 halls.leave(room, account);
                 said = entry.map(|entry| (room, entry));
-                let others = present.of(account).iter().copied().filter(|one| !by_oneself || *one != from);
-                outbox.push(others, &AnyPush::Chat(Push::Out { room }));
+                outbox.tell(Between::Member { room, account, last: None });
+                outbox.push_to(account, by_oneself.then_some(from), &present, &AnyPush::Chat(Push::Out { room }));
                 Reply::Done
             }
             Ok(Answer::Invited { account, room, by }) => {
                 let push = AnyPush::Chat(Push::Invited { room, by });
-                outbox.push(present.of(account).iter().copied(), &push);
+                outbox.push_to(account, None, &present, &push);
                 Reply::Done
             }
             Ok(Answer::Typing { room, account, name }) => {
                 let others = halls.listeners(room).filter(|(one, _)| *one != account).map(|(_, listener)| listener);
-                outbox.push(others, &AnyPush::Chat(Push::Typing { room, name }));
+                outbox.push(others, &AnyPush::Chat(Push::Typing { room, name: name.clone() }));
+                outbox.tell(Between::Typing { room, account, name });
                 Reply::Done
             }
             Ok(Answer::Read { account, room, seq }) => {
-                let others = present.of(account).iter().copied().filter(|one| *one != from);
-                outbox.push(others, &AnyPush::Chat(Push::Read { room, seq }));
+                outbox.push_to(account, Some(from), &present, &AnyPush::Chat(Push::Read { room, seq }));
                 Reply::Done
             }
             Ok(Answer::Reply(reply)) => reply,
+            Ok(Answer::Since(_)) => continue,
         };
         outbox.reply(from, id, &AnyReply::Chat(reply));
-        told.extend(said.map(|(room, entry)| to_all(room, entry, &halls)));
+        told.extend(said);
     }
-    for (listeners, push) in told {
-        outbox.push(listeners, &push);
+    for (room, entry) in told {
+        outbox.tell(Between::Room { room, seq: entry.seq });
+        push_entries(room, vec![*entry], &mut halls, &mut outbox);
     }
-}
-
-/// To everybody who is in the room now, whoever said it included: the number says what they have already.
-fn to_all(room: RoomId, entry: Box<Entry>, halls: &Halls) -> (Vec<Entity>, AnyPush) {
-    let listeners = halls.listeners(room).map(|(_, listener)| listener);
-    (listeners.collect(), AnyPush::Chat(Push::Entry { room, entry }))
 }

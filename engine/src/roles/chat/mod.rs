@@ -25,7 +25,16 @@ pub fn install(world: &mut World, schedule: &mut Schedule, wake: &Wake) -> Resul
     world.insert_resource(RoomHashers(Passwords::start(1, wake)?));
     world.init_resource::<halls::Halls>();
     schedule.add_systems(
-        (halls::forget_gone, done::take_done, asks::take_hashed, asks::take_asks).chain().in_set(Role::Chat),
+        (
+            halls::forget_gone,
+            halls::take_overheard,
+            done::take_done,
+            asks::take_hashed,
+            asks::take_asks,
+            halls::catch_up,
+        )
+            .chain()
+            .in_set(Role::Chat),
     );
     Ok(())
 }

@@ -85,6 +85,26 @@ fn recall(world: &mut World) {
     }
 }
 
+/// Changes what is kept for the next start.
+pub fn keep(world: &mut World, change: impl FnOnce(&mut Choices)) {
+    if world.resource::<Audio>().writer.is_none() {
+        let data = world.resource::<Settings>().0.data.clone();
+        let (choices, writer) = (Choices::load(&data).0, SettingsWriter::start(&data));
+        match writer {
+            Ok(writer) => {
+                let mut audio = world.resource_mut::<Audio>();
+                (audio.choices, audio.writer) = (choices, Some(writer));
+            }
+            Err(error) => return calls::tell(world, Notice::Error(error.text.into())),
+        }
+    }
+    let mut audio = world.resource_mut::<Audio>();
+    change(&mut audio.choices);
+    if let Some(writer) = &audio.writer {
+        writer.keep(audio.choices.clone());
+    }
+}
+
 fn choose_first<T: Sounding>(world: &mut World) {
     let config = &mut world.resource_mut::<Settings>().0;
     let name = T::name(T::spec(config));

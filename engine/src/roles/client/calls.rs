@@ -5,28 +5,25 @@ use std::net::SocketAddr;
 use bevy_ecs::entity::Entity;
 use bevy_ecs::world::World;
 
-use super::{devices, media, people, report, routes, watch};
+use super::{candidates, devices, lan, media, people, report, routes, watch};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::time::{Instant, WallTime};
 use crate::layout::snapshot;
 use crate::media::report::Report;
 use crate::net::control::{ControlEvent, LinkId};
-use crate::net::door::Door;
-use crate::net::interfaces;
 use crate::proto::envelope::{Envelope, Party, Verified};
 use crate::proto::keys;
 use crate::proto::signal::action::{Action, Phase};
 use crate::proto::signal::body::{Body, Name, Nonce};
 use crate::proto::signal::clock::ClockOffset;
-use crate::proto::signal::event::Event;
+use crate::proto::signal::event::{Event, RouteFailure};
 use crate::proto::signal::incoming::{Admission, Incoming};
 use crate::proto::signal::machine::CallMachine;
-use crate::proto::signal::media::{Candidate, CandidateKind};
 use crate::proto::target::Target;
 use crate::store::known::Known;
 use crate::world::call::{CallState, Signalling, Times};
 use crate::world::message::Notice;
-use crate::world::shared::{AppEnd, MediaPort, Now, Settings, Showing};
+use crate::world::shared::{AppEnd, Now, Settings, Showing};
 
 /// Calls `target`. A line for the person when it cannot even be tried.
 pub fn dial(world: &mut World, target: &str) {
@@ -64,22 +61,35 @@ fn try_dial(world: &mut World, target: &str) -> Result<()> {
     if let Some(pal) = people::pal(world, target) {
         return dial_pal(world, pal?);
     }
-    let parsed: Target = target.parse()?;
-    let Target::Direct { host, base } = &parsed;
-    let address = format!("{host}:{base}");
+    let mut parsed: Target = target.parse()?;
+    if world.resource::<Settings>().0.relay_only {
+        let text = "an address is called directly, which shows yours: call by name, or without --relay-only";
+        return Err(Error::new(Kind::Refused, text));
+    }
+    if let Some(name) = parsed.bare_name().filter(|name| lan::find(world, name).is_some()) {
+        parsed = Target::Lan { name: name.to_owned() };
+    }
+    let address = parsed.to_string();
     let (call, now) = (keys::new_call_id()?, world.resource::<Now>().0);
     let (transport, own) = media::prepare(world, now)?;
     let name = Name::cut(target);
-    let expected = world.resource::<Signalling>().known.remembered(&address);
+    let remembered = world.resource::<Signalling>().known.remembered(&address);
+    let announced = || parsed.lan_name().and_then(|name| lan::announced_key(world, name));
+    let expected = remembered.or_else(announced);
     let machine = CallMachine::outgoing(call, own, name, expected);
     let entity = spawn_call(world, machine, address, None, transport);
     world.resource_mut::<Signalling>().current = Some((call, entity));
     feed(world, entity, Event::Dial);
-    match parsed.literal() {
-        Some((ip, base)) => routes::connect(world, entity, &[SocketAddr::new(ip, base)]),
-        None => routes::resolve(world, entity, host.clone(), *base)?,
+    match (parsed.literal(), parsed) {
+        (Some((ip, base)), _) => routes::connect_literal(world, entity, ip, base),
+        (None, Target::Direct { host, base }) => routes::resolve(world, entity, host, base),
+        (None, Target::Lan { name }) => {
+            if !lan::call(world, entity, &name) {
+                feed(world, entity, Event::RouteFailed(RouteFailure::NotHere));
+            }
+            Ok(())
+        }
     }
-    Ok(())
 }
 
 /// Calls a pal by the service, which carries the envelopes and can make none.
@@ -91,6 +101,7 @@ fn dial_pal(world: &mut World, pal: people::Callee) -> Result<()> {
     let link = people::open(world, pal.name.clone(), pal.key, None);
     let entity = spawn_call(world, machine, pal.name.to_string(), Some(link), transport);
     world.resource_mut::<Signalling>().current = Some((call, entity));
+    candidates::begin(world, entity);
     feed(world, entity, Event::Dial);
     feed(world, entity, Event::RouteUp);
     Ok(())
@@ -263,6 +274,7 @@ fn take_offer(world: &mut World, link: LinkId, peer: SocketAddr, verified: Verif
     let entity = spawn_call(world, machine, address, Some(link), transport);
     if is_ours {
         world.resource_mut::<Signalling>().current = Some((call, entity));
+        candidates::begin(world, entity);
     }
     carry_out(world, entity, actions);
 }
@@ -310,11 +322,12 @@ fn carry_out(world: &mut World, entity: Entity, actions: Vec<Action>) {
                 }
                 media::start(world, entity, &start, now);
             }
-            Action::SendCandidates => gather(world, entity),
+            Action::SendCandidates => candidates::tell(world, entity),
             Action::AddCandidates(candidates) => media::add_candidates(world, entity, &candidates),
             Action::StartCapture => devices::start_capture(world, entity),
             Action::StopMedia => media::stop(world, entity, now),
             Action::PeerMuted(mute) => media::peer_muted(world, entity, mute),
+            Action::PeerHearsNothing => watch::leave_path(world, entity, now),
             Action::PeerWatches(watched) => watch::heed(world, entity, &watched),
             Action::Phase(phase) => show_phase(world, entity, phase, now),
             Action::End { outcome, reason } => return ended(world, entity, &outcome.to_string(), reason, now),
@@ -341,22 +354,6 @@ fn ring(world: &mut World, entity: Entity, name: &Name, verified: bool) {
     if world.resource::<Settings>().0.auto_answer {
         feed(world, entity, Event::Accept);
     }
-}
-
-fn gather(world: &mut World, entity: Entity) {
-    let port = world.resource::<MediaPort>().port;
-    let signalling = world.resource::<Signalling>();
-    let link = world.get::<CallState>(entity).and_then(|state| state.link);
-    let peer = link.and_then(|link| signalling.links.get(&link)).map(|(peer, _)| peer.ip().to_canonical());
-    let own = signalling.door.as_ref().and_then(Door::own_ip);
-    let ours = own.or_else(|| peer.and_then(interfaces::address_towards));
-    let addresses: Vec<SocketAddr> = ours.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
-    media::add_local(world, entity, &addresses);
-    let candidates = addresses
-        .into_iter()
-        .map(|address| Candidate { address, typ: CandidateKind::Host, priority: 0, tcp: false })
-        .collect();
-    feed(world, entity, Event::Gathered(candidates));
 }
 
 /// Seals a body and puts it on the call's link.

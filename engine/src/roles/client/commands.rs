@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use bevy_ecs::world::World;
 
-use super::{audio, calls, check, devices, people, shares};
+use super::{audio, calls, check, devices, lan, people, routes, shares};
 use crate::base::id::TileId;
 use crate::device::{Loudspeaker, Microphone};
 use crate::media::audible::Seat;
@@ -48,6 +48,9 @@ pub fn take_commands(world: &mut World) {
             }
             Command::TestTone => check::play_tone(world),
             Command::EchoTest(on) => check::play_echo(world, on),
+            Command::ShowOnNetwork(shown) => lan::show(world, shown),
+            Command::Proxy(setting) => routes::choose_proxy(world, setting),
+            Command::BasePort(base) => audio::keep(world, |choices| choices.base_port = base),
             Command::People(ticket, wanted) => people::want(world, ticket, *wanted),
             Command::Quit => {
                 with(world, current, Event::HangUp);

@@ -1,14 +1,14 @@
 //! Makes and unmakes the media side of a call: the connection, its streams and what goes out.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 use bevy_ecs::entity::Entity;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
 use bevy_platform::cell::SyncCell;
 
-use super::{calls, devices};
+use super::{calls, candidates, devices};
 use crate::base::error::Result;
 use crate::base::id::{Ssrc, TileId};
 use crate::base::thread;
@@ -24,6 +24,7 @@ use crate::media::rate::{RateControl, UnitQueue};
 use crate::media::sound::control::SoundControl;
 use crate::media::sound::framer::Framer;
 use crate::media::sound::plan::Bounds;
+use crate::net::paths::Found;
 use crate::net::transport::plain::Plain;
 use crate::net::transport::webrtc::Webrtc;
 use crate::net::transport::{BESIDE, FURTHER, LOWER, Parameters, Sources, Transport};
@@ -33,14 +34,14 @@ use crate::proto::signal::action::MediaStart;
 use crate::proto::signal::body::Mute;
 use crate::proto::signal::machine::Own;
 use crate::proto::signal::media::{
-    AudioCapability, Candidate, IceCredentials, MediaParameters, Ssrcs, VERSION, VideoCapability,
+    AudioCapability, Candidate, CandidateKind, IceCredentials, MediaParameters, Ssrcs, VERSION, VideoCapability,
 };
 use crate::proto::text::List;
 use crate::voice::VoiceProcessor;
 use crate::world::call::{CallState, Signalling};
 use crate::world::connection::{Connection, Exchange, Inbound, LinkEstimate, Path, Tracks};
 use crate::world::outgoing::{Encoder, LocalView, Source, TargetRate, VideoQueue, VideoSent, Voice};
-use crate::world::shared::{Decoding, Demux, EngineWake, FIRST_TILE, Settings};
+use crate::world::shared::{Decoding, Demux, EngineWake, FIRST_TILE, MediaPort, Now, Settings};
 use crate::world::stats::{Stats, StreamStats};
 use crate::world::stream::{AudioStream, Decoder, Frames, Ledger, PeerMute, StreamOf, VideoJitterBuffer};
 use crate::world::tape::Tape;
@@ -99,7 +100,7 @@ pub fn prepare(world: &World, now: Instant) -> Result<(Transport, Own)> {
         base_port: settings.base_port,
         version: VERSION,
         needs: 1,
-        relay_only: false,
+        relay_only: settings.relay_only,
     };
     let identity = &signalling.identity;
     Ok((transport, Own { name: identity.name().clone(), devices: identity.devices().clone(), media }))
@@ -332,20 +333,33 @@ fn spawn_stream(
     world.spawn((StreamOf(connection), jitter, Decoder(decoder), frames, figures)).id()
 }
 
-/// Our own addresses, before they are told to the other side.
-pub fn add_local(world: &mut World, call: Entity, addresses: &[SocketAddr]) {
+/// A way to reach us, before it is told to the other side. Its priority, or `None` where it is nothing new.
+pub fn add_local(world: &mut World, call: Entity, found: &Found) -> Option<u32> {
+    let connection = connection_of(world, call)?;
+    world.get_mut::<Connection>(connection)?.transport.add_local(found)
+}
+
+/// These are our addresses now.
+pub fn drop_gone(world: &mut World, call: Entity, own: &[IpAddr]) {
     let Some(connection) = connection_of(world, call) else { return };
     if let Some(mut connection) = world.get_mut::<Connection>(connection) {
-        addresses.iter().for_each(|address| connection.transport.add_local_address(*address));
+        connection.transport.drop_gone(own);
     }
 }
 
 /// Ways to reach the other side.
 pub fn add_candidates(world: &mut World, call: Entity, candidates: &[Candidate]) {
+    let now = world.resource::<Now>().0;
+    let relay_only = world.get::<CallState>(call).is_some_and(|state| state.machine.is_relay_only());
     let Some(connection) = connection_of(world, call) else { return };
-    if let Some(mut connection) = world.get_mut::<Connection>(connection) {
-        let udp = candidates.iter().filter(|candidate| !candidate.tcp);
-        udp.for_each(|candidate| connection.transport.add_remote_address(candidate.address));
+    // An address that is none of a relay's is not sent to: whoever is there would see ours.
+    for candidate in candidates.iter().filter(|candidate| !relay_only || candidate.typ == CandidateKind::Relayed) {
+        if let Some(paths) = &mut world.resource_mut::<MediaPort>().paths {
+            paths.permit(candidate.address.ip(), now);
+        }
+        if let Some(mut connection) = world.get_mut::<Connection>(connection) {
+            connection.transport.add_remote(candidate);
+        }
     }
 }
 
@@ -435,7 +449,7 @@ pub fn leave(world: &mut World, call: Entity, now: Instant) {
 
 /// Despawns what has left.
 pub fn bury(world: &mut World) {
-    let now = world.resource::<crate::world::shared::Now>().0;
+    let now = world.resource::<Now>().0;
     let mut gone = Vec::new();
     world.resource_mut::<Leaving>().0.retain(|(call, at)| {
         let over = *at <= now;
@@ -446,6 +460,7 @@ pub fn bury(world: &mut World) {
     });
     let was_last = !gone.is_empty() && world.resource::<Signalling>().current.is_none();
     for call in gone {
+        candidates::end(world, call, now);
         if let Some(connection) = connection_of(world, call) {
             world.resource_mut::<Demux>().known.retain(|_, owner| *owner != connection);
             despawn(world, connection);

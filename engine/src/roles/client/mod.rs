@@ -4,9 +4,11 @@
 
 mod audio;
 mod calls;
+mod candidates;
 mod check;
 mod commands;
 mod devices;
+mod lan;
 pub mod media;
 pub mod people;
 pub mod report;
@@ -25,7 +27,9 @@ use crate::world::stage::Stage;
 pub fn install(world: &mut World, schedule: &mut Schedule) {
     world.init_resource::<media::Leaving>();
     world.init_resource::<routes::Resolving>();
+    world.init_resource::<candidates::Reach>();
     people::start(world);
+    lan::install(world);
     world.init_resource::<devices::Opening>();
     world.init_resource::<shares::Shares>();
     devices::list(world);
@@ -41,6 +45,8 @@ pub fn install(world: &mut World, schedule: &mut Schedule) {
             commands::take_commands,
             calls::take_envelopes,
             people::take_told,
+            lan::take_told,
+            candidates::take_found,
             watch::watch_calls,
         )
             .chain()

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
 
-use super::calls;
+use super::{calls, candidates};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::id::CallId;
 use crate::net::control::LinkId;
@@ -70,6 +70,7 @@ pub fn start(world: &mut World) {
         channels: true,
         presence: Some(Presence::Online),
         receive: true,
+        proxies: config.proxies.clone(),
     };
     match People::start(people, Arc::new(move || wake.wake())) {
         Ok(people) => {
@@ -80,6 +81,12 @@ pub fn start(world: &mut World) {
         }
         Err(error) => calls::tell(world, Notice::Error(error.text.into())),
     }
+}
+
+/// Whether the person wants to be seen by nobody.
+pub fn appears_offline(world: &World) -> bool {
+    let service = world.resource::<Service>();
+    service.view.person.is_some() && service.view.presence == Presence::Offline
 }
 
 /// Hands the window's wish on.
@@ -213,6 +220,13 @@ pub fn put(world: &mut World, link: LinkId, bytes: &[u8], offer: Option<CallId>)
     true
 }
 
+/// Our address is another one: the session is made anew from there.
+pub fn reconnect(world: &World) {
+    if let Some(people) = &world.resource::<Service>().people {
+        people.send(0, Wanted::Reconnect);
+    }
+}
+
 /// Whether `link` leads by the service, which counts how often it is asked.
 pub fn carries(world: &World, link: LinkId) -> bool {
     world.resource::<Service>().routes.contains_key(&link)
@@ -227,6 +241,14 @@ pub fn forget(world: &mut World, link: LinkId) {
 
 /// The service has said to how many devices an offer went.
 fn offered(world: &mut World, ticket: u64, outcome: Result<Outcome, String>) {
+    if ticket == RELAYS {
+        if let Ok(Outcome::Reply(reply)) = outcome
+            && let Reply::Pals(PalsReply::Relays(relays)) = *reply
+        {
+            candidates::learn(world, relays);
+        }
+        return;
+    }
     let Some(link) = world.resource_mut::<Service>().offers.remove(&ticket) else { return };
     let Some(entity) = calls::call_of(world, link) else { return };
     let name = world.get::<CallState>(entity).map(CallState::peer_name).unwrap_or_default();
@@ -243,6 +265,21 @@ fn offered(world: &mut World, ticket: u64, outcome: Result<Outcome, String>) {
 
 /// The session came or went: so did the way of the calls that it carries.
 fn carried(world: &mut World, state: &State) {
+    if matches!(state, State::Online)
+        && let Some(people) = &world.resource::<Service>().people
+    {
+        // An older service does not know them: its people are called directly.
+        people.send(RELAYS, Wanted::Ask(Box::new(Ask::Pals(Request::Relays))));
+    }
+    let reached = world.resource::<Service>().view.reached;
+    if matches!(state, State::Online) && reached.is_some_and(|address| !address.is_loopback()) {
+        candidates::map_ports(world);
+    }
+    if matches!(state, State::Online)
+        && let Some(person) = &world.resource::<Service>().view.person
+    {
+        calls::tell(world, Notice::Online { name: person.name.to_string() });
+    }
     let event = match state {
         State::Online => Event::RouteUp,
         State::Offline { .. } | State::LoggedOut | State::Nobody => Event::RouteLost,
@@ -316,3 +353,6 @@ fn service_address(service: &Service) -> SocketAddr {
 
 /// Tickets from here on are the engine's own.
 const OWN: u64 = 1 << 63;
+
+/// Asks who relays.
+const RELAYS: u64 = u64::MAX;

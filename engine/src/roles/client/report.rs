@@ -57,10 +57,11 @@ pub fn of_connection(world: &World, connection: Option<Entity>, times: &Times, o
 
 fn path(path: &Path) -> PathReport {
     PathReport {
-        kind: path.remote.map(|_| "direct".to_owned()),
+        kind: path.remote.and(path.kind).map(|kind| kind.name().to_owned()),
         local: path.local.map(|address| address.to_string()),
         remote: path.remote.map(|address| address.to_string()),
         changes: path.changes,
+        failovers: path.failovers,
     }
 }
 

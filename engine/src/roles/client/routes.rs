@@ -1,32 +1,38 @@
 //! Ways to the other side: a door that is called, or the service that carries envelopes between pals.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use bevy_ecs::entity::Entity;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
 
-use super::{calls, people};
+use super::{audio, calls, lan, people};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::id::CallId;
 use crate::base::pipe::{PipeReceiver, pipe};
 use crate::base::time::Instant;
 use crate::net::control::{CloseReason, LinkId};
+use crate::net::proxy::{Dial, dials, resolve_proxy};
 use crate::net::tcp;
+use crate::proto::proxy::choice::{Proxies, ProxySetting};
 use crate::proto::signal::event::{Event, RouteFailure};
 use crate::world::call::{CallState, Signalling};
-use crate::world::shared::{EngineWake, Now};
+use crate::world::message::Notice;
+use crate::world::shared::{EngineWake, Now, Settings};
 
 /// A name being looked up on a helper thread: the resolver blocks.
 #[derive(Resource, Default)]
-pub struct Resolving(Option<(Entity, PipeReceiver<Result<Vec<SocketAddr>>>)>);
+pub struct Resolving(Option<(Entity, String, PipeReceiver<Result<Vec<Dial>>>)>);
 
 pub fn resolve(world: &mut World, entity: Entity, host: String, base: u16) -> Result<()> {
     let (sender, receiver) = pipe(1);
     let wake = world.resource::<EngineWake>().0.clone();
+    let proxies = world.resource::<Settings>().0.proxies.clone();
+    let asked = host.clone();
     let work = move || {
         // Refused only when the engine has gone on without waiting.
-        let _ = sender.try_send(tcp::resolve_blocking(&host, base));
+        let _ = sender.try_send(ways(&proxies, &host, base));
         wake.wake();
     };
     // Not joined: the system's resolver cannot be interrupted, and an engine that ends must not wait for it.
@@ -34,14 +40,34 @@ pub fn resolve(world: &mut World, entity: Entity, host: String, base: u16) -> Re
         .name("resolver".into())
         .spawn(work)
         .map_err(|error| Error::new(Kind::Retry, format!("cannot start the resolver: {error}")))?;
-    world.resource_mut::<Resolving>().0 = Some((entity, receiver));
+    world.resource_mut::<Resolving>().0 = Some((entity, asked, receiver));
     Ok(())
 }
 
-pub fn connect(world: &mut World, entity: Entity, addresses: &[SocketAddr]) {
+/// Calls by the addresses of a name that needs no looking up, and of a proxy that needs none either.
+pub fn connect_literal(world: &mut World, entity: Entity, ip: IpAddr, base: u16) -> Result<()> {
+    let proxies = world.resource::<Settings>().0.proxies.clone();
+    match proxies.towards(&ip.to_string()) {
+        Some(_) => resolve(world, entity, ip.to_string(), base)?,
+        None => connect(world, entity, &[Dial::direct(SocketAddr::new(ip, base))]),
+    }
+    Ok(())
+}
+
+/// The ways to `host`: waits for the name service.
+fn ways(proxies: &Proxies, host: &str, base: u16) -> Result<Vec<Dial>> {
+    let found = tcp::resolve_blocking(host, base);
+    if proxies.towards(host).is_none() {
+        return Ok(found?.into_iter().map(Dial::direct).collect());
+    }
+    // A name that is not found here may be known to the proxy.
+    Ok(dials(proxies, &resolve_proxy(proxies)?, host, base, &found.unwrap_or_default()))
+}
+
+pub fn connect(world: &mut World, entity: Entity, ways: &[Dial]) {
     let now = world.resource::<Now>().0;
     let mut signalling = world.resource_mut::<Signalling>();
-    let link = signalling.door.as_mut().and_then(|door| door.connect(addresses, now).ok());
+    let link = signalling.door.as_mut().and_then(|door| door.connect(ways, now).ok());
     match link {
         Some(link) => {
             if let Some(mut state) = world.get_mut::<CallState>(entity) {
@@ -52,13 +78,27 @@ pub fn connect(world: &mut World, entity: Entity, addresses: &[SocketAddr]) {
     }
 }
 
+/// The person wants everything to be dialled so.
+pub fn choose_proxy(world: &mut World, setting: ProxySetting) {
+    match setting.proxies(|name| std::env::var(name).ok()) {
+        Ok(proxies) => {
+            world.resource_mut::<Settings>().0.proxies = Arc::new(proxies);
+            audio::keep(world, |choices| choices.proxy = setting);
+        }
+        Err(error) => calls::tell(world, Notice::Error(error.text.into())),
+    }
+}
+
 /// Names that were found.
 pub fn take_found(world: &mut World) {
-    let found = world.resource::<Resolving>().0.as_ref().and_then(|(entity, pipe)| Some((*entity, pipe.try_recv()?)));
-    let Some((entity, found)) = found else { return };
+    let resolving = world.resource::<Resolving>().0.as_ref();
+    let found = resolving.and_then(|(entity, host, pipe)| Some((*entity, host.clone(), pipe.try_recv()?)));
+    let Some((entity, host, found)) = found else { return };
     world.resource_mut::<Resolving>().0 = None;
     match found {
-        Ok(addresses) if !addresses.is_empty() => connect(world, entity, &addresses),
+        Ok(ways) if !ways.is_empty() => connect(world, entity, &ways),
+        // A name that the name service does not know may be somebody's on this network.
+        _ if !host.contains('.') && lan::call(world, entity, &host) => {}
         _ => calls::feed(world, entity, Event::RouteFailed(RouteFailure::Unreachable)),
     }
 }
@@ -94,6 +134,8 @@ pub fn closed_event(why: CloseReason, was_up: bool) -> Event {
         (CloseReason::PeerGone, true) => Event::PeerProcessGone,
         (_, true) => Event::RouteLost,
         (CloseReason::ConnectRefused, _) => Event::RouteFailed(RouteFailure::Refused),
+        (CloseReason::ProxyLogin, _) => Event::RouteFailed(RouteFailure::ProxyLogin),
+        (CloseReason::ProxyRefused, _) => Event::RouteFailed(RouteFailure::ProxyRefused),
         (CloseReason::Timeout, _) => Event::RouteFailed(RouteFailure::Timeout),
         (CloseReason::Handshake | CloseReason::Malformed, _) => Event::RouteFailed(RouteFailure::NotOurs),
         _ => Event::RouteFailed(RouteFailure::Unreachable),

@@ -5,7 +5,7 @@ use bevy_ecs::query::{QueryState, With};
 use bevy_ecs::system::Local;
 use bevy_ecs::world::World;
 
-use super::{calls, devices, media, people};
+use super::{calls, candidates, devices, media, people};
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::media::simulcast::Audience;
 use crate::proto::signal::action::Phase;
@@ -13,13 +13,15 @@ use crate::proto::signal::body::{Body, SOURCES, Watch};
 use crate::proto::signal::event::Event;
 use crate::proto::text::List;
 use crate::world::call::CallState;
-use crate::world::connection::{Path, Tracks};
+use crate::world::connection::{Connection, Path, Tracks};
 use crate::world::outgoing::VideoQueue;
 use crate::world::shared::Now;
 use crate::world::stream::{AudioStream, Frames};
 
 /// Silence after which media counts as lost: five of the 250 ms signs of life.
 const SILENCE: Duration = Duration::from_millis(1250);
+/// A sign of life and a half are missing: perhaps our own address is another one.
+const QUIET: Duration = Duration::from_millis(400);
 /// How often the clocks are compared.
 const PING_EVERY: Duration = Duration::from_secs(1);
 /// At first: the delay is to be known when somebody looks for it.
@@ -39,6 +41,7 @@ pub fn watch_calls(world: &mut World, calls: &mut QueryState<Entity, With<CallSt
         if deadline.is_some_and(|at| at <= now) {
             calls::feed(world, entity, Event::Timeout);
         }
+        watch_path(world, entity, now);
         watch_media(world, entity, now);
         watch_width(world, entity);
         tell_seen(world, entity, now);
@@ -46,10 +49,46 @@ pub fn watch_calls(world: &mut World, calls: &mut QueryState<Entity, With<CallSt
     }
 }
 
+/// Looks after the path in use: another one is taken when it falls silent, and looked for when nothing comes at all.
+fn watch_path(world: &mut World, entity: Entity, now: Instant) {
+    let Some(connection) = world.get::<CallState>(entity).and_then(|state| state.connection) else { return };
+    let Some(heard) = world.get::<Path>(connection).and_then(|path| path.heard) else { return };
+    let Some(mut connection) = world.get_mut::<Connection>(connection) else { return };
+    if connection.transport.watch(false, heard, now) {
+        note_failover(world, entity);
+        calls::send(world, entity, Body::Silent);
+    }
+    if now.saturating_duration_since(heard) >= QUIET {
+        candidates::look_again(world, entity, now);
+    }
+}
+
+/// The other side hears nothing by the path in use: another one is taken at once, where there is one.
+pub fn leave_path(world: &mut World, entity: Entity, now: Instant) {
+    let Some(connection) = world.get::<CallState>(entity).and_then(|state| state.connection) else { return };
+    let Some(heard) = world.get::<Path>(connection).and_then(|path| path.heard) else { return };
+    let is_left = world
+        .get_mut::<Connection>(connection)
+        .is_some_and(|mut connection| connection.transport.watch(true, heard, now));
+    if is_left {
+        note_failover(world, entity);
+    }
+}
+
+fn note_failover(world: &mut World, entity: Entity) {
+    let connection = world.get::<CallState>(entity).and_then(|state| state.connection);
+    if let Some(mut path) = connection.and_then(|connection| world.get_mut::<Path>(connection)) {
+        path.failovers += 1;
+    }
+}
+
 /// Tells the machine when media comes, stops coming, and comes again; notes the first sound and picture.
 fn watch_media(world: &mut World, entity: Entity, now: Instant) {
     let Some(connection) = world.get::<CallState>(entity).and_then(|state| state.connection) else { return };
-    let Some(path) = world.get::<Path>(connection).cloned() else { return };
+    let kind = world.get::<Connection>(connection).and_then(|connection| connection.transport.path_kind());
+    let Some(mut path) = world.get_mut::<Path>(connection) else { return };
+    path.kind = kind.or(path.kind);
+    let path = path.clone();
     let Some(tracks) = world.get::<Tracks>(connection).copied() else { return };
     let sounded = world.get::<AudioStream>(tracks.audio_in).and_then(|stream| stream.first_played);
     let showed = world.get::<Frames>(tracks.video_in).is_some_and(|frames| frames.frame > 0);
@@ -60,6 +99,7 @@ fn watch_media(world: &mut World, entity: Entity, now: Instant) {
     }
     let silent = path.heard.is_none_or(|at| now.saturating_duration_since(at) > SILENCE) || path.closed.is_some();
     let event = match state.machine.phase() {
+        _ if path.closed.as_ref().is_some_and(String::is_empty) => Event::MediaClosed,
         Phase::Connecting if path.connected => Event::MediaConnected,
         Phase::InCall if silent => Event::MediaLost,
         Phase::Reconnecting if !silent => Event::MediaRestored,

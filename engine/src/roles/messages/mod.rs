@@ -11,8 +11,8 @@ use crate::base::pipe::Wake;
 use crate::net::web::connection::Response;
 use crate::proto::service::frame::{Channel, Push as AnyPush, Reply as AnyReply};
 use crate::proto::service::messages::{Push, Reply, Stored};
-use crate::proto::service::refusal::{Code, Refusal};
 use crate::service::Role;
+use crate::service::files::{Files, Wanted};
 use crate::service::session::{Present, Session};
 use crate::service::shared::{Asked, Collected, Desk, Outbox, Storage, asker};
 use crate::store::op::Op as StoreOp;
@@ -45,12 +45,12 @@ fn take_done(
     mut collected: ResMut<Collected>,
     mut outbox: ResMut<Outbox>,
     present: Res<Present>,
-    storage: Res<Storage>,
+    files: Res<Files>,
     writer: Res<Writer>,
 ) {
     for done in collected.0.messages.drain(..) {
         if let Ok(Answer::Swept(old)) = &done.answer {
-            old.iter().for_each(|blob| storage.blobs.remove(blob));
+            old.iter().for_each(|blob| files.remove(blob));
         }
         let Some(from) = asker(done.ticket) else { continue };
         // Uploads and downloads are asked for over HTTP, where requests have no numbers.
@@ -67,17 +67,16 @@ fn take_done(
             Ok(Answer::Reply(reply)) => reply,
             Ok(Answer::Sent { reply, to, message }) => {
                 if let Some(message) = message {
-                    outbox.push(present.of(to).iter().copied(), &AnyPush::Messages(Push::Arrived(message)));
+                    outbox.push_to(to, None, &present, &AnyPush::Messages(Push::Arrived(message)));
                 }
                 reply
             }
             Ok(Answer::Read { account, seq }) => {
-                let others = present.of(account).iter().copied().filter(|one| *one != from);
-                outbox.push(others, &AnyPush::Messages(Push::Read { seq }));
+                outbox.push_to(account, Some(from), &present, &AnyPush::Messages(Push::Read { seq }));
                 Reply::Done
             }
             Ok(Answer::Deleted { blob }) => {
-                blob.iter().for_each(|blob| storage.blobs.remove(blob));
+                blob.iter().for_each(|blob| files.remove(blob));
                 Reply::Done
             }
             Ok(Answer::MayUpload { account, blob, bytes }) => {
@@ -92,13 +91,10 @@ fn take_done(
                 continue;
             }
             Ok(Answer::MayFetch(blob)) => {
-                match storage.blobs.read(&blob) {
-                    Ok(Some(bytes)) => {
-                        let response =
-                            Response { content_type: "application/octet-stream", ..Response::json(200, bytes) };
-                        outbox.answer(from, response);
-                    }
-                    _ => outbox.refuse_http(from, &Refusal::new(Code::NotFound, "there is no such message")),
+                let (name, content_type) = (blob.to_string(), "application/octet-stream");
+                let wanted = Wanted { from, name, content_type, none: "there is no such message" };
+                if let Err(refusal) = files.read(wanted) {
+                    outbox.refuse_http(from, &refusal);
                 }
                 continue;
             }

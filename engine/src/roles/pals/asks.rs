@@ -7,7 +7,7 @@ use crate::proto::service::frame::{Channel, Reply as AnyReply};
 use crate::proto::service::names::{AccountName, Millis};
 use crate::proto::service::pals::{Relays, Reply, Request};
 use crate::proto::text::{List, Text};
-use crate::roles::pals::circle::Circles;
+use crate::roles::pals::circle::{Circles, tell_parts};
 use crate::service::session::{Present, Session};
 use crate::service::shared::{Asked, Desk, Relays as Servers};
 use crate::store::op::Op as StoreOp;
@@ -26,8 +26,8 @@ pub fn take_asks(
         let by = desk.by(session);
         let op = match ask.ask {
             Request::SetPresence { presence, text } => {
-                circles.say(session.account, ask.from, presence, text);
-                circles.refresh(session.account, &present, &mut desk.outbox);
+                circles.say((session.account, ask.from), (presence, text), &present, &mut desk.outbox);
+                tell_parts(&[session.account], &circles, &sessions, &present, &mut desk.outbox);
                 desk.outbox.reply(ask.from, ask.id, &AnyReply::Pals(Reply::Done));
                 continue;
             }

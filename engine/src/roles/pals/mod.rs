@@ -12,5 +12,7 @@ use crate::service::Role;
 /// Adds the role's systems to the tick.
 pub fn install(world: &mut World, schedule: &mut Schedule) {
     world.init_resource::<circle::Circles>();
-    schedule.add_systems((circle::follow_sessions, done::take_done, asks::take_asks).chain().in_set(Role::Pals));
+    schedule.add_systems(
+        (circle::take_overheard, circle::follow_sessions, done::take_done, asks::take_asks).chain().in_set(Role::Pals),
+    );
 }

@@ -30,6 +30,8 @@ pub enum Op {
         password: Option<Secret>,
         checked: Option<PasswordHash>,
     },
+    /// What was said in these rooms after what is known already: at other services, too.
+    Since(Vec<(RoomId, Seq)>),
     /// Everything else, as the client asks it.
     Ask {
         by: By,
@@ -81,4 +83,6 @@ pub enum Answer {
         seq: Seq,
     },
     Reply(Reply),
+    /// Rooms in which there is more, with the first of it and their newest entry.
+    Since(Vec<(RoomId, Vec<Entry>, Seq)>),
 }

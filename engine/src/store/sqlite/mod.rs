@@ -1,57 +1,22 @@
 //! The store on SQLite: one file, in WAL mode, with `synchronous=FULL`: what was committed survives the machine.
 
-mod accounts;
-mod accounts_admin;
-mod accounts_login;
-mod chat;
-mod chat_rooms;
-mod directory;
-mod messages;
-mod pals;
-mod schema;
-
 use std::path::Path;
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, ToSql, TransactionBehavior};
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::time::Duration;
 use crate::proto::service::names::AccountName;
-use crate::proto::service::refusal::{Code, Refusal};
-use crate::store::op::{Answer, Op, Ticket};
+use crate::store::op::{Op, Ticket};
+use crate::store::sql::value::{Broken, Param, Row, Table, ToParam, Value};
+use crate::store::sql::{self, Answered, Database, Failed, perform, refusal_of, schema};
 
 /// The database.
 #[derive(Debug)]
 pub struct Sqlite {
     connection: Connection,
 }
-
-/// How an operation ended.
-#[derive(Debug)]
-pub enum Answered {
-    Well(Answer),
-    Refused(Whose, Refusal),
-}
-
-/// Whose operation it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
-    Accounts,
-    Directory,
-    Pals,
-    Chat,
-    Messages,
-}
-
-/// Why an operation did not happen.
-#[derive(Debug)]
-enum Failed {
-    /// It was not allowed, or what it is about is not there.
-    Refused(Refusal),
-    Database(rusqlite::Error),
-}
-
-type Outcome<T> = std::result::Result<T, Failed>;
 
 impl Sqlite {
     /// Opens the database in the file `path`, makes it where there is none, and brings an older one up to date.
@@ -63,7 +28,8 @@ impl Sqlite {
             Error::new(Kind::Refused, format!("the database {} cannot be opened: {error}", path.display()))
         };
         let mut connection = Connection::open(path).map_err(|error| refused(&error))?;
-        schema::prepare(&mut connection).map_err(|error| refused(&error))?;
+        prepare(&mut connection).map_err(|error| refused(&error))?;
+        bring_up(&mut connection).map_err(|error| refused(&error.text))?;
         Ok(Self { connection })
     }
 
@@ -77,7 +43,8 @@ impl Sqlite {
         }
         // Nothing of it happened where the commit failed.
         done.unwrap_or_else(|error| {
-            batch.iter().map(|(_, op)| Answered::Refused(whose(op), refusal_of(&error))).collect()
+            let refusal = refusal_of(&broken(error));
+            batch.iter().map(|(_, op)| Answered::Refused(op.whose(), refusal.clone())).collect()
         })
     }
 
@@ -86,12 +53,7 @@ impl Sqlite {
     /// # Errors
     /// There is no such account.
     pub fn set_admin(&self, name: &AccountName, admin: bool) -> Result<()> {
-        let update = "UPDATE accounts SET admin = ?2 WHERE name = ?1 AND deleted = 0";
-        let fail = |error: rusqlite::Error| Error::new(Kind::Refused, format!("not noted: {error}"));
-        match self.connection.execute(update, rusqlite::params![&**name, admin]).map_err(fail)? {
-            0 => Err(Error::new(Kind::Refused, format!("nobody here is called {name}"))),
-            _ => Ok(()),
-        }
+        sql::set_admin(&self.connection, name, admin)
     }
 
     /// What writes the log of this database back.
@@ -120,21 +82,21 @@ impl Sqlite {
         for (_, op) in batch {
             // An operation that fails half-way leaves nothing.
             let savepoint = transaction.savepoint()?;
-            match perform(&savepoint, op) {
+            match perform(&*savepoint, op) {
                 Ok(answer) => {
                     savepoint.commit()?;
                     answers.push(Answered::Well(answer));
                 }
                 Err(Failed::Refused(refusal)) => {
                     savepoint.finish()?;
-                    answers.push(Answered::Refused(whose(op), refusal));
+                    answers.push(Answered::Refused(op.whose(), refusal));
                 }
                 // A full disk and the like end the whole transaction (SQLite's "automatic rollback").
-                Err(Failed::Database(error)) if savepoint.is_autocommit() => return Err(error),
+                Err(Failed::Database(error)) if savepoint.is_autocommit() => return Err(ended(&error)),
                 Err(Failed::Database(error)) => {
                     tracing::warn!(target: "storage", "an operation failed: {error}");
                     savepoint.finish()?;
-                    answers.push(Answered::Refused(whose(op), refusal_of(&error)));
+                    answers.push(Answered::Refused(op.whose(), refusal_of(&error)));
                 }
             }
         }
@@ -161,54 +123,93 @@ impl Checkpoints {
     }
 }
 
-fn perform(database: &Connection, op: &Op) -> Outcome<Answer> {
-    match op {
-        Op::Accounts(op) => accounts::perform(database, op).map(Answer::Accounts),
-        Op::Directory(op) => directory::perform(database, op).map(Answer::Directory),
-        Op::Pals(op) => pals::perform(database, op).map(Answer::Pals),
-        Op::Chat(op) => chat::perform(database, op).map(Answer::Chat),
-        Op::Messages(op) => messages::perform(database, op).map(Answer::Messages),
+impl Database for Connection {
+    fn run(&self, sql: &str, params: &[&dyn ToParam]) -> std::result::Result<Table, Broken> {
+        run(self, sql, params).map_err(broken)
     }
 }
 
-const fn whose(op: &Op) -> Whose {
-    match op {
-        Op::Accounts(_) => Whose::Accounts,
-        Op::Directory(_) => Whose::Directory,
-        Op::Pals(_) => Whose::Pals,
-        Op::Chat(_) => Whose::Chat,
-        Op::Messages(_) => Whose::Messages,
+fn run(database: &Connection, sql: &str, params: &[&dyn ToParam]) -> rusqlite::Result<Table> {
+    let mut statement = database.prepare_cached(sql)?;
+    for (at, param) in params.iter().enumerate() {
+        statement.raw_bind_parameter(at + 1, param.to_param())?;
+    }
+    let columns = statement.column_count();
+    if columns == 0 {
+        return Ok(Table { rows: Vec::new(), changed: statement.raw_execute()? });
+    }
+    let (mut rows, mut list) = (statement.raw_query(), Vec::new());
+    while let Some(row) = rows.next()? {
+        let values = (0..columns).map(|at| row.get_ref(at).map(value_of));
+        list.push(Row(values.collect::<rusqlite::Result<_>>()?));
+    }
+    Ok(Table { changed: list.len(), rows: list })
+}
+
+fn value_of(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Integer(number) => Value::Integer(number),
+        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
+        // No column of ours holds fractions.
+        ValueRef::Real(_) | ValueRef::Null => Value::Null,
     }
 }
 
-/// What the person is told: what is wrong with the disk concerns the operator, who finds it in the log.
-fn refusal_of(error: &rusqlite::Error) -> Refusal {
+impl ToSql for Param<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match *self {
+            Param::Null => ValueRef::Null,
+            Param::Integer(number) => ValueRef::Integer(number),
+            Param::Text(text) => ValueRef::Text(text.as_bytes()),
+            Param::Bytes(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+fn broken(error: rusqlite::Error) -> Broken {
     match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => Refusal::new(Code::Full, "the service's disk is full: try again later"),
-        _ => Refusal::retry_after(Code::Busy, "the service cannot store anything at the moment: try again", 1000),
+        Some(ErrorCode::DiskFull) => Broken::Full(error.to_string()),
+        _ => Broken::Other(error.to_string()),
     }
 }
 
-impl From<rusqlite::Error> for Failed {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Database(error)
+/// The error that has ended a transaction, for whoever asks what kind it was.
+fn ended(broken: &Broken) -> rusqlite::Error {
+    let code = match broken {
+        Broken::Full(_) => rusqlite::ffi::SQLITE_FULL,
+        _ => rusqlite::ffi::SQLITE_IOERR,
+    };
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), Some(broken.to_string()))
+}
+
+/// Sets the connection up.
+fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // The log is written back beside the writing ([`Checkpoints`]); only where that does not keep up, within it.
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", LONGEST_LOG, |_| Ok(()))?;
+    // Two hundred statements with all their roles.
+    connection.set_prepared_statement_cache_capacity(256);
+    Ok(())
+}
+
+/// Brings the tables up to date, each step whole or not at all.
+fn bring_up(connection: &mut Connection) -> Result<()> {
+    let fail = |error: rusqlite::Error| Error::new(Kind::Refused, error.to_string());
+    let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(fail)?;
+    for (number, step) in schema::steps(version)? {
+        let transaction = connection.transaction().map_err(fail)?;
+        transaction.execute_batch(step).map_err(fail)?;
+        transaction.pragma_update(None, "user_version", number).map_err(fail)?;
+        transaction.commit().map_err(fail)?;
     }
+    Ok(())
 }
 
-impl From<Refusal> for Failed {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-fn refuse<T>(code: Code, text: &str) -> Outcome<T> {
-    Err(Refusal::new(code, text).into())
-}
-
-/// Stored JSON and names are our own; what does not read as such is a damaged database.
-fn damaged(what: &str) -> Failed {
-    Failed::Database(rusqlite::Error::InvalidColumnName(what.to_owned()))
-}
+/// Pages of 4 KiB: 64 MiB.
+const LONGEST_LOG: u32 = 16_384;
 
 #[cfg(test)]
 mod tests;

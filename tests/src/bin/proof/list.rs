@@ -4,8 +4,8 @@ use visavis_tests::Outcome;
 
 use crate::table::Table;
 use crate::{
-    contract, devices, endurance, jitter, lab, media, opus, probe, rate, replay, rival, screens, service, sound, video,
-    voice,
+    contract, devices, endurance, jitter, lab, media, nettest, networks, opus, probe, rate, replay, rival, screens,
+    service, sound, video, voice,
 };
 
 /// A long measurement.
@@ -22,12 +22,30 @@ const fn proof(name: &'static str, run: fn(&mut Table) -> Outcome<()>, title: &'
     Proof { name, title, is, run }
 }
 
-pub const PROOFS: [Proof; 37] = [
+pub const PROOFS: [Proof; 43] = [
+    proof(
+        "nettest",
+        nettest::causes,
+        "The network test names what is wrong",
+        "Twelve networks that lack one thing each and one that lacks nothing, in namespaces, with the program itself.",
+    ),
     proof(
         "durability",
         service::durable,
         "A service that is killed keeps what it acknowledged",
         "Forty people write while the service is killed a thousand times and started again.",
+    ),
+    proof(
+        "durability-postgresql",
+        service::durable_on_postgresql,
+        "Of two services on PostgreSQL one at a time is killed",
+        "Forty people write while one of two services is killed two hundred times and started again; they go to the other.",
+    ),
+    proof(
+        "service-load-postgresql",
+        service::load_on_postgresql,
+        "Ten thousand people on a service with PostgreSQL",
+        "As service-load, with the database in a PostgreSQL of this machine.",
     ),
     proof(
         "service-load",
@@ -58,6 +76,24 @@ pub const PROOFS: [Proof; 37] = [
         media::setup,
         "From the accept to the first sound and picture",
         "Twenty calls, each timed from the moment it is accepted.",
+    ),
+    proof(
+        "networks",
+        networks::matrix,
+        "Calls between gateways of all kinds",
+        "Every ordered pair of kinds, each a call between two programs in networks of their own: which way media goes, and how soon.",
+    ),
+    proof(
+        "heal",
+        networks::heal,
+        "Networks that break and come back",
+        "Outages, another address, a gateway that forgets, a path that falls silent beside one that works.",
+    ),
+    proof(
+        "quiet",
+        networks::quiet,
+        "A call in which nobody says or shows anything",
+        "Ten minutes without microphone and camera between two homes: its path is never given up.",
     ),
     proof("cost", media::cost, "What a call costs", "Processor time and memory of one side, with and without drawing."),
     proof(

@@ -8,6 +8,8 @@ mod jitter;
 mod lab;
 mod list;
 mod media;
+mod nettest;
+mod networks;
 mod opus;
 mod page;
 mod probe;

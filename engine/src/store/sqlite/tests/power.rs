@@ -186,7 +186,8 @@ fn open(vfs: &str) -> rusqlite::Result<Sqlite> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let mut connection = Connection::open_with_flags_and_vfs("service.db", flags, vfs)?;
     connection.pragma_update_and_check(None, "locking_mode", "exclusive", |_| Ok(()))?;
-    schema::prepare(&mut connection)?;
+    prepare(&mut connection)?;
+    bring_up(&mut connection).expect("tables");
     // Often enough that the power goes while the log is written back, too.
     connection.pragma_update_and_check(None, "wal_autocheckpoint", 16, |_| Ok(()))?;
     Ok(Sqlite { connection })

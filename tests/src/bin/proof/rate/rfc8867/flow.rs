@@ -11,6 +11,7 @@ use engine::media::encoded::EncodedUnit;
 use engine::media::rate::probe::{ProbeMeter, ProbeReport};
 use engine::media::rate::{DelayMeter, DelayReport, RateControl, UnitQueue};
 use engine::net::datagram::Inbox;
+use engine::net::paths::Found;
 use engine::net::transport::webrtc::Webrtc;
 use engine::net::transport::{Drained, OutgoingPacket, Sources, Track, Transport, TransportEvent};
 use engine::proto::repair::Repair;
@@ -70,7 +71,7 @@ impl Flow {
             };
             let address = SocketAddr::from((Ipv4Addr::new(10, 0, 0, n), 2000));
             let mut transport = Transport::Webrtc(Box::new(Webrtc::new(sources, at)));
-            transport.add_local_address(address);
+            let _ = transport.add_local(&Found::host(address, false));
             End { transport, address, seen: Drained::default() }
         };
         let mut ends = [end(n * 2 + 1), end(n * 2 + 2)];
@@ -78,7 +79,7 @@ impl Flow {
         for (index, end) in ends.iter_mut().enumerate() {
             let (parameters, address) = &told[1 - index];
             let _ = end.transport.start(parameters, index == 0, at);
-            end.transport.add_remote_address(*address);
+            end.transport.add_remote(&Found::host(*address, false).candidate);
         }
         ends[0].transport.set_desired(MOST);
         Self {
