@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, bounded};
 use engine::base::error::{Error, Kind, Result};
-use engine::base::thread;
 use engine::base::time::{Duration, Instant, WallTime, now};
 use engine::handle::{Command, Link, Notice, Redraw};
 use engine::layout::snapshot::Presented;
@@ -60,10 +59,6 @@ pub fn bell() -> (Redraw, Bell) {
 /// # Errors
 /// The screenshot or the markers cannot be written.
 pub fn run(link: &Link, bell: &Bell, plan: &Plan, interrupted: &Receiver<()>) -> Result<Option<Report>> {
-    if !plan.blind {
-        // Also for the threads that a graphics driver starts.
-        thread::prefer();
-    }
     let mut presenter = if plan.blind { None } else { open_presenter(plan.talk) };
     let (started, mut report, mut hung_up) = (now(), None, None::<Instant>);
     let mut end = plan.run_for.map(|time| started + time);

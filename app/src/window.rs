@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use engine::base::error::{Error, Kind, Result};
 use engine::base::pipe::Refusal;
-use engine::base::thread;
 use engine::base::time::{Duration, Instant, now};
 use engine::handle::{Command, Link, Notice, Redraw};
 use engine::layout::snapshot::{Presented, ViewSnapshot};
@@ -145,8 +144,6 @@ impl WindowLoop {
     /// # Errors
     /// `Refused` where there is no graphics device or the screenshot cannot be written; `Reopen` when the device was lost.
     pub fn run(self, link: Link, options: WindowOptions) -> Result<WindowReport> {
-        // Also for the threads that a graphics driver starts.
-        thread::prefer();
         let context = egui::Context::default();
         theme::install(&context);
         context.set_theme(options.theme);

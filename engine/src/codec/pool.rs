@@ -10,7 +10,6 @@ use std::thread::JoinHandle;
 use super::worker::{Clock, Job};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::{PipeReceiver, PipeSender, Refusal, Wake, pipe};
-use crate::base::thread;
 
 /// More threads than this gain nothing: fifty pictures of a room are less work than that.
 const MOST: usize = 8;
@@ -268,7 +267,6 @@ impl Shared {
 
     /// What each thread does.
     fn work(self: &Arc<Self>) {
-        thread::prefer();
         let mut queue = lock(&self.queue);
         queue.calling = false;
         while !queue.closed {

@@ -5,12 +5,8 @@
 //! screen's period they come, and the source is asked to take them so much later, or earlier, that nearly all are only just
 //! in time. Where the screen's refreshes are not known nothing is asked for.
 
-mod apart;
-
 use std::collections::VecDeque;
 
-use self::apart::Apart;
-pub use self::apart::Meeting;
 use crate::base::time::{Duration, Instant};
 
 /// The refresh of a screen at which a picture was shown.
@@ -43,9 +39,6 @@ pub struct PhaseMeter {
     unheard: u8,
     /// Decisions left out until it is asked again.
     rests: u16,
-    /// It is this side that keeps pictures of both apart.
-    keeps_apart: bool,
-    apart: Apart,
 }
 
 /// Pictures looked at: two thirds of a second of them.
@@ -80,8 +73,7 @@ impl PhaseMeter {
         let [early, period] = [refresh.early, refresh.period].map(|time| time.as_secs_f32() * 1e3);
         if (period - self.period).abs() > period / 100.0 {
             // Another screen.
-            let keeps_apart = self.keeps_apart;
-            *self = Self { period, later_micros: self.later_micros, told: true, keeps_apart, ..Self::default() };
+            *self = Self { period, later_micros: self.later_micros, told: true, ..Self::default() };
         }
         if period <= 0.0 || self.asked.is_some_and(|asked| captured < asked) {
             return;
@@ -101,33 +93,12 @@ impl PhaseMeter {
         let later = self.judge();
         self.new = 0;
         if later.abs() >= LEAST_MOVE {
+            self.later_micros = self.later_micros.wrapping_add((later * 1e3) as i32);
             self.early.iter_mut().for_each(|early| *early -= later);
-            self.ask(later, now + round_trip);
+            self.asked = Some(now + round_trip);
+            self.skip = (later.abs() / (Self::SLEW.as_secs_f32() * 1e3)).ceil() as usize;
+            self.told = false;
         }
-    }
-
-    /// One side of a call keeps the pictures of both apart: the one that called.
-    pub const fn keep_apart(&mut self, keeps_apart: bool) {
-        self.keeps_apart = keeps_apart;
-    }
-
-    /// A picture of theirs came that has been shown. Where they come in time they may do so one refresh later as well.
-    pub fn on_meeting(&mut self, meeting: Meeting, round_trip: Duration, now: Instant) {
-        let is_asked = self.asked.is_some_and(|asked| meeting.captured < asked) || self.skip > 0;
-        if !self.keeps_apart || self.period <= 0.0 || self.early.len() < KEPT || is_asked {
-            return;
-        }
-        let period = Duration::from_secs_f32(self.period / 1e3);
-        if let Some(later) = self.apart.observe(meeting, period, now) {
-            self.ask(later.as_secs_f32() * 1e3, now + round_trip);
-        }
-    }
-
-    fn ask(&mut self, later: f32, asked: Instant) {
-        self.later_micros = self.later_micros.wrapping_add((later * 1e3) as i32);
-        self.asked = Some(asked);
-        self.skip = (later.abs() / (Self::SLEW.as_secs_f32() * 1e3)).ceil() as usize;
-        self.told = false;
     }
 
     /// What to tell the source, once after each move: the whole way since the beginning, so that none is lost.

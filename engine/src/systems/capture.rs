@@ -39,7 +39,6 @@ pub fn take_pictures(
         if let Some(captured) = &new {
             sent.captured += 1;
             view.picture = Some(captured.picture.clone());
-            view.taken = Some(captured.captured);
             view.frame += 1;
         }
         if let Some(Watched(audience)) = tape.take(entity, || queue.asked.take().map(Watched)) {

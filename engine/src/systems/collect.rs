@@ -5,9 +5,8 @@ use bevy_ecs::system::{Query, Res, ResMut};
 
 use crate::base::time::WallTime;
 use crate::media::ledger::{Stamps, millis_between};
-use crate::media::phase::Meeting;
-use crate::world::connection::{LinkEstimate, Tracks};
-use crate::world::outgoing::{Encoder, LocalView, VideoQueue};
+use crate::world::connection::LinkEstimate;
+use crate::world::outgoing::{Encoder, VideoQueue};
 use crate::world::shared::{AppEnd, Now};
 use crate::world::stats::{Stats, StreamStats};
 use crate::world::stream::{Decoder, Frames, Ledger, PeerMute, StreamOf};
@@ -62,8 +61,7 @@ pub fn take_presented(
     app: Res<AppEnd>,
     tape: Res<Tape>,
     mut stats: ResMut<Stats>,
-    links: Query<(&LinkEstimate, &Tracks)>,
-    views: Query<&LocalView>,
+    links: Query<&LinkEstimate>,
     mut streams: Query<(&Frames, &PeerMute, &StreamOf, &mut Ledger, &mut StreamStats)>,
 ) {
     while let Some(shown) = tape.take(NOBODY, || app.presented.try_recv()) {
@@ -84,13 +82,8 @@ pub fn take_presented(
         ledger.freezes.presented(shown.at);
         let total = stamps.total_ms();
         if let (Some(refresh), Some(captured)) = (shown.refresh, stamps.captured) {
-            let link = links.get(of.0).ok();
-            let round_trip = link.and_then(|(link, _)| link.round_trip).unwrap_or_default();
+            let round_trip = links.get(of.0).ok().and_then(|link| link.round_trip).unwrap_or_default();
             ledger.phase.on_presented(refresh, captured, round_trip, now.0);
-            let ours = link.and_then(|(_, tracks)| views.get(tracks.video_out).ok()?.taken);
-            if let (Some(ours), Some(theirs)) = (ours, stamps.complete) {
-                ledger.phase.on_meeting(Meeting { ours, theirs, captured }, round_trip, now.0);
-            }
         }
         for (samples, stage) in stream.stages.iter_mut().zip(stamps.stages_ms()) {
             samples.push(stage.unwrap_or(f64::NAN));

@@ -128,8 +128,6 @@ pub struct Handed {
 #[derive(Component, Default)]
 pub struct LocalView {
     pub picture: Option<Arc<Picture>>,
-    /// When it was taken.
-    pub taken: Option<Instant>,
     pub frame: u64,
     /// A further source, which has no tile of its own here: a screen that shows itself in itself has no end.
     pub hidden: bool,

@@ -160,11 +160,6 @@ pub fn start(world: &mut World, call: Entity, start: &MediaStart, now: Instant) 
                 voice.set_copies(remote.audio.as_ref().is_some_and(|audio| audio.red));
             }
             read_repair(world, call, remote.ssrcs.repair.is_some());
-            if let Some(tracks) = tracks_of(world, call)
-                && let Some(mut ledger) = world.get_mut::<Ledger>(tracks.video_in)
-            {
-                ledger.phase.keep_apart(start.controlling);
-            }
         }
         Err(error) => calls::tell(world, crate::world::message::Notice::Error(error.text.to_string())),
     }
