@@ -39,4 +39,5 @@ proof: ## the long measurements: every figure that the program promises, as a ta
 	@scripts/setup.sh proof
 	cargo bench --workspace --locked --no-run
 	cargo check --locked -p visavis-engine --no-default-features
+	cargo test --workspace --locked --test grown -- --ignored
 	@scripts/proof.sh
