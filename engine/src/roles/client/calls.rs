@@ -69,6 +69,7 @@ fn try_dial(world: &mut World, target: &str) -> Result<()> {
     if let Some(name) = parsed.bare_name().filter(|name| lan::find(world, name).is_some()) {
         parsed = Target::Lan { name: name.to_owned() };
     }
+    let bare = parsed.bare_name().map(str::to_owned);
     let address = parsed.to_string();
     let (call, now) = (keys::new_call_id()?, world.resource::<Now>().0);
     let (transport, own) = media::prepare(world, now)?;
@@ -82,7 +83,14 @@ fn try_dial(world: &mut World, target: &str) -> Result<()> {
     feed(world, entity, Event::Dial);
     match (parsed.literal(), parsed) {
         (Some((ip, base)), _) => routes::connect_literal(world, entity, ip, base),
-        (None, Target::Direct { host, base }) => routes::resolve(world, entity, host, base),
+        (None, Target::Direct { host, base }) => {
+            routes::resolve(world, entity, host, base)?;
+            if let Some(name) = bare {
+                // The name service may take seconds to say that it does not know a person.
+                lan::call(world, entity, &name);
+            }
+            Ok(())
+        }
         (None, Target::Lan { name }) => {
             if !lan::call(world, entity, &name) {
                 feed(world, entity, Event::RouteFailed(RouteFailure::NotHere));

@@ -73,6 +73,16 @@ pub fn call(world: &mut World, entity: Entity, name: &str) -> bool {
     may_come
 }
 
+/// Whether somebody is looked for.
+pub fn is_looking(world: &World) -> bool {
+    world.resource::<Network>().waiting.is_some()
+}
+
+/// The call goes another way.
+pub fn give_up(world: &mut World) {
+    world.resource_mut::<Network>().waiting = None;
+}
+
 /// The key that somebody of this name says they have.
 pub fn announced_key(world: &World, name: &str) -> Option<PublicKey> {
     find(world, name).map(|other| other.key)
@@ -105,9 +115,13 @@ fn go_on(world: &mut World) {
     if let Some(found) = find(world, &name) {
         let way = |ip| Dial::direct(SocketAddr::new(ip, found.base));
         let ways: Vec<Dial> = found.addresses.iter().copied().map(way).collect();
+        routes::stop_resolving(world);
         routes::connect(world, entity, &ways);
     } else if now >= until {
-        calls::feed(world, entity, Event::RouteFailed(RouteFailure::NotHere));
+        // The name service may still know a machine of that name.
+        if !routes::is_resolving(world) {
+            calls::feed(world, entity, Event::RouteFailed(RouteFailure::NotHere));
+        }
     } else {
         world.resource_mut::<Network>().waiting = Some((entity, name, until));
     }

@@ -44,6 +44,15 @@ pub fn resolve(world: &mut World, entity: Entity, host: String, base: u16) -> Re
     Ok(())
 }
 
+/// The call goes another way, or nowhere: what the name service says is not waited for any more.
+pub fn stop_resolving(world: &mut World) {
+    world.resource_mut::<Resolving>().0 = None;
+}
+
+pub fn is_resolving(world: &World) -> bool {
+    world.resource::<Resolving>().0.is_some()
+}
+
 /// Calls by the addresses of a name that needs no looking up, and of a proxy that needs none either.
 pub fn connect_literal(world: &mut World, entity: Entity, ip: IpAddr, base: u16) -> Result<()> {
     let proxies = world.resource::<Settings>().0.proxies.clone();
@@ -96,8 +105,12 @@ pub fn take_found(world: &mut World) {
     let Some((entity, host, found)) = found else { return };
     world.resource_mut::<Resolving>().0 = None;
     match found {
-        Ok(ways) if !ways.is_empty() => connect(world, entity, &ways),
+        Ok(ways) if !ways.is_empty() => {
+            lan::give_up(world);
+            connect(world, entity, &ways);
+        }
         // A name that the name service does not know may be somebody's on this network.
+        _ if lan::is_looking(world) => {}
         _ if !host.contains('.') && lan::call(world, entity, &host) => {}
         _ => calls::feed(world, entity, Event::RouteFailed(RouteFailure::Unreachable)),
     }
