@@ -12,8 +12,8 @@ build=(build-essential cmake nasm pkg-config libasound2-dev libjack-jackd2-dev l
 demo=(mesa-vulkan-drivers libvulkan1 libxkbcommon-x11-0 libxcursor1 libxi6 libxrandr2)
 # A display and sound servers without hardware, a voice, captures of what goes over the wire, networks of namespaces, and
 # the browser that calls are compared with, and the database and the bus that several services share.
-test=(xvfb pulseaudio pulseaudio-utils jackd2 libasound2-plugins espeak-ng sox tcpdump iproute2 procps nftables conntrack ethtool
-    chromium postgresql redis-server)
+test=(xvfb pulseaudio pulseaudio-utils jackd2 libasound2-plugins espeak-ng sox tcpdump iproute2 procps nftables
+    conntrack ethtool chromium postgresql redis-server)
 # Routers, proxies and a STUN server of others: only their programs, where Debian has them apart from a service that would be
 # started.
 test+=(miniupnpd-nftables tinyproxy-bin microsocks dante-server coturn)
@@ -38,7 +38,8 @@ esac
 # package beside it would take the desktop's own sound away.
 command_of() {
     case $1 in
-        cmake | nasm | pkg-config | curl | espeak-ng | sox | tcpdump | conntrack | ethtool | chromium | microsocks | redis-server) echo "$1" ;;
+        cmake | nasm | pkg-config | curl | espeak-ng | sox | tcpdump | conntrack | ethtool) echo "$1" ;;
+        chromium | microsocks | redis-server) echo "$1" ;;
         iproute2) echo ip ;;
         procps) echo sysctl ;;
         nftables) echo nft ;;
