@@ -69,6 +69,16 @@ pub fn card(ui: &Ui, rect: Rect) {
     ui.painter().rect(rect, radius, colours.card, Stroke::new(1.0, colours.line), StrokeKind::Inside);
 }
 
+/// Controls on a card stand apart and have its colours.
+pub fn on_page(ui: &mut Ui) {
+    let colours = theme::palette(ui.visuals().dark_mode);
+    ui.spacing_mut().item_spacing = egui::vec2(8.0, 8.0);
+    ui.spacing_mut().button_padding = egui::vec2(12.0, 5.0);
+    ui.spacing_mut().interact_size.y = 28.0;
+    ui.visuals_mut().widgets.inactive.weak_bg_fill = colours.control;
+    ui.visuals_mut().widgets.hovered.weak_bg_fill = colours.control_hover;
+}
+
 pub fn round(rect: Rect) -> CornerRadius {
     CornerRadius::same((rect.height() / 2.0).round() as u8)
 }

@@ -13,7 +13,7 @@ use engine::proto::proxy::choice::ProxySetting;
 use engine::proto::target::{DEFAULT_BASE, check_base};
 
 use super::theme;
-use super::widgets::card;
+use super::widgets::{self, card};
 
 /// What only the page knows.
 #[derive(Debug, Default)]
@@ -110,12 +110,7 @@ pub fn page(ui: &mut Ui, screen: Rect, state: &mut NetworkState, commands: &mut 
     ui.interact(rect, ui.scope_id().with("network page"), Sense::click());
     card(ui, rect);
     ui.scope_builder(UiBuilder::new().max_rect(rect.shrink(16.0)), |ui| {
-        let colours = theme::palette(ui.visuals().dark_mode);
-        ui.spacing_mut().item_spacing = vec2(8.0, 8.0);
-        ui.spacing_mut().button_padding = vec2(12.0, 5.0);
-        ui.spacing_mut().interact_size.y = 28.0;
-        ui.visuals_mut().widgets.inactive.weak_bg_fill = colours.control;
-        ui.visuals_mut().widgets.hovered.weak_bg_fill = colours.control_hover;
+        widgets::on_page(ui);
         addresses(ui, state);
         ui.horizontal(|ui| {
             for (is_guide, name) in [(false, "Network"), (true, "Guide")] {

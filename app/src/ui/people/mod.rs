@@ -9,7 +9,7 @@ mod rooms;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use egui::{Rect, RichText, ScrollArea, Sense, Ui, UiBuilder, pos2, vec2};
+use egui::{Rect, RichText, ScrollArea, Sense, Ui, UiBuilder, pos2};
 use engine::handle::Command;
 use engine::net::lan::Neighbours;
 use engine::people::command::{Outcome, State, Wanted};
@@ -19,7 +19,7 @@ use engine::proto::service::frame::Reply;
 use engine::proto::service::names::{AccountName, RoomId, Seq};
 
 use super::theme;
-use super::widgets::card;
+use super::widgets::{self, card};
 
 /// What the panel shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -138,12 +138,7 @@ pub fn panel(ui: &mut Ui, rect: Rect, state: &mut PeopleState, commands: &mut Ve
     card(ui, rect);
     let mut call = None;
     ui.scope_builder(UiBuilder::new().max_rect(rect.shrink(16.0)), |ui| {
-        let colours = theme::palette(ui.visuals().dark_mode);
-        ui.spacing_mut().item_spacing = vec2(8.0, 8.0);
-        ui.spacing_mut().button_padding = vec2(12.0, 5.0);
-        ui.spacing_mut().interact_size.y = 28.0;
-        ui.visuals_mut().widgets.inactive.weak_bg_fill = colours.control;
-        ui.visuals_mut().widgets.hovered.weak_bg_fill = colours.control_hover;
+        widgets::on_page(ui);
         ui.horizontal(|ui| {
             let inbox = state.view.inbox.iter().filter(|received| !received.read).count();
             let tabs = [

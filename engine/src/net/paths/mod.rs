@@ -235,11 +235,6 @@ impl Paths {
         }
     }
 
-    /// Whether `address` is one that a relay gave us.
-    pub fn is_relayed(&self, address: SocketAddr) -> bool {
-        self.relays.iter().any(|relay| relay.relayed.contains(&address))
-    }
-
     /// Takes what servers sent to the media port out of the inbox, and puts in what relays carried.
     pub fn sort(&mut self, inbox: &mut Inbox, now: Instant) {
         if self.bindings.is_empty() && self.relays.is_empty() {
