@@ -22,7 +22,7 @@ const fn proof(name: &'static str, run: fn(&mut Table) -> Outcome<()>, title: &'
     Proof { name, title, is, run }
 }
 
-pub const PROOFS: [Proof; 43] = [
+pub const PROOFS: [Proof; 44] = [
     proof(
         "nettest",
         nettest::causes,
@@ -88,6 +88,12 @@ pub const PROOFS: [Proof; 43] = [
         networks::heal,
         "Networks that break and come back",
         "Outages, another address, a gateway that forgets, a path that falls silent beside one that works.",
+    ),
+    proof(
+        "hostile",
+        networks::hostile,
+        "Calls that somebody wants to break",
+        "Checks without a password, handshakes that others begin, servers and a router that answer nothing right.",
     ),
     proof(
         "quiet",
