@@ -10,6 +10,7 @@ mod commands;
 mod devices;
 mod lan;
 pub mod media;
+mod offer;
 pub mod people;
 pub mod report;
 mod routes;
