@@ -1,7 +1,9 @@
 //! `visavis account`, `pals`, `chat` and `message`: the service from the command line.
 
 pub mod account;
+mod admin;
 pub mod chat;
+mod host;
 pub mod message;
 mod near;
 pub mod pals;

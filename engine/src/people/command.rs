@@ -5,7 +5,7 @@ use std::fmt;
 use crate::net::service::https::Failure;
 use crate::proto::contact::Contact;
 use crate::proto::quick::Quick;
-use crate::proto::service::account::{Invitation, Secret};
+use crate::proto::service::account::{Invitation, Report, Secret};
 use crate::proto::service::frame::{Ask, Push, Reply};
 use crate::proto::service::link::ServiceLink;
 use crate::proto::service::names::{AccountName, Key, Person, RoomId, Seq};
@@ -46,6 +46,12 @@ pub enum Wanted {
     SetPhoto(Vec<u8>),
     /// → [`Outcome::Invitation`]
     Invite { uses: u16 },
+    /// As one who runs the service: what was reported, after this number. → [`Outcome::Reports`]
+    Reports { after: u64 },
+    /// A report was dealt with. → [`Outcome::Done`]
+    CloseReport { number: u64 },
+    /// An account can log in no more, or again. → [`Outcome::Done`]
+    Suspend { name: AccountName, suspended: bool },
     /// Any request of a channel. → [`Outcome::Reply`]
     Ask(Box<Ask>),
     /// Ask somebody to be a pal, or accept; by a link only whoever has its key. → [`Outcome::Befriended`]
@@ -84,6 +90,7 @@ pub enum Outcome {
     Export(Box<serde_json::Value>),
     Profile(Box<Profile>),
     Invitation(Box<Invitation>),
+    Reports(Vec<Report>),
     Reply(Box<Reply>),
     /// The service says who that is; `pals`: they asked before, or were already.
     Befriended {
@@ -152,6 +159,9 @@ impl fmt::Debug for Wanted {
             Self::SetProfile(_) => "SetProfile",
             Self::SetPhoto(_) => "SetPhoto",
             Self::Invite { .. } => "Invite",
+            Self::Reports { .. } => "Reports",
+            Self::CloseReport { .. } => "CloseReport",
+            Self::Suspend { .. } => "Suspend",
             Self::Ask(_) => "Ask",
             Self::Befriend { .. } => "Befriend",
             Self::Verify { .. } => "Verify",

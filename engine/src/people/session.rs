@@ -161,6 +161,7 @@ impl Session {
             self.read(now);
             self.keep_alive(now);
             self.ask_later(now);
+            self.is_changed |= self.view.forget_typing(now);
             self.open(now);
             self.publish(now);
         }
@@ -199,7 +200,8 @@ impl Session {
             self.link.as_ref().and_then(|link| link.heard.checked_add(if link.is_pinged { SILENCE } else { QUIET }));
         let later = self.later.iter().map(|(at, ..)| *at).min();
         let retry = self.retry_at.filter(|_| self.may_open());
-        [alive, later, retry, self.save_at].into_iter().flatten().min().map(|due| due.max(now))
+        let typing = self.view.typing.iter().map(|sign| sign.until).min();
+        [alive, later, retry, typing, self.save_at].into_iter().flatten().min().map(|due| due.max(now))
     }
 
     /// Who is logged in, from the disk.
