@@ -6,6 +6,7 @@ pub mod contact;
 pub mod dedup;
 pub mod devices;
 pub mod envelope;
+pub mod file;
 pub mod frame;
 pub mod hex;
 pub mod http;

@@ -8,7 +8,7 @@ use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
 use bevy_platform::cell::SyncCell;
 
-use super::{calls, candidates, devices};
+use super::{calls, candidates, devices, files};
 use crate::base::error::Result;
 use crate::base::id::{Ssrc, TileId};
 use crate::base::thread;
@@ -101,6 +101,7 @@ pub fn prepare(world: &World, now: Instant) -> Result<(Transport, Own)> {
         version: VERSION,
         needs: 1,
         relay_only: settings.relay_only,
+        files: !settings.plain,
     };
     let identity = &signalling.identity;
     Ok((transport, Own { name: identity.name().clone(), devices: identity.devices().clone(), media }))
@@ -154,6 +155,7 @@ pub fn start(world: &mut World, call: Entity, start: &MediaStart, now: Instant) 
             if let Some(mut state) = world.get_mut::<CallState>(call) {
                 state.connection = Some(connection);
             }
+            files::started(world, connection, remote.files);
             if let Some(tracks) = tracks_of(world, call)
                 && let Some(mut voice) = world.get_mut::<Voice>(tracks.audio_out)
             {
