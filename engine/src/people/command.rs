@@ -1,6 +1,7 @@
 //! What is asked of a session, and what it tells.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use crate::net::service::https::Failure;
 use crate::proto::contact::Contact;
@@ -60,8 +61,9 @@ pub enum Wanted {
     Verify { name: AccountName },
     /// Said in a room: kept until it is there. → [`Outcome::Reply`] or [`Outcome::Queued`]
     Post { room: RoomId, text: Prose<4000> },
-    /// A Quick Message: kept until it is there. → [`Outcome::Sent`] or [`Outcome::Queued`]
-    Message { to: AccountName, quick: Box<Quick> },
+    /// A Quick Message: kept until it is there. `at`: where their program may take it. → [`Outcome::Sent`] or
+    /// [`Outcome::Queued`]
+    Message { to: AccountName, quick: Box<Quick>, at: Option<SocketAddr> },
     /// Fetches what has come. → [`Outcome::Fetched`]
     Fetch,
     /// Marks it as read, here and on one's other devices. → [`Outcome::Message`]
@@ -98,8 +100,10 @@ pub enum Outcome {
         pals: bool,
         verified: bool,
     },
+    /// `direct`: from program to program.
     Sent {
         key: Key,
+        direct: bool,
     },
     /// It is kept and goes out when the service can be reached.
     Queued {

@@ -5,10 +5,12 @@
 //! |---|---|
 //! | `people` | the channels' socket, requests and pushes, the view and its cache |
 //! | `people opener` | the way to an open session: name, door, TLS, token, channels |
+//! | `message door`, `message` | messages of pals who reach us without a service, a thread each |
 //! | `people errands` | what takes several steps or moves megabytes: accounts, photos, sealed messages |
 
 mod cache;
 pub mod command;
+pub mod direct;
 mod errands;
 mod opener;
 mod session;
@@ -29,6 +31,7 @@ use crate::base::pipe::{Latest, PipeReceiver, PipeSender, Refusal, Wake, pipe};
 use crate::proto::proxy::choice::Proxies;
 use crate::proto::service::pals::Presence;
 use command::{Command, Notice, Wanted};
+use direct::Direct;
 use errands::Errands;
 use opener::Opener;
 use session::Session;
@@ -52,6 +55,8 @@ pub struct PeopleConfig {
     pub receive: bool,
     /// Through which the service is reached.
     pub proxies: Arc<Proxies>,
+    /// Whether messages go from program to program.
+    pub direct: Direct,
 }
 
 /// What its user holds. Dropping it ends the session and joins its threads.
@@ -82,7 +87,7 @@ impl People {
         let (openings, openings_in) = pipe(1);
         let view = Arc::new(Latest::default());
         let errands = Errands::new(&config, jobs_in, inner.clone(), wake.clone(), quit.clone())?;
-        let opener = Opener::new(&config, openings_in, inner, wake.clone(), quit.clone())?;
+        let opener = Opener::new(&config, openings_in, inner.clone(), wake.clone(), quit.clone())?;
         let ends = session::Ends {
             poll,
             wake: wake.clone(),
@@ -92,6 +97,7 @@ impl People {
             told,
             view: view.clone(),
             inner: inner_in,
+            inner_out: inner,
             errands: jobs,
             openings,
         };

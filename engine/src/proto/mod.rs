@@ -5,6 +5,7 @@ pub mod blank;
 pub mod contact;
 pub mod dedup;
 pub mod devices;
+pub mod direct;
 pub mod envelope;
 pub mod file;
 pub mod frame;

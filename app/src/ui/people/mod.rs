@@ -99,6 +99,7 @@ impl PeopleState {
                 self.line = format!("{} {}.", person.name, if pals { "is a pal now" } else { "was asked" });
             }
             Ok(Outcome::Queued { why, .. }) => self.line = format!("{why}: it goes out at the next connection."),
+            Ok(Outcome::Sent { direct: true, .. }) => self.line = "Their program has the message.".to_owned(),
             Ok(Outcome::Sent { .. }) => self.line = "The message is on its way.".to_owned(),
             Ok(Outcome::Reply(reply)) => match *reply {
                 Reply::Directory(DirectoryReply::People { people, .. }) => {

@@ -36,7 +36,7 @@ impl Session {
         for outgoing in waiting {
             let is_ours = self.view.person.as_ref().is_some_and(|person| person.name == outgoing.from);
             if is_ours && !self.posts.iter().any(|(_, one)| one.key == outgoing.key) {
-                self.deliver(0, outgoing, now);
+                self.deliver(0, outgoing, None, now);
             }
         }
         self.post_next(now);
