@@ -3,11 +3,13 @@
 mod account;
 mod message;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::command::{Outcome, Wanted};
+use super::direct::Direct;
 use super::session::Inner;
 use super::tokens::{logged_out, with_access};
 use super::trust::Keys;
@@ -27,7 +29,7 @@ use crate::store::mailbox::{Mailbox, Outgoing};
 #[derive(Debug)]
 pub enum Errand {
     Wanted { ticket: u64, wanted: Wanted },
-    Deliver { ticket: u64, outgoing: Outgoing },
+    Deliver { ticket: u64, outgoing: Outgoing, at: Option<SocketAddr> },
 }
 
 pub struct Errands {
@@ -40,6 +42,7 @@ pub struct Errands {
     wake: Wake,
     quit: Arc<AtomicBool>,
     proxies: CurrentProxies,
+    direct: Direct,
 }
 
 /// Whoever is logged in, and where.
@@ -69,7 +72,8 @@ impl Errands {
         let identity = Identity::load_or_create(&config.data, &config.name)?;
         let logins = Logins::new(&config.data);
         let (data, has_channels) = (config.data.clone(), config.channels);
-        Ok(Self { data, has_channels, identity, logins, jobs, inner, wake, quit, proxies })
+        let direct = config.direct.clone();
+        Ok(Self { data, has_channels, identity, logins, jobs, inner, wake, quit, proxies, direct })
     }
 
     /// Runs errands until nobody has any more.
@@ -78,7 +82,7 @@ impl Errands {
             let ticket = errand.ticket();
             let outcome = match errand {
                 Errand::Wanted { wanted, .. } => self.wanted(wanted),
-                Errand::Deliver { outgoing, .. } => self.deliver(&outgoing),
+                Errand::Deliver { outgoing, at, .. } => self.deliver(&outgoing, at),
             };
             if !self.tell(Inner::Done { ticket, outcome }) {
                 return;

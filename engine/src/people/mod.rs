@@ -5,10 +5,12 @@
 //! |---|---|
 //! | `people` | the channels' socket, requests and pushes, the view and its cache |
 //! | `people opener` | the way to an open session: name, door, TLS, token, channels |
+//! | `message door`, `message` | messages of pals who reach us without a service, a thread each |
 //! | `people errands` | what takes several steps or moves megabytes: accounts, photos, sealed messages |
 
 mod cache;
 pub mod command;
+pub mod direct;
 mod errands;
 mod opener;
 mod session;
@@ -29,6 +31,7 @@ use crate::base::pipe::{Latest, PipeReceiver, PipeSender, Refusal, Wake, pipe};
 use crate::proto::proxy::choice::Proxies;
 use crate::proto::service::pals::Presence;
 use command::{Command, Notice, Wanted};
+use direct::Direct;
 use errands::Errands;
 use opener::Opener;
 use session::Session;
@@ -52,6 +55,8 @@ pub struct PeopleConfig {
     pub receive: bool,
     /// Through which the service is reached.
     pub proxies: Arc<Proxies>,
+    /// Whether messages go from program to program.
+    pub direct: Direct,
 }
 
 /// The proxies of now: a person may choose others while the session stands.
@@ -102,7 +107,8 @@ impl People {
         let view = Arc::new(Latest::default());
         let proxies = CurrentProxies::new(config.proxies.clone());
         let errands = Errands::new(&config, proxies.clone(), jobs_in, inner.clone(), wake.clone(), quit.clone())?;
-        let opener = Opener::new(config.data.clone(), proxies.clone(), openings_in, inner, wake.clone(), quit.clone());
+        let opener =
+            Opener::new(config.data.clone(), proxies.clone(), openings_in, inner.clone(), wake.clone(), quit.clone());
         let ends = session::Ends {
             poll,
             wake: wake.clone(),
@@ -112,6 +118,7 @@ impl People {
             told,
             view: view.clone(),
             inner: inner_in,
+            inner_out: inner,
             errands: jobs,
             openings,
         };

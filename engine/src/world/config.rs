@@ -47,6 +47,9 @@ pub struct Config {
     /// Keep what is chosen in the window, and begin with what was chosen before where nothing else is said.
     pub remember: Remember,
     pub auto_answer: bool,
+    /// Where files go that come in calls, and whether they are taken without asking.
+    pub files: PathBuf,
+    pub take_files: bool,
     /// Keep a session with the service that one is logged in at.
     pub people: bool,
     /// Whether others on the same network see us.
@@ -118,9 +121,12 @@ fn abilities() -> Abilities {
 
 impl Config {
     pub fn new(name: impl Into<String>, data: impl Into<PathBuf>, base_port: u16) -> Self {
+        let data = data.into();
         Self {
             name: name.into(),
-            data: data.into(),
+            files: data.join("received"),
+            take_files: false,
+            data,
             base_port,
             relay_only: false,
             map_ports: true,

@@ -12,6 +12,7 @@ use engine::media::jitter_video::{PacketIn, VideoJitter};
 use engine::media::rate::DelayReport;
 use engine::media::sound::report::SoundReport;
 use engine::media::video::Picture;
+use engine::proto::file::{Control, LARGEST, Message};
 use engine::proto::mapping::{igd, natpmp, pcp, route, ssdp};
 use engine::proto::nettest::service::{About, Dial};
 use engine::proto::nettest::stun;
@@ -33,7 +34,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "MP4 index and samples", run: mp4, seeds: seeds::mp4 },
     Target { name: "Y4M header and frames", run: y4m, seeds: seeds::y4m },
     Target { name: "H.264 NAL units", run: nal_units, seeds: seeds::units },
@@ -44,6 +45,7 @@ pub const TARGETS: [Target; 10] = [
     Target { name: "answers of proxies", run: proxies, seeds: seeds::proxies },
     Target { name: "answers to the network test", run: nettest, seeds: seeds::nettest },
     Target { name: "the receiver's reports", run: reports, seeds: seeds::reports },
+    Target { name: "messages about files", run: files, seeds: seeds::files },
 ];
 
 /// What came of it.
@@ -179,6 +181,19 @@ pub fn reports(data: &[u8]) {
     }
     if let Some(report) = SoundReport::parse(data) {
         let _ = report.to_bytes();
+    }
+}
+
+/// What comes over a call's data channel.
+pub fn files(data: &[u8]) {
+    match Message::parse(data) {
+        Some(Message::Data { offset, bytes }) => {
+            assert!(offset + bytes.len() as u64 <= LARGEST && !bytes.is_empty(), "a part outside of any file");
+        }
+        Some(Message::Control(Control::Offer(offer))) => {
+            assert!(!offer.name.contains(['/', '\\', '\0']) && !offer.name.starts_with('.'), "a name that is a path");
+        }
+        _ => {}
     }
 }
 

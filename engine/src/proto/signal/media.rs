@@ -35,6 +35,9 @@ pub struct MediaParameters {
     /// No candidate but a relay's, from either side.
     #[serde(default)]
     pub relay_only: bool,
+    /// Files are taken over the data channel.
+    #[serde(default)]
+    pub files: bool,
 }
 
 /// ICE short-term credentials, RFC 8445 §5.3: 4 to 256 and 22 to 256 characters.
@@ -261,6 +264,7 @@ mod tests {
             version: 2,
             needs: 1,
             relay_only: false,
+            files: true,
         }
     }
 

@@ -167,6 +167,10 @@ pub fn take_overheard(
                 let others = halls.listeners(room).filter(|(one, _)| *one != account).map(|(_, listener)| listener);
                 outbox.push(others, &AnyPush::Chat(Push::Typing { room, name }));
             }
+            Between::Settings { room, notice, slow_seconds } => {
+                let listeners = halls.listeners(room).map(|(_, listener)| listener);
+                outbox.push(listeners, &AnyPush::Chat(Push::Settings { room, notice, slow_seconds }));
+            }
             _ => {}
         }
     }

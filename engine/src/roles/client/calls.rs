@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bevy_ecs::entity::Entity;
 use bevy_ecs::world::World;
 
-use super::{candidates, check, devices, lan, media, offer, people, report, routes, watch};
+use super::{candidates, check, devices, files, lan, media, offer, people, report, routes, watch};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::time::{Instant, WallTime};
 use crate::device::Tone;
@@ -339,6 +339,7 @@ fn carry_out(world: &mut World, entity: Entity, actions: Vec<Action>) {
             Action::StopMedia => media::stop(world, entity, now),
             Action::PeerMuted(mute) => media::peer_muted(world, entity, mute),
             Action::PeerHearsNothing => watch::leave_path(world, entity, now),
+            Action::PeerWantsFiles => files::open_channel(world, entity),
             Action::PeerWatches(watched) => watch::heed(world, entity, &watched),
             Action::Phase(phase) => show_phase(world, entity, phase, now),
             Action::End { outcome, reason } => return ended(world, entity, &outcome.to_string(), reason, now),

@@ -39,10 +39,11 @@ pub fn take_told(world: &mut World) {
     let mut network = world.resource_mut::<Network>();
     let Some(lan) = &mut network.lan else { return };
     lan.show(is_shown);
-    if let Some(people) = lan.take() {
-        network.people = people.clone();
+    if let Some(neighbours) = lan.take() {
+        network.people = neighbours.clone();
+        people::note_around(world, &neighbours);
         let app = world.resource::<AppEnd>();
-        app.neighbours.put(people);
+        app.neighbours.put(neighbours);
         (app.redraw)();
     }
     go_on(world);

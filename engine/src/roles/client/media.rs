@@ -9,7 +9,7 @@ use bevy_ecs::world::World;
 use bevy_platform::cell::SyncCell;
 
 use super::offer::together;
-use super::{calls, candidates, devices};
+use super::{calls, candidates, devices, files};
 use crate::base::error::Result;
 use crate::base::id::TileId;
 use crate::base::thread;
@@ -82,6 +82,7 @@ pub fn start(world: &mut World, call: Entity, start: &MediaStart, now: Instant) 
                 state.agreed = start.agreed.clone();
             }
             say_agreed(world, call);
+            files::started(world, connection, remote.files);
             if let Some(tracks) = tracks_of(world, call)
                 && let Some(mut voice) = world.get_mut::<Voice>(tracks.audio_out)
             {

@@ -60,6 +60,7 @@ pub fn prepare(world: &World, now: Instant) -> Result<(Transport, Own)> {
         version: abilities.version,
         needs: abilities.needs,
         relay_only: settings.relay_only,
+        files: !settings.plain,
     };
     let identity = &signalling.identity;
     Ok((transport, Own { name: identity.name().clone(), devices: identity.devices().clone(), media }))

@@ -13,7 +13,9 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::id::CallId;
 use crate::base::time::{Duration, Instant};
 use crate::net::control::LinkId;
+use crate::net::lan::Neighbours;
 use crate::people::command::{Notice as Told, Outcome, State, Wanted};
+use crate::people::direct::{Around, DOOR, Direct};
 use crate::people::trust::Trust;
 use crate::people::view::View;
 use crate::people::{People, PeopleConfig};
@@ -39,6 +41,8 @@ pub struct Service {
     offers: HashMap<u64, LinkId>,
     next: u32,
     relays_asked: Option<Instant>,
+    /// Who is on the same network, for messages.
+    around: Around,
     /// A target that may be a pal's name, called once the session has said who one's pals are.
     postponed: Option<String>,
 }
@@ -62,6 +66,7 @@ pub struct Callee {
 /// Starts the session where the settings ask for it. An engine without it calls by address all the same.
 pub fn start(world: &mut World) {
     world.init_resource::<Service>();
+    let around = world.resource::<Service>().around.clone();
     let config = &world.resource::<Settings>().0;
     if !config.people {
         return;
@@ -74,6 +79,11 @@ pub fn start(world: &mut World) {
         presence: Some(Presence::Online),
         receive: true,
         proxies: config.proxies.clone(),
+        direct: Direct {
+            port: Some(config.base_port.saturating_add(DOOR)).filter(|_| !config.relay_only),
+            is_wanted: !config.relay_only,
+            around: around.clone(),
+        },
     };
     match People::start(people, Arc::new(move || wake.wake())) {
         Ok(people) => {
@@ -84,6 +94,11 @@ pub fn start(world: &mut World) {
         }
         Err(error) => calls::tell(world, Notice::Error(error.text.into())),
     }
+}
+
+/// These are on the same network.
+pub fn note_around(world: &World, neighbours: &Neighbours) {
+    world.resource::<Service>().around.put(neighbours.clone());
 }
 
 /// Whether the person wants to be seen by nobody.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bevy_ecs::entity::Entity;
 use bevy_ecs::world::World;
 
-use super::media;
+use super::{files, media};
 use crate::base::time::{Duration, Instant};
 use crate::media::freeze::FreezeMeter;
 use crate::media::ledger::STAGES;
@@ -45,6 +45,7 @@ pub fn of_connection(world: &World, connection: Option<Entity>, times: &Times, o
             .map(|tracks| video(world, (tracks.video_out, tracks.video_in), times.ended, seconds))
             .unwrap_or_default(),
         further: tracks.map(|tracks| further(world, tracks, times.ended, seconds)).unwrap_or_default(),
+        files: files::of_call(world),
         av_skew_ms: tracks.and_then(|tracks| skew(world, tracks)),
         ticks: TickReport {
             n: stats.ticks,
