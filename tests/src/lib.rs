@@ -16,6 +16,7 @@ pub mod ports;
 pub mod probe;
 pub mod process;
 pub mod room;
+pub mod samples;
 pub mod service;
 pub mod skip;
 pub mod speech;

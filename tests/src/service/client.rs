@@ -241,6 +241,11 @@ impl Channels {
         }
     }
 
+    /// The pushes that came before the last answer.
+    pub fn take_pushes(&mut self) -> impl Iterator<Item = Push> {
+        self.pushes.drain(..)
+    }
+
     /// The next message; `None` where none came in time.
     pub fn read(&mut self, patience: Duration) -> Asked<Option<Said>> {
         if patience.is_zero() {

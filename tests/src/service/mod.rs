@@ -10,3 +10,4 @@ pub mod relay;
 pub mod seed;
 pub mod swarm;
 pub mod tls;
+pub mod unseen;
