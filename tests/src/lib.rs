@@ -4,6 +4,7 @@ pub mod attack;
 pub mod capture;
 pub mod delay;
 pub mod display;
+pub mod firewalls;
 pub mod fuzz;
 pub mod judged;
 pub mod malformed;

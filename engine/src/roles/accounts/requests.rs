@@ -31,7 +31,7 @@ use crate::store::passwords::Work;
 pub struct Registrations {
     /// Registrations without an invitation.
     registrations: Buckets,
-    /// Logins and recoveries, whoever they are about.
+    /// Whatever has a password checked, whoever it is about.
     logins: Buckets,
     /// Profile pages and photos, so that nobody copies them all.
     pages: Buckets,
@@ -134,6 +134,7 @@ impl Desk<'_> {
             Request::Logout => self.submit(Op::Logout { access, at }),
             Request::ChangePassword(request) => {
                 check_password(&request.new)?;
+                self.may_hash()?;
                 self.submit(Op::Check {
                     access,
                     at,
@@ -146,6 +147,7 @@ impl Desk<'_> {
                 self.submit(Op::CheckRecovery { request, at })
             }
             Request::Delete(request) => {
+                self.may_hash()?;
                 self.submit(Op::Check { access, at, then: Checked::Delete { password: request.password } })
             }
             Request::Export => self.submit(Op::Export { access, at }),
@@ -201,11 +203,17 @@ impl Desk<'_> {
         Err(not_found())
     }
 
-    fn may_try(&mut self, name: &AccountName) -> Result<(), Refusal> {
+    /// Whether this address may have one more password checked, whoever's it is.
+    fn may_hash(&mut self) -> Result<(), Refusal> {
         let per_minute = if self.is_this_machine() { 100_000 } else { 60 };
-        if !self.registrations.logins.take(self.address, per_minute, self.now.0) {
-            return Err(Refusal::retry_after(Code::TooOften, "too many logins from your address: wait", 1000));
+        match self.registrations.logins.take(self.address, per_minute, self.now.0) {
+            true => Ok(()),
+            false => Err(Refusal::retry_after(Code::TooOften, "too many logins from your address: wait", 1000)),
         }
+    }
+
+    fn may_try(&mut self, name: &AccountName) -> Result<(), Refusal> {
+        self.may_hash()?;
         self.backoff.may_try(name, self.address, self.now.0).map_err(|wait| {
             let wait = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1);
             Refusal::retry_after(Code::TooOften, "too many wrong passwords from your address: wait", wait)
