@@ -52,6 +52,8 @@ pub struct Config {
     pub take_files: bool,
     /// Keep a session with the service that one is logged in at.
     pub people: bool,
+    /// Seen by nobody: the service's people, the network around us, and our own ports say that we are not there.
+    pub appear_offline: bool,
     /// Whether others on the same network see us.
     pub lan: Visibility,
     /// Through which everything is dialled.
@@ -141,6 +143,7 @@ impl Config {
             remember: Remember::default(),
             auto_answer: false,
             people: false,
+            appear_offline: false,
             lan: Visibility::Off,
             proxies: Arc::default(),
             // 720p30 looks clean at 2.5 Mbit/s in constrained baseline.

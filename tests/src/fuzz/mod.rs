@@ -2,6 +2,7 @@
 //! by random bytes and by mutated whole inputs.
 
 mod seeds;
+mod service;
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,7 +35,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 19] = [
     Target { name: "MP4 index and samples", run: mp4, seeds: seeds::mp4 },
     Target { name: "Y4M header and frames", run: y4m, seeds: seeds::y4m },
     Target { name: "H.264 NAL units", run: nal_units, seeds: seeds::units },
@@ -46,6 +47,14 @@ pub const TARGETS: [Target; 11] = [
     Target { name: "answers to the network test", run: nettest, seeds: seeds::nettest },
     Target { name: "the receiver's reports", run: reports, seeds: seeds::reports },
     Target { name: "messages about files", run: files, seeds: seeds::files },
+    Target { name: "requests on channels", run: service::asks, seeds: service::asks_seeds },
+    Target { name: "what a service says on channels", run: service::said, seeds: service::said_seeds },
+    Target { name: "heads of HTTP", run: service::heads, seeds: service::heads_seeds },
+    Target { name: "requests of accounts", run: service::accounts, seeds: service::accounts_seeds },
+    Target { name: "links, addresses and names", run: service::links, seeds: service::links_seeds },
+    Target { name: "envelopes and Quick Messages", run: service::letters, seeds: service::letters_seeds },
+    Target { name: "what services tell each other", run: service::bus, seeds: service::bus_seeds },
+    Target { name: "a balancer's header, a relay's frames", run: service::ahead, seeds: service::ahead_seeds },
 ];
 
 /// What came of it.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
 
-use super::{calls, candidates};
+use super::{audio, calls, candidates};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::id::CallId;
 use crate::base::time::{Duration, Instant};
@@ -76,7 +76,7 @@ pub fn start(world: &mut World) {
         data: config.data.clone(),
         name: config.name.clone(),
         channels: true,
-        presence: Some(Presence::Online),
+        presence: Some(if config.appear_offline { Presence::Offline } else { Presence::Online }),
         receive: true,
         proxies: config.proxies.clone(),
         direct: Direct {
@@ -103,12 +103,25 @@ pub fn note_around(world: &World, neighbours: &Neighbours) {
 
 /// Whether the person wants to be seen by nobody.
 pub fn appears_offline(world: &World) -> bool {
-    let service = world.resource::<Service>();
-    service.view.person.is_some() && service.view.presence == Presence::Offline
+    world.resource::<Settings>().0.appear_offline
+}
+
+/// From now on the person is seen, or by nobody: at our ports, too. A call that stands goes on.
+fn appear(world: &mut World, offline: bool) {
+    if std::mem::replace(&mut world.resource_mut::<Settings>().0.appear_offline, offline) != offline {
+        audio::keep(world, |choices| choices.appear_offline = offline);
+    }
+    let opened = world.resource_mut::<Signalling>().door.as_mut().map(|door| door.listen(!offline));
+    if let Some(Err(error)) = opened {
+        calls::tell(world, Notice::Error(error.text.into()));
+    }
 }
 
 /// Hands the window's wish on.
 pub fn want(world: &mut World, ticket: u64, wanted: Wanted) {
+    if let Wanted::SetPresence { presence, .. } = wanted {
+        appear(world, presence == Presence::Offline);
+    }
     let service = world.resource::<Service>();
     if !service.people.as_ref().is_some_and(|people| people.send(ticket, wanted)) {
         calls::tell(world, Notice::Error("the service takes nothing more at the moment: try again".into()));
