@@ -38,11 +38,7 @@ pub enum Between {
         hidden_from: Vec<AccountId>,
     },
     /// The room's moderators have set these anew.
-    Settings {
-        room: RoomId,
-        notice: Prose<1000>,
-        slow_seconds: u16,
-    },
+    Settings { room: RoomId, notice: Prose<1000>, slow_seconds: u16 },
     /// Of a later version.
     #[serde(other)]
     Unknown,
