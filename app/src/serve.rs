@@ -62,6 +62,9 @@ pub struct Serve {
     /// The address that others see this machine at, where it is behind one
     #[arg(long, value_name = "IP")]
     turn_address: Option<IpAddr>,
+    /// A second address of this machine: with it people's programs find out what their routers let in (RFC 5780)
+    #[arg(long, value_name = "IP")]
+    turn_second: Option<IpAddr>,
     /// A network beside the Internet that is relayed to, as 10.1.0.0/16; may be repeated
     #[arg(long, value_name = "NET")]
     turn_allow: Vec<IpNet>,
@@ -251,6 +254,7 @@ impl Serve {
             tcp: udp.first().copied(),
             udp,
             address: self.turn_address,
+            second: self.turn_second,
             allowed: self.turn_allow.clone(),
             relayed: self.turn_relayed.clone(),
             limits: TurnLimits {

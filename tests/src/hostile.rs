@@ -71,11 +71,11 @@ pub fn greeted(seconds: u32, seed: u64) -> Outcome<(u64, [Report; 2])> {
 }
 
 /// A call between two homes whose service names servers that answer nothing right, and whose caller has such a router: how
-/// many questions they were asked, the reports, and how much the caller grew in megabytes.
+/// many questions they were asked, the reports, and how much the caller grew in megabytes. `honest`: nobody answers instead.
 ///
 /// # Errors
 /// The call did not come about, did not end well, or something panicked.
-pub fn misled(seconds: u32, seed: u64) -> Outcome<(u64, [Report; 2], f64)> {
+pub fn misled(seconds: u32, seed: u64, honest: bool) -> Outcome<(u64, [Report; 2], f64)> {
     let servers =
         format!("--turn turn:{SERVER}:4478 --turn turn:{SERVER}:4479?transport=tcp --turn stun:{SERVER}:4480");
     let mut pair = Pair::new(&servers)?;
@@ -91,7 +91,7 @@ pub fn misled(seconds: u32, seed: u64) -> Outcome<(u64, [Report; 2], f64)> {
         (gateway, Guise::Search, 1900),
         (gateway, Guise::Description, 5555),
     ];
-    for (number, (node, guise, port)) in (0..).zip(places) {
+    for (number, (node, guise, port)) in (0..).zip(places).filter(|_| !honest) {
         pair.lab.pretend(&mut rogues, node, guise, port, seed * 16 + number)?;
     }
     let callee = pair.listen("--once")?;

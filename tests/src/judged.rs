@@ -202,7 +202,9 @@ impl Ill {
         let visavis = program()?;
         let mut command = networks.command("srv", visavis.to_str().ok_or("a path that is no text")?);
         command.args(["serve", "--json", "--host-name", "5.5.5.10", "--data"]).arg(data);
-        if self == Self::RelayDown {
+        if self != Self::RelayDown {
+            command.args(["--turn-address", "5.5.5.10", "--turn-second", "5.5.5.11"]);
+        } else {
             // STUN is answered by a program of its own, by two addresses (RFC 5780); at the relay's place there is nobody.
             let secret = folder.join("secret");
             std::fs::write(&secret, "a secret of sixteen").map_err(|error| error.to_string())?;

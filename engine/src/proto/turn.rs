@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use aws_lc_rs::hmac;
 use data_encoding::BASE64;
-use stun_proto::types::attribute::{ErrorCode, Userhash, Username, XorMappedAddress};
+use stun_proto::types::attribute::{AttributeType, ErrorCode, RawAttribute, Userhash, Username, XorMappedAddress};
 use stun_proto::types::message::{
     BINDING, IntegrityAlgorithm, LongTermCredentials, Message, MessageClass, MessageWriteVec,
 };
@@ -98,6 +98,50 @@ pub fn bound(request: &Message<'_>, from: SocketAddr) -> Option<Vec<u8>> {
     answer.add_fingerprint().ok()?;
     Some(answer.finish())
 }
+
+/// Where a binding request asks to be answered from (CHANGE-REQUEST, RFC 5780 §7.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    pub address: bool,
+    pub port: bool,
+}
+
+/// What `request` asks for; nothing where it is none.
+pub fn change(request: &[u8]) -> Change {
+    let Ok(message) = Message::from_bytes(request) else { return Change::default() };
+    let Some(flags) = message.raw_attribute(CHANGE_REQUEST).and_then(|raw| raw.value.get(3).copied()) else {
+        return Change::default();
+    };
+    Change { address: flags & 4 != 0, port: flags & 2 != 0 }
+}
+
+/// As [`bound`], from an end at `origin` that names the `other` one (RFC 5780 §6.1).
+pub fn bound_from(request: &Message<'_>, from: SocketAddr, origin: SocketAddr, other: SocketAddr) -> Option<Vec<u8>> {
+    let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+    let mut answer = Message::builder_success(request, MessageWriteVec::with_capacity(96));
+    answer.add_attribute(&XorMappedAddress::new(from, request.transaction_id())).ok()?;
+    for (kind, address) in [(RESPONSE_ORIGIN, origin), (OTHER_ADDRESS, other)] {
+        let value = plain_address(address);
+        answer.add_attribute(&RawAttribute::new(kind, &value)).ok()?;
+    }
+    answer.add_fingerprint().ok()?;
+    Some(answer.finish())
+}
+
+/// As MAPPED-ADDRESS has it (RFC 8489 §14.1).
+fn plain_address(address: SocketAddr) -> Vec<u8> {
+    let mut value = vec![0, if address.is_ipv4() { 1 } else { 2 }];
+    value.extend(address.port().to_be_bytes());
+    match address.ip() {
+        IpAddr::V4(ip) => value.extend(ip.octets()),
+        IpAddr::V6(ip) => value.extend(ip.octets()),
+    }
+    value
+}
+
+const CHANGE_REQUEST: AttributeType = AttributeType::new(0x0003);
+const RESPONSE_ORIGIN: AttributeType = AttributeType::new(0x802b);
+const OTHER_ADDRESS: AttributeType = AttributeType::new(0x802c);
 
 /// A refusal of `request` with `code`, signed for whoever knows `credentials` (RFC 8489 §9.2.4).
 pub fn refused(request: &Message<'_>, code: u16, credentials: &LongTermCredentials, realm: &str) -> Option<Vec<u8>> {

@@ -67,6 +67,8 @@ pub struct RelayConfig {
     pub tcp: Option<u16>,
     /// The address that others see this machine at, where it is not its own.
     pub address: Option<IpAddr>,
+    /// See [`TurnConfig::second`].
+    pub second: Option<IpAddr>,
     /// Networks beside the Internet that may be reached.
     pub allowed: Vec<IpNet>,
     /// The ports that are relayed from; `None`: the system's choice.
@@ -83,6 +85,7 @@ impl Default for RelayConfig {
             udp: vec![3478, 2100],
             tcp: Some(3478),
             address: None,
+            second: None,
             allowed: Vec::new(),
             relayed: None,
             limits: TurnLimits::default(),
@@ -112,6 +115,7 @@ impl RelayConfig {
                 secret: secret.clone(),
                 realm: if host.is_empty() { "visavis".to_owned() } else { host.to_owned() },
                 address: self.address,
+                second: self.second,
                 allowed: self.allowed.clone(),
                 relayed: self.relayed.clone(),
             },

@@ -55,6 +55,10 @@ pub const SERVER: &str = "5.5.5.10";
 pub const HOST: &str = "visavis.test";
 pub const SERVER_V6: &str = "2a0b:5::10";
 
+/// Machines that know the server by its name; proxies on gateways look names up for others.
+const NAMED: [Node; 5] =
+    [Node::Server, Node::Client(Side::A), Node::Client(Side::B), Node::Gateway(Side::A), Node::Gateway(Side::B)];
+
 /// The small Internet. Dropping it takes it down.
 #[derive(Debug)]
 pub struct Lab {
@@ -76,7 +80,7 @@ impl Lab {
         for side in Side::BOTH {
             lab.home(side)?;
         }
-        for node in [Node::Server, Node::Client(Side::A), Node::Client(Side::B)] {
+        for node in NAMED {
             lab.write_hosts(node)?;
         }
         for (side, other) in [(Side::A, Side::B), (Side::B, Side::A)] {
@@ -245,7 +249,7 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        for node in [Node::Server, Node::Client(Side::A), Node::Client(Side::B)] {
+        for node in NAMED {
             // One that was not made is not there.
             let _ = std::fs::remove_dir_all(self.etc(node));
         }

@@ -63,6 +63,8 @@ pub struct RateControl {
     tried: Option<Instant>,
     /// The last report says that the path carries no pictures.
     is_doubted: bool,
+    /// When something was reported last.
+    reported: Option<Instant>,
     pictures: Pictures,
     prober: Prober,
     /// The queue that sound met lately.
@@ -120,6 +122,8 @@ const SILENT: Duration = Duration::from_millis(200);
 const UNHEARD: usize = 64;
 const TRICKLE_EVERY: Duration = Duration::from_millis(400);
 const TRICKLE: Bitrate = Bitrate::from_kbps(100);
+/// Reports come twenty times a second: without one for so long nothing came through.
+const AWAY: Duration = Duration::from_millis(700);
 /// So many packets lost by one report, which is of 50 ms.
 const MANY: u16 = 3;
 /// A queue of this length may have thrown something away.
@@ -174,6 +178,7 @@ impl RateControl {
             retry: RETRY,
             tried: None,
             is_doubted: false,
+            reported: None,
             pictures: Pictures::Sent,
             prober: Prober::default(),
             sound_queue: Duration::ZERO,
@@ -218,6 +223,10 @@ impl RateControl {
             let was_full = self.cut.is_some_and(|cut| cut.queue > OVERFLOWING) && self.is_blind(now);
             self.anew |= report.lost >= MANY && (queue > OVERFLOWING || was_full);
         }
+        // What was lost while nothing came through at all is in nobody's memory any more: a picture of its own is shown sooner.
+        let before = self.reported.replace(now);
+        let was_away = before.is_some_and(|at| now.saturating_duration_since(at) >= AWAY);
+        self.anew |= was_away && report.lost > 0;
         if self.compete(report, now) {
             return;
         }

@@ -97,6 +97,7 @@ fn relay() -> (Turn, TurnSecret) {
         secret: secret.clone(),
         realm: "realm".into(),
         address: None,
+        second: None,
         allowed: vec!["127.0.0.0/8".parse().expect("a network")],
         relayed: None,
     };

@@ -59,8 +59,9 @@ pub struct Pairs {
     controlling: bool,
 }
 
-/// Silence on the used pair: five of the 250 ms signs of life.
-const SILENCE: Duration = Duration::from_millis(1250);
+/// Silence on the used pair while another one answers: four of the 250 ms signs of life. Whether a call is said to have broken
+/// off takes five.
+const SILENCE: Duration = Duration::from_secs(1);
 /// Another pair that answered a check within this time works: every pair is checked once a second.
 const ALIVE: Duration = Duration::from_millis(1300);
 /// Checks of a pair, and its nomination: some round trips.
@@ -209,9 +210,9 @@ mod tests {
         let mut pairs = Pairs::default();
         pairs.on_sent(direct, &MEDIA, start);
         pairs.on_received(direct, &MEDIA, at(1000, start));
-        pairs.on_received(relay, &ANSWER, at(2000, start));
-        assert_eq!(pairs.failed(false, at(2200, start)), None, "not silent for long enough");
-        assert_eq!(pairs.failed(true, at(2200, start)), None, "it was told of the path before this one");
+        pairs.on_received(relay, &ANSWER, at(1800, start));
+        assert_eq!(pairs.failed(false, at(1900, start)), None, "not silent for long enough");
+        assert_eq!(pairs.failed(true, at(1900, start)), None, "it was told of the path before this one");
         pairs.on_received(direct, &MEDIA, at(3900, start));
         pairs.on_received(relay, &ANSWER, at(4000, start));
         assert_eq!(pairs.failed(true, at(4100, start)), Some((direct, relay)), "the other side hears nothing");

@@ -8,7 +8,7 @@ use stun_proto::types::AddressFamily;
 use turn_server_proto::api::{SocketAllocateError, TurnServerApi};
 
 use super::TurnCounters;
-use super::address::{bind, is_of, local_towards, name_of, somewhere};
+use super::address::{bind, is_of, local_towards, name_of, own};
 use super::client::Via;
 use super::event_loop::{FIRST_SOCKET, Relay, Socket};
 
@@ -26,7 +26,7 @@ impl Relay {
             Via::Stream(_) => Some(client.proto.listen_address().ip().to_canonical()),
             Via::Udp { from, .. } => local_towards(from),
         };
-        let local = local.filter(|ip| is_of(*ip, family)).or_else(|| local_towards(somewhere(family)));
+        let local = local.filter(|ip| is_of(*ip, family)).or_else(|| own(family));
         let local = local.ok_or(SocketAllocateError::AddressFamilyNotSupported)?;
         let mut socket = bind(local, self.config.relayed.clone()).map_err(|_| full)?;
         let port = socket.local_addr().map_err(|_| full)?.port();

@@ -167,6 +167,7 @@ mod tests {
             secret: TurnSecret::from_text("a secret of the tests").expect("long enough"),
             realm: "realm".into(),
             address: None,
+            second: None,
             allowed: allowed.iter().map(|net| net.parse().expect("a network")).collect(),
             relayed: None,
         }

@@ -11,11 +11,12 @@ use mio::net::{TcpListener, UdpSocket};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 use stun_proto::agent::Transmit;
-use stun_proto::types::TransportType;
+use stun_proto::types::{AddressFamily, TransportType};
 use turn_server_proto::api::{SocketAllocateError, TcpConnectError, TurnServerApi, TurnServerPollRet};
 
-use super::address::listen_udp;
+use super::address::{listen_udp, own};
 use super::client::{Client, Gate, Via};
+use super::elsewhere::{Elsewhere, End};
 use super::stream::Stream;
 use super::{Given, TurnConfig, TurnCounters, TurnLimits, WAKER};
 use crate::base::pipe::{PipeReceiver, Wake};
@@ -33,6 +34,7 @@ pub(super) struct Relay {
     pub(super) counters: Arc<TurnCounters>,
     udp: Vec<UdpSocket>,
     tcp: Vec<TcpListener>,
+    elsewhere: Option<Elsewhere>,
     pub(super) clients: Slab<Client>,
     pub(super) sockets: Slab<Socket>,
     by_address: HashMap<(usize, SocketAddr), usize>,
@@ -82,6 +84,7 @@ impl Relay {
             counters,
             udp: Vec::new(),
             tcp: Vec::new(),
+            elsewhere: None,
             clients: Slab::new(),
             sockets: Slab::new(),
             by_address: HashMap::new(),
@@ -96,13 +99,15 @@ impl Relay {
     /// Opens the ports; gives those of UDP, that of TCP, and a line for each that could not be opened.
     pub fn open(&mut self) -> io::Result<(Vec<u16>, Option<u16>, Vec<String>)> {
         let (mut udp, mut tcp, mut closed) = (Vec::new(), None, Vec::new());
+        let beside = self.config.second.is_some();
         for port in self.config.udp.clone() {
-            match listen_udp(Ipv4Addr::UNSPECIFIED.into(), port) {
+            match listen_udp(Ipv4Addr::UNSPECIFIED.into(), port, beside) {
                 Ok((socket, port)) => {
                     self.udp.push(socket);
                     udp.push(port);
                     // A machine without IPv6 relays over IPv4.
-                    self.udp.extend(listen_udp(Ipv6Addr::UNSPECIFIED.into(), port).ok().map(|(socket, _)| socket));
+                    self.udp
+                        .extend(listen_udp(Ipv6Addr::UNSPECIFIED.into(), port, false).ok().map(|(socket, _)| socket));
                 }
                 Err(error) => closed.push(format!("UDP port {port} cannot be opened for relaying: {error}")),
             }
@@ -123,6 +128,17 @@ impl Relay {
         }
         for (at, listener) in self.tcp.iter_mut().enumerate() {
             registry.register(listener, Token(FIRST_LISTENER + self.udp.len() + at), Interest::READABLE)?;
+        }
+        if let Some((second, port)) = self.config.second.zip(udp.first().copied()) {
+            let first = self.config.address.or_else(|| own(AddressFamily::IPV4));
+            let opened = first.ok_or_else(|| io::Error::other("this machine has no first one"));
+            match opened.and_then(|first| Elsewhere::open(first, second, port)) {
+                Ok(mut elsewhere) => {
+                    elsewhere.register(registry, FIRST_LISTENER + self.udp.len() + self.tcp.len())?;
+                    self.elsewhere = Some(elsewhere);
+                }
+                Err(error) => closed.push(format!("the second address {second} cannot be used: {error}")),
+            }
         }
         Ok((udp, tcp, closed))
     }
@@ -165,7 +181,8 @@ impl Relay {
         let listener = token.0.saturating_sub(FIRST_LISTENER);
         match token.0.checked_sub(FIRST_SOCKET) {
             None if listener < self.udp.len() => self.receive(listener, datagram, now),
-            None => self.accept(listener - self.udp.len(), now),
+            None if listener < self.udp.len() + self.tcp.len() => self.accept(listener - self.udp.len(), now),
+            None => self.receive_elsewhere(listener - self.udp.len() - self.tcp.len(), datagram, now),
             Some(key) => match self.sockets.get(key) {
                 Some(Socket::Relayed { .. }) => self.receive_relayed(key, datagram, now),
                 Some(Socket::Stream(_)) => self.read(key, datagram, now),
@@ -189,6 +206,11 @@ impl Relay {
             }
             match (known, turn::look(bytes)) {
                 (Some(client), _) => _ = self.heard(client, bytes, now),
+                (None, Seen::Binding(_)) if listener == 0 && self.elsewhere.is_some() => {
+                    if let Some(elsewhere) = &self.elsewhere {
+                        elsewhere.answer(bytes, from, End::FIRST, self.udp.first());
+                    }
+                }
                 (None, Seen::Binding(request)) => {
                     let answer = turn::bound(&request, from);
                     if let (Some(answer), Some(socket)) = (answer, self.udp.get(listener)) {
@@ -208,6 +230,18 @@ impl Relay {
             }
         }
         self.again.push(Token(FIRST_LISTENER + listener));
+    }
+
+    /// What comes to the second address, or to the second port: questions alone.
+    fn receive_elsewhere(&mut self, number: usize, datagram: &mut [u8], now: Instant) {
+        let Some(elsewhere) = &self.elsewhere else { return };
+        for _ in 0..DATAGRAMS {
+            let Some((length, from, end)) = elsewhere.receive(number, datagram) else { return };
+            if self.asks.take_of(from.ip(), self.limits.asks, Duration::from_secs(1), now) {
+                elsewhere.answer(datagram.get(..length).unwrap_or_default(), from, end, self.udp.first());
+            }
+        }
+        self.again.push(Token(FIRST_LISTENER + self.udp.len() + self.tcp.len() + number));
     }
 
     /// What others send to a relayed address.

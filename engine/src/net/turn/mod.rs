@@ -11,6 +11,7 @@
 mod address;
 mod allocate;
 mod client;
+mod elsewhere;
 mod event_loop;
 mod stream;
 
@@ -41,6 +42,8 @@ pub struct TurnConfig {
     pub realm: String,
     /// The address that others see this machine at, where it is not the machine's own.
     pub address: Option<IpAddr>,
+    /// A second address of this machine, from which questions are answered that ask for it (RFC 5780 §6).
+    pub second: Option<IpAddr>,
     /// Peers beside those of the Internet that may be reached.
     pub allowed: Vec<IpNet>,
     /// The ports that are relayed from; `None`: the system's choice.

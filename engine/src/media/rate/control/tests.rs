@@ -187,6 +187,30 @@ fn one_late_report_of_a_machine_that_stood_still_turns_no_pictures_off() {
 }
 
 #[test]
+fn what_was_lost_while_nothing_came_through_is_made_up_for_by_a_picture_of_its_own() {
+    let mut path = Path::new(1e9, 2500);
+    path.run(5);
+    assert!(!path.control.take_anew());
+    let span = Duration::from_millis(50);
+    let report = |lost| DelayReport {
+        queue: Some(Duration::ZERO),
+        bytes: 150,
+        span,
+        received: 1,
+        lost,
+        newest: 9,
+        spread: Default::default(),
+    };
+    let at = path.at(path.millis);
+    path.control.on_report(&report(1), at + Duration::from_millis(100));
+    assert!(!path.control.take_anew(), "one packet on a path that reports");
+    path.control.on_report(&report(1), at + Duration::from_millis(1000));
+    assert!(path.control.take_anew());
+    path.control.on_report(&report(0), at + Duration::from_millis(2000));
+    assert!(!path.control.take_anew(), "nothing was lost");
+}
+
+#[test]
 fn where_nothing_is_reported_only_a_small_picture_is_sent_now_and_then() {
     let start = now();
     let mut control = RateControl::new(Bitrate::from_kbps(2500), SOUND);
