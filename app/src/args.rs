@@ -183,6 +183,10 @@ pub struct Options {
     /// said: what was set in the window, else on
     #[arg(long, global = true, value_name = "HOW", help_heading = "Network")]
     pub lan: Option<Visibility>,
+    /// Appear offline to everybody: at the service, on the network, and at our own ports. Unless it is said: what was set in
+    /// the window
+    #[arg(long, global = true, help_heading = "Network")]
+    pub appear_offline: bool,
     /// Media by relays alone, so that the other side does not see this machine's address
     #[arg(long, global = true, help_heading = "Network")]
     pub relay_only: bool,

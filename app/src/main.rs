@@ -119,6 +119,7 @@ fn talk(
     config.people = true;
     config.proxies = network::proxies(options, &config.data)?;
     config.lan = network::visibility(options, &config.data);
+    config.appear_offline = network::appears_offline(options, &config.data);
     check_input(&config, target.as_deref())?;
     // One who calls can be anywhere; one who is called is expected at its port.
     let fixed = target.is_none() || options.base_port.is_some();

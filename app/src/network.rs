@@ -23,6 +23,11 @@ pub fn visibility(options: &Options, data: &Path) -> Visibility {
     options.lan.unwrap_or_else(chosen)
 }
 
+/// Whether nobody sees us.
+pub fn appears_offline(options: &Options, data: &Path) -> bool {
+    options.appear_offline || Choices::load(data).0.appear_offline
+}
+
 /// The first of our ports.
 pub fn base(options: &Options, data: &Path) -> u16 {
     options.base_port.or_else(|| Choices::load(data).0.base_port).unwrap_or(DEFAULT_BASE)

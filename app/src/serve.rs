@@ -12,7 +12,7 @@ use engine::base::time::now;
 use engine::bus::url::BusUrl;
 use engine::proto::service::names::AccountName;
 use engine::server::Serving;
-use engine::server::config::{Registration, RelayConfig, ServeConfig};
+use engine::server::config::{Registration, RelayConfig, ServeConfig, TurnLimits};
 use engine::store::backup;
 use engine::store::blob::BlobPlace;
 use engine::store::postgres::Postgres;
@@ -68,6 +68,18 @@ pub struct Serve {
     /// The ports that are relayed from, as 50000-60000 (default: the system's choice)
     #[arg(long, value_name = "A-B", value_parser = port_range)]
     turn_relayed: Option<RangeInclusive<u16>>,
+    /// How many the relay serves at once
+    #[arg(long, value_name = "N", default_value_t = TurnLimits::default().clients)]
+    turn_clients: usize,
+    /// Relayed addresses of one account at once
+    #[arg(long, value_name = "N", default_value_t = TurnLimits::default().of_one)]
+    turn_each: usize,
+    /// Peers of a relayed address within five minutes
+    #[arg(long, value_name = "N", default_value_t = TurnLimits::default().peers)]
+    turn_peers: usize,
+    /// Bytes a second that are relayed for one address, both ways together
+    #[arg(long, value_name = "BYTES", default_value_t = TurnLimits::default().bytes)]
+    turn_rate: u32,
     /// A PostgreSQL (or CockroachDB) database for what is otherwise kept in --data, which several services can share:
     /// postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=require (or verify-full&sslrootcert=FILE, or disable; to another
     /// machine `require` unless said)
@@ -241,6 +253,13 @@ impl Serve {
             address: self.turn_address,
             allowed: self.turn_allow.clone(),
             relayed: self.turn_relayed.clone(),
+            limits: TurnLimits {
+                clients: self.turn_clients,
+                of_one: self.turn_each,
+                peers: self.turn_peers,
+                bytes: self.turn_rate,
+                ..TurnLimits::default()
+            },
         }
     }
 }

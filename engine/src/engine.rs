@@ -53,7 +53,7 @@ const TIMER: Token = Token(2);
 /// The door's tokens begin here: two listeners and 32 links.
 const DOOR: TokenRange = TokenRange { first: 16, count: 34 };
 /// Listeners, relays and connections that carry media.
-const PATHS: TokenRange = TokenRange { first: 64, count: 26 };
+const PATHS: TokenRange = TokenRange { first: 64, count: 27 };
 
 #[cfg(test)]
 mod tests;
@@ -142,7 +142,10 @@ impl Engine {
         let quit = engine.world.resource::<Quit>().0.clone();
         let signer = engine.world.resource::<Signalling>().identity.device();
         let tls = TlsIdentity::new(signer)?;
-        let door = ControlDoor::bind(base, poll.registry(), DOOR, tls, DoorLimits::default())?;
+        let mut door = ControlDoor::bind(base, poll.registry(), DOOR, tls, DoorLimits::default())?;
+        if client::people::appears_offline(&engine.world) {
+            door.listen(false)?;
+        }
         let mut udp = UdpPort::open(base)?;
         if let Some(impairment) = impair {
             udp.impair(impairment, seed);

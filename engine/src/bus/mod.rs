@@ -4,7 +4,7 @@
 
 mod local;
 pub mod log;
-mod resp;
+pub mod resp;
 pub mod url;
 mod valkey;
 

@@ -13,6 +13,9 @@ pub struct Report {
     pub outcome: String,
     pub reason: String,
     pub seconds: f64,
+    /// Media that the call was without, and why.
+    #[serde(default)]
+    pub missing: Vec<String>,
     pub path: PathReport,
     pub setup_ms: SetupReport,
     pub audio: AudioReport,

@@ -5,9 +5,17 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// One bucket per address: `per_minute` attempts, as many at once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Buckets {
     buckets: HashMap<IpAddr, Bucket>,
+    most: usize,
+}
+
+impl Default for Buckets {
+    /// For 1024 addresses: 40 KiB.
+    fn default() -> Self {
+        Self::new(1024)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +25,11 @@ struct Bucket {
 }
 
 impl Buckets {
+    /// For at most so many addresses at once.
+    pub fn new(most: usize) -> Self {
+        Self { buckets: HashMap::new(), most }
+    }
+
     /// Takes one attempt of `address` at `per_minute`; `false` when it has none left.
     pub fn take(&mut self, address: IpAddr, per_minute: u32, now: Instant) -> bool {
         self.take_of(address, per_minute, MINUTE, now)
@@ -26,10 +39,10 @@ impl Buckets {
     pub fn take_of(&mut self, address: IpAddr, count: u32, period: Duration, now: Instant) -> bool {
         let Some(step) = period.checked_div(count) else { return false };
         let key = group(address);
-        if self.buckets.len() >= MOST && !self.buckets.contains_key(&key) {
+        if self.buckets.len() >= self.most && !self.buckets.contains_key(&key) {
             self.buckets.retain(|_, bucket| bucket.full_at > now);
             // All still busy: that many addresses at once are an attack, and new ones wait.
-            if self.buckets.len() >= MOST {
+            if self.buckets.len() >= self.most {
                 return false;
             }
         }
@@ -51,9 +64,6 @@ pub fn group(address: IpAddr) -> IpAddr {
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
-
-/// 1024 addresses take 40 KiB.
-const MOST: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -81,7 +91,7 @@ mod tests {
         for number in 0..5000u32 {
             buckets.take(IpAddr::V4(number.into()), 1, start);
         }
-        assert_eq!(buckets.buckets.len(), MOST);
+        assert_eq!(buckets.buckets.len(), 1024);
         assert!(buckets.take(IpAddr::V4(9999.into()), 1, start + MINUTE));
     }
 }

@@ -118,7 +118,9 @@ pub struct DoorCounters {
 /// The door.
 #[derive(Debug)]
 pub struct ControlDoor {
-    listeners: Listeners,
+    /// `None` while the door is closed to those outside.
+    listeners: Option<Listeners>,
+    port: u16,
     registry: Registry,
     tokens: TokenRange,
     tls: TlsIdentity,
@@ -147,19 +149,16 @@ impl ControlDoor {
         tls: TlsIdentity,
         limits: DoorLimits,
     ) -> Result<Self> {
-        let fail =
-            |error: std::io::Error| Error::new(Kind::Reopen, format!("the call door cannot be watched: {error}"));
         let mut listeners = Listeners::bind(base)?;
-        let registry = registry.try_clone().map_err(fail)?;
-        registry.register(&mut listeners.v4, Token(tokens.first), Interest::READABLE).map_err(fail)?;
-        if let Some(v6) = &mut listeners.v6 {
-            registry.register(v6, Token(tokens.first.saturating_add(1)), Interest::READABLE).map_err(fail)?;
-        }
+        let cloned = registry.try_clone();
+        let registry = cloned.map_err(|error| Error::new(Kind::Reopen, format!("no event loop: {error}")))?;
+        listeners.watch(&registry, tokens.first)?;
         let places = limits.connections.saturating_mul(2).min(tokens.count.saturating_sub(LISTENERS));
         let mut slots = Vec::new();
         slots.resize_with(places, Slot::default);
         Ok(Self {
-            listeners,
+            port: listeners.port,
+            listeners: Some(listeners),
             registry,
             tokens,
             tls,
@@ -170,6 +169,22 @@ impl ControlDoor {
             counters: DoorCounters::default(),
             resume: None,
         })
+    }
+
+    /// Closes the door to those outside, who find nobody at its port then, or opens it again; links that stand go on.
+    ///
+    /// # Errors
+    /// Another program has taken the port meanwhile.
+    pub fn listen(&mut self, is_open: bool) -> Result<()> {
+        if is_open && self.listeners.is_none() {
+            let mut listeners = Listeners::bind(self.port)?;
+            listeners.watch(&self.registry, self.tokens.first)?;
+            self.listeners = Some(listeners);
+        } else if !is_open {
+            // Dropping a listener takes it out of the event loop, and refuses whoever waits at it.
+            self.listeners = None;
+        }
+        Ok(())
     }
 
     /// Takes an event of mio. Events of others' tokens are ignored.
@@ -270,7 +285,7 @@ impl ControlDoor {
 
     /// The TCP port of the door.
     pub const fn port(&self) -> u16 {
-        self.listeners.port
+        self.port
     }
 
     pub fn owns(&self, token: Token) -> bool {
@@ -289,14 +304,8 @@ impl ControlDoor {
     fn accept(&mut self, now: Instant) {
         // Bounded: a flood of connections must not hold the tick up.
         for _ in 0..ACCEPTS {
-            let accepted = match self.listeners.v4.accept() {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => match &self.listeners.v6 {
-                    Some(v6) => v6.accept(),
-                    None => return,
-                },
-                other => other,
-            };
-            match accepted {
+            let Some(listeners) = &self.listeners else { return };
+            match listeners.accept() {
                 Ok((socket, peer)) => self.admit(socket, peer, now),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}

@@ -118,7 +118,8 @@ fn the_door_opens_over_ipv6_and_after_a_dead_address() {
     // A port that was just closed refuses.
     let dead = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).expect("port");
     let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, bob.door.port()));
-    let good = if bob.door.listeners.v6.is_some() { v6 } else { bob.local() };
+    let good =
+        if bob.door.listeners.as_ref().is_some_and(|listeners| listeners.v6.is_some()) { v6 } else { bob.local() };
     ada.door.connect(&[dead, good].map(Dial::direct), now()).expect("room");
     until(&mut [&mut ada, &mut bob], "opening", |ends| ends.iter().all(|end| end.opened().is_some()));
     ada.seen.clear();
@@ -224,4 +225,19 @@ fn a_reader_that_does_not_read_is_cut_and_the_queue_stays_bounded() {
     assert_eq!(bob.closed(), Some(CloseReason::SlowReader));
     assert_eq!(bob.door.send(from, &body, now()).expect_err("over").kind, Kind::Gone);
     drop(ada);
+}
+
+#[test]
+fn a_closed_door_looks_like_one_that_is_not_there_and_keeps_its_links() {
+    let (mut ada, mut bob, to, _) = joined(DoorLimits::default());
+    let address = bob.local();
+    bob.door.listen(false).expect("closed");
+    assert_eq!(StdStream::connect(address).expect_err("nobody").kind(), ErrorKind::ConnectionRefused);
+    ada.door.send(to, b"still here", now()).expect("sent");
+    until(&mut [&mut ada, &mut bob], "the link goes on", |ends| ends[1].frames().len() == 1);
+    bob.door.listen(true).expect("open again");
+    assert_eq!(bob.local(), address);
+    let before = bob.door.counters().accepted;
+    let _stream = StdStream::connect(address).expect("somebody");
+    until(&mut [&mut bob], "it is heard", |ends| ends[0].door.counters().accepted == before + 1);
 }

@@ -20,6 +20,17 @@ pub enum Door {
 }
 
 impl Door {
+    /// Closes the door to those outside, or opens it again.
+    ///
+    /// # Errors
+    /// See [`ControlDoor::listen`].
+    pub fn listen(&mut self, is_open: bool) -> Result<()> {
+        match self {
+            Self::Tcp(door) => door.listen(is_open),
+            Self::Wire(_) => Ok(()),
+        }
+    }
+
     /// Takes an event of mio.
     pub fn handle_ready(&mut self, event: &Event, now: Instant) {
         if let Self::Tcp(door) = self {

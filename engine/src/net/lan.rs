@@ -21,32 +21,49 @@ pub type Neighbours = Arc<Vec<Neighbour>>;
 pub struct Lan {
     daemon: ServiceDaemon,
     own: ServiceInfo,
+    us: (PublicKey, u16),
     is_shown: bool,
     table: Arc<Latest<Neighbours>>,
+    wake: Wake,
     thread: Option<JoinHandle<()>>,
+    /// The one before, which was told to end.
+    before: Option<JoinHandle<()>>,
 }
 
 impl Lan {
-    /// Begins to look; nothing is announced before [`Self::show`]. `wake` is called when somebody comes or goes.
+    /// Nothing is asked before [`Self::look`], and nothing announced before [`Self::show`]. `wake` is called when somebody
+    /// comes or goes.
     ///
     /// # Errors
     /// [`Kind::Retry`]: the system lets nobody speak on the network's group.
     pub fn start(name: &str, key: PublicKey, base: u16, wake: Wake) -> Result<Self> {
-        let failed = |error: mdns_sd::Error| {
-            Error::new(Kind::Retry, format!("people on this network cannot be looked for: {error}"))
-        };
         let own = own_service(name, &key, base).map_err(failed)?;
         let daemon = ServiceDaemon::new().map_err(failed)?;
-        let found = daemon.browse(SERVICE).map_err(failed)?;
         let table = Arc::new(Latest::default());
-        let shown = table.clone();
-        let thread = std::thread::Builder::new()
-            .name("lan".into())
-            .spawn(move || follow(&found, &key, base, &shown, &wake))
-            .map_err(|error| {
-                Error::new(Kind::Retry, format!("people on this network cannot be looked for: {error}"))
-            })?;
-        Ok(Self { daemon, own, is_shown: false, table, thread: Some(thread) })
+        Ok(Self { daemon, own, us: (key, base), is_shown: false, table, wake, thread: None, before: None })
+    }
+
+    /// Asks who is there, until it is said not to: whoever asks is seen by all who listen on the network.
+    ///
+    /// # Errors
+    /// [`Kind::Retry`]: it cannot be asked now; the next call asks again.
+    pub fn look(&mut self, is_looking: bool) -> Result<()> {
+        if is_looking == self.thread.is_some() {
+            return Ok(());
+        }
+        if !is_looking {
+            // The daemon says that it is over, which ends the thread.
+            self.daemon.stop_browse(SERVICE).map_err(failed)?;
+            self.before = self.thread.take();
+            self.table.put(Neighbours::default());
+            return Ok(());
+        }
+        self.before.take().into_iter().for_each(|thread| drop(thread.join()));
+        let found = self.daemon.browse(SERVICE).map_err(failed)?;
+        let (table, wake, (key, base)) = (self.table.clone(), self.wake.clone(), self.us);
+        let follow = move || follow(&found, &key, base, &table, &wake);
+        self.thread = Some(std::thread::Builder::new().name("lan".into()).spawn(follow).map_err(failed)?);
+        Ok(())
     }
 
     /// Announces us, or says goodbye. The daemon takes it later where it has much to do; the next call says it again.
@@ -78,7 +95,7 @@ impl Drop for Lan {
         if let Ok(ended) = self.daemon.shutdown() {
             let _ = ended.recv_timeout(GOODBYE);
         }
-        if let Some(thread) = self.thread.take() {
+        for thread in [self.thread.take(), self.before.take()].into_iter().flatten() {
             let _ = thread.join();
         }
     }
@@ -88,6 +105,10 @@ impl fmt::Debug for Lan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Lan({})", self.own.get_fullname())
     }
+}
+
+fn failed(error: impl fmt::Display) -> Error {
+    Error::new(Kind::Retry, format!("people on this network cannot be looked for: {error}"))
 }
 
 fn own_service(name: &str, key: &PublicKey, base: u16) -> mdns_sd::Result<ServiceInfo> {

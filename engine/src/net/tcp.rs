@@ -3,7 +3,8 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
-use mio::net::TcpListener;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::base::error::{Error, Kind, Result};
@@ -41,6 +42,30 @@ impl Listeners {
 }
 
 impl Listeners {
+    /// Has the event loop watch them under the tokens from `first` on: one for each family.
+    ///
+    /// [`Kind::Reopen`]: the system watches no more.
+    pub fn watch(&mut self, registry: &Registry, first: usize) -> Result<()> {
+        let port = self.port;
+        let mut watched = registry.register(&mut self.v4, Token(first), Interest::READABLE);
+        if let Some(v6) = &mut self.v6 {
+            let v6 = registry.register(v6, Token(first.saturating_add(1)), Interest::READABLE);
+            watched = watched.and(v6);
+        }
+        watched.map_err(|error| Error::new(Kind::Reopen, format!("TCP port {port} cannot be watched: {error}")))
+    }
+
+    /// The next who waits, of either family.
+    ///
+    /// # Errors
+    /// `WouldBlock`: nobody does.
+    pub fn accept(&self) -> std::io::Result<(TcpStream, SocketAddr)> {
+        match (self.v4.accept(), &self.v6) {
+            (Err(error), Some(v6)) if error.kind() == ErrorKind::WouldBlock => v6.accept(),
+            (other, _) => other,
+        }
+    }
+
     /// Listens for media on the base port's neighbour, without the advice of [`Self::bind`].
     pub fn of_media(port: u16) -> std::io::Result<Self> {
         let v4 = listen(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)?;

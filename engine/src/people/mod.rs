@@ -20,8 +20,8 @@ pub mod view;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use mio::{Poll, Token, Waker};
@@ -59,11 +59,30 @@ pub struct PeopleConfig {
     pub direct: Direct,
 }
 
+/// The proxies of now: a person may choose others while the session stands.
+#[derive(Clone, Debug)]
+struct CurrentProxies(Arc<Mutex<Arc<Proxies>>>);
+
+impl CurrentProxies {
+    fn new(proxies: Arc<Proxies>) -> Self {
+        Self(Arc::new(Mutex::new(proxies)))
+    }
+
+    fn get(&self) -> Arc<Proxies> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, proxies: Arc<Proxies>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = proxies;
+    }
+}
+
 /// What its user holds. Dropping it ends the session and joins its threads.
 pub struct People {
     commands: PipeSender<Command>,
     notices: PipeReceiver<Notice>,
     view: Arc<Latest<Arc<View>>>,
+    proxies: CurrentProxies,
     wake: Wake,
     quit: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -86,8 +105,10 @@ impl People {
         let (jobs, jobs_in) = pipe(ERRANDS);
         let (openings, openings_in) = pipe(1);
         let view = Arc::new(Latest::default());
-        let errands = Errands::new(&config, jobs_in, inner.clone(), wake.clone(), quit.clone())?;
-        let opener = Opener::new(&config, openings_in, inner.clone(), wake.clone(), quit.clone())?;
+        let proxies = CurrentProxies::new(config.proxies.clone());
+        let errands = Errands::new(&config, proxies.clone(), jobs_in, inner.clone(), wake.clone(), quit.clone())?;
+        let opener =
+            Opener::new(config.data.clone(), proxies.clone(), openings_in, inner.clone(), wake.clone(), quit.clone());
         let ends = session::Ends {
             poll,
             wake: wake.clone(),
@@ -105,7 +126,7 @@ impl People {
         let start = |name: &str, run: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.into()).spawn(run).map_err(failed)
         };
-        let mut people = Self { commands, notices, view, wake, quit, threads: Vec::new() };
+        let mut people = Self { commands, notices, view, proxies, wake, quit, threads: Vec::new() };
         people.threads.push(start("people", Box::new(|| session.run()))?);
         people.threads.push(start("people opener", Box::new(|| opener.run()))?);
         people.threads.push(start("people errands", Box::new(|| errands.run()))?);
@@ -121,6 +142,12 @@ impl People {
             }
             Err(Refusal::Full(_) | Refusal::Gone(_)) => false,
         }
+    }
+
+    /// From now on the service is reached through these; the session is made anew.
+    pub fn set_proxies(&self, proxies: Arc<Proxies>) {
+        self.proxies.set(proxies);
+        self.send(0, Wanted::Reconnect);
     }
 
     pub const fn notices(&self) -> &PipeReceiver<Notice> {

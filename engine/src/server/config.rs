@@ -10,7 +10,8 @@ use ipnet::IpNet;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::time::Duration;
 use crate::bus::url::BusUrl;
-use crate::net::turn::{Turn, TurnConfig, TurnLimits};
+pub use crate::net::turn::TurnLimits;
+use crate::net::turn::{Turn, TurnConfig};
 use crate::net::web::certificate::Pem;
 use crate::proto::turn::TurnSecret;
 pub use crate::service::shared::Registration;
@@ -70,6 +71,7 @@ pub struct RelayConfig {
     pub allowed: Vec<IpNet>,
     /// The ports that are relayed from; `None`: the system's choice.
     pub relayed: Option<RangeInclusive<u16>>,
+    pub limits: TurnLimits,
 }
 
 impl Default for RelayConfig {
@@ -83,6 +85,7 @@ impl Default for RelayConfig {
             address: None,
             allowed: Vec::new(),
             relayed: None,
+            limits: TurnLimits::default(),
         }
     }
 }
@@ -112,7 +115,7 @@ impl RelayConfig {
                 allowed: self.allowed.clone(),
                 relayed: self.relayed.clone(),
             },
-            TurnLimits::default(),
+            self.limits,
         )?;
         let host = if host.is_empty() { "HOST" } else { host };
         let udp = turn

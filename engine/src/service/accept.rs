@@ -27,40 +27,36 @@ pub fn accept_connections(
             };
             counters.accepted += 1;
             let address = peer.ip().to_canonical();
-            if strangers.is_full() {
-                counters.crowded += 1;
-            } else {
-                let _ = socket.set_nodelay(true);
-                let slot = network.free.pop().unwrap_or_else(|| {
-                    network.slots.push(None);
-                    network.slots.len() - 1
-                });
-                let token = Token(network.first_slot + slot);
-                let interest = Interest::READABLE | Interest::WRITABLE;
-                let is_registered = network.registry.register(&mut socket, token, interest).is_ok();
-                let web = match kind {
-                    DoorKind::Redirect | DoorKind::Figures => {
-                        Some(WebConnection::plain(socket, peer, network.limits, now.0))
-                    }
-                    DoorKind::Tls => ServerConnection::new(network.tls.config())
-                        .ok()
-                        .map(|tls| WebConnection::tls(socket, peer, tls, network.limits, now.0)),
-                };
-                // Whoever else says such a thing speaks no TLS.
-                let is_balancer = kind != DoorKind::Figures && rules.is_balancer(address);
-                let web = if is_balancer { web.map(WebConnection::forwarded) } else { web };
-                match web {
-                    Some(web) if is_registered => {
-                        let entity = commands.spawn(Connection { web, slot, door: kind }).id();
-                        network.slots[slot] = Some(entity);
-                        network.ready.push(entity);
-                        if let Some(oldest) = strangers.add(address, entity) {
-                            counters.crowded += 1;
-                            ended.0.push((oldest, Close::Crowded));
-                        }
-                    }
-                    _ => network.free.push(slot),
+            let _ = socket.set_nodelay(true);
+            let slot = network.free.pop().unwrap_or_else(|| {
+                network.slots.push(None);
+                network.slots.len() - 1
+            });
+            let token = Token(network.first_slot + slot);
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let is_registered = network.registry.register(&mut socket, token, interest).is_ok();
+            let web = match kind {
+                DoorKind::Redirect | DoorKind::Figures => {
+                    Some(WebConnection::plain(socket, peer, network.limits, now.0))
                 }
+                DoorKind::Tls => ServerConnection::new(network.tls.config())
+                    .ok()
+                    .map(|tls| WebConnection::tls(socket, peer, tls, network.limits, now.0)),
+            };
+            // Whoever else says such a thing speaks no TLS.
+            let is_balancer = kind != DoorKind::Figures && rules.is_balancer(address);
+            let web = if is_balancer { web.map(WebConnection::forwarded) } else { web };
+            match web {
+                Some(web) if is_registered => {
+                    let entity = commands.spawn(Connection { web, slot, door: kind }).id();
+                    network.slots[slot] = Some(entity);
+                    network.ready.push(entity);
+                    if let Some(oldest) = strangers.add(address, entity) {
+                        counters.crowded += 1;
+                        ended.0.push((oldest, Close::Crowded));
+                    }
+                }
+                _ => network.free.push(slot),
             }
             left -= 1;
             if left == 0 {

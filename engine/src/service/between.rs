@@ -14,58 +14,31 @@ use crate::proto::text::Prose;
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Between {
     /// These accounts have sessions here, and this is how they are.
-    Here {
-        parts: Vec<Part>,
-    },
+    Here { parts: Vec<Part> },
     /// The account has none here any more.
-    Left {
-        account: AccountId,
-    },
+    Left { account: AccountId },
     /// The two are pals from now on, or not any more.
-    Paired {
-        one: AccountId,
-        other: AccountId,
-        are_pals: bool,
-    },
+    Paired { one: AccountId, other: AccountId, are_pals: bool },
     /// The account appears offline to the other from now on, or not any more.
-    Hidden {
-        account: AccountId,
-        from: AccountId,
-        hidden: bool,
-    },
+    Hidden { account: AccountId, from: AccountId, hidden: bool },
     /// For the sessions of an account, or that of one device.
-    Push {
-        account: AccountId,
-        device: Option<PublicKey>,
-        text: String,
-    },
+    Push { account: AccountId, device: Option<PublicKey>, text: String },
     /// Sessions of the account are over, or that of one device.
-    Close {
-        account: AccountId,
-        device: Option<PublicKey>,
-    },
+    Close { account: AccountId, device: Option<PublicKey> },
     /// The room's log goes up to there.
-    Room {
-        room: RoomId,
-        seq: Seq,
-    },
+    Room { room: RoomId, seq: Seq },
     /// The account has come into the room, whose log goes up to there, or is out of it.
-    Member {
-        room: RoomId,
-        account: AccountId,
-        last: Option<Seq>,
-    },
+    Member { room: RoomId, account: AccountId, last: Option<Seq> },
     Typing {
         room: RoomId,
         account: AccountId,
         name: AccountName,
+        /// Those who are not told.
+        #[serde(default)]
+        hidden_from: Vec<AccountId>,
     },
     /// The room's moderators have set these anew.
-    Settings {
-        room: RoomId,
-        notice: Prose<1000>,
-        slow_seconds: u16,
-    },
+    Settings { room: RoomId, notice: Prose<1000>, slow_seconds: u16 },
     /// Of a later version.
     #[serde(other)]
     Unknown,

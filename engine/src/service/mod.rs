@@ -13,6 +13,7 @@ pub mod accept;
 pub mod account;
 pub mod between;
 pub mod bus;
+pub mod circles;
 pub mod collect;
 pub mod figures;
 pub mod files;

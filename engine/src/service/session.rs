@@ -1,6 +1,6 @@
 //! A connection, and the session of an account on it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use bevy_ecs::entity::Entity;
 use bevy_ecs::resource::Resource;
 
 use crate::base::id::AccountId;
+use crate::net::bucket::group;
 use crate::net::web::connection::WebConnection;
 use crate::net::web::doors::DoorKind;
 use crate::proto::keys::PublicKey;
@@ -96,40 +97,54 @@ impl Present {
 }
 
 /// Connections that have not shown a token yet, by address, oldest first: those of one address make room for each
-/// other.
+/// other, and where there are too many altogether, those of the address that has most make room for everybody else.
 #[derive(Resource, Debug, Default)]
 pub struct Strangers {
-    by_address: HashMap<IpAddr, Vec<Entity>>,
+    by_address: HashMap<IpAddr, VecDeque<Entity>>,
+    /// The same addresses by how many they have.
+    by_count: BTreeSet<(usize, IpAddr)>,
     count: usize,
 }
 
 impl Strangers {
     /// One more from `address`; the connection that has to go for it, where there are too many.
     pub fn add(&mut self, address: IpAddr, connection: Entity) -> Option<Entity> {
-        let list = self.by_address.entry(address).or_default();
-        list.push(connection);
-        self.count += 1;
-        (list.len() > MOST_OF_ADDRESS).then(|| list.remove(0)).inspect(|_| self.count -= 1)
+        let address = group(address);
+        self.change(address, |list| list.push_back(connection));
+        let own = self.by_address.get(&address).map_or(0, VecDeque::len);
+        let crowded = match self.by_count.last() {
+            _ if own > MOST_OF_ADDRESS => address,
+            Some((_, crowded)) if self.count > MOST => *crowded,
+            _ => return None,
+        };
+        let mut oldest = None;
+        self.change(crowded, |list| oldest = list.pop_front());
+        oldest
     }
 
     /// It has shown a token, or is over.
     pub fn remove(&mut self, address: IpAddr, connection: Entity) {
-        let Some(list) = self.by_address.get_mut(&address) else { return };
-        let before = list.len();
-        list.retain(|one| *one != connection);
-        self.count -= before - list.len();
-        if list.is_empty() {
-            self.by_address.remove(&address);
-        }
-    }
-
-    /// Whether no more strangers are taken from addresses that have none yet.
-    pub const fn is_full(&self) -> bool {
-        self.count >= MOST
+        self.change(group(address), |list| list.retain(|one| *one != connection));
     }
 
     pub const fn count(&self) -> usize {
         self.count
+    }
+
+    fn change(&mut self, address: IpAddr, how: impl FnOnce(&mut VecDeque<Entity>)) {
+        let list = self.by_address.entry(address).or_default();
+        let before = list.len();
+        how(list);
+        let after = list.len();
+        if before != after {
+            self.by_count.remove(&(before, address));
+            self.by_count.insert((after, address));
+            self.count = self.count + after - before;
+        }
+        if after == 0 {
+            self.by_count.remove(&(0, address));
+            self.by_address.remove(&address);
+        }
     }
 }
 
@@ -172,5 +187,28 @@ mod tests {
         assert_eq!(dropped[0], entity(1), "the oldest goes first");
         strangers.remove(quiet, entity(0));
         assert_eq!(strangers.count(), MOST_OF_ADDRESS);
+    }
+
+    #[test]
+    fn where_strangers_fill_everything_those_of_the_largest_crowd_go_first() {
+        let mut strangers = Strangers::default();
+        let entity = |n: usize| Entity::from_raw_u32(n as u32).expect("an entity");
+        // Two hundred and fifty-six each from thirty-two addresses: no more than each may have, and all places taken.
+        let address = |n: usize| IpAddr::from([10, 0, 0, n as u8]);
+        for n in 0..MOST {
+            assert_eq!(strangers.add(address(n / MOST_OF_ADDRESS), entity(n)), None);
+        }
+        let quiet: IpAddr = [192, 0, 2, 1].into();
+        let (first, second) = (strangers.add(quiet, entity(MOST)), strangers.add(quiet, entity(MOST + 1)));
+        let of_crowd = |gone: Option<Entity>| gone.is_some_and(|gone| (0..MOST).any(|n| entity(n) == gone));
+        assert!(of_crowd(first) && of_crowd(second) && first != second);
+        assert_eq!(strangers.count(), MOST);
+        // A whole /64 is one customer.
+        let mut strangers = Strangers::default();
+        let v6 = |n: u16| IpAddr::from([0x2001, 0xdb8, 0, 0, n, 0, 0, n]);
+        let dropped = (0..1000u16).filter_map(|n| strangers.add(v6(n), entity(n.into()))).count();
+        assert_eq!(dropped, 1000 - MOST_OF_ADDRESS);
+        (0..1000u16).for_each(|n| strangers.remove(v6(n), entity(n.into())));
+        assert_eq!((strangers.count(), strangers.by_count.len(), strangers.by_address.len()), (0, 0, 0));
     }
 }

@@ -25,6 +25,9 @@ pub struct Choices {
     /// Not announced to people on the same network.
     #[serde(default)]
     pub hidden: bool,
+    /// Seen by nobody, also after the next start.
+    #[serde(default)]
+    pub appear_offline: bool,
     /// The first of our ports, unless the command line says another.
     #[serde(default)]
     pub base_port: Option<u16>,

@@ -45,7 +45,7 @@ pub enum Command {
     EchoTest(bool),
     /// Be seen by others on the same network, or not; kept.
     ShowOnNetwork(bool),
-    /// Dial through this; kept. The session with the service takes it up at the next start.
+    /// Dial through this; kept. The session with the service is made anew by it.
     Proxy(ProxySetting),
     /// The first of our ports from the next start on; kept.
     BasePort(Option<u16>),

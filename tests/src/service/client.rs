@@ -1,6 +1,7 @@
 //! Requests over HTTP, and the channels.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -92,12 +93,18 @@ impl Failed {
     }
 }
 
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => write!(f, "refused: {:?}: {}", refusal.code, &*refusal.text),
+            Self::Broken(text) => f.write_str(text),
+        }
+    }
+}
+
 impl From<Failed> for String {
     fn from(failed: Failed) -> Self {
-        match failed {
-            Failed::Refused(refusal) => format!("refused: {:?}: {}", refusal.code, &*refusal.text),
-            Failed::Broken(text) => text,
-        }
+        failed.to_string()
     }
 }
 
@@ -239,6 +246,11 @@ impl Channels {
                 None => return Ok(None),
             }
         }
+    }
+
+    /// The pushes that came before the last answer.
+    pub fn take_pushes(&mut self) -> impl Iterator<Item = Push> {
+        self.pushes.drain(..)
     }
 
     /// The next message; `None` where none came in time.

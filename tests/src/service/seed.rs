@@ -23,40 +23,98 @@ use engine::store::sqlite::Sqlite;
 use crate::Outcome;
 use crate::service::people::Someone;
 
-type Run = dyn FnMut(&[(Ticket, Op)]) -> Vec<Answered>;
+/// A database that is written before its service is started.
+pub struct Seeding {
+    database: Box<dyn FnMut(&[(Ticket, Op)]) -> Vec<Answered>>,
+    made: usize,
+}
 
-/// Makes `people` accounts in `data`, or in the PostgreSQL database `store`, each with a session that lasts; the first `in_rooms` of them in rooms of `room`, and
-/// everybody a pal of the next one. Their access tokens.
+impl Seeding {
+    /// The one in `data`, or the PostgreSQL database `store`.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn open(data: &Path, store: Option<&str>) -> Outcome<Self> {
+        let fail = |error: engine::base::error::Error| error.to_string();
+        let database: Box<dyn FnMut(&[(Ticket, Op)]) -> Vec<Answered>> = match store {
+            None => {
+                let mut database = Sqlite::open(&data.join(DATABASE)).map_err(fail)?;
+                Box::new(move |ops| database.run(ops, Duration::ZERO))
+            }
+            Some(url) => {
+                let url = StoreUrl::parse(url).map_err(fail)?;
+                let mut database = Postgres::open(&url, &Arc::default()).map_err(fail)?;
+                Box::new(move |ops| database.run(ops, Duration::ZERO))
+            }
+        };
+        Ok(Self { database, made: 0 })
+    }
+
+    /// Makes accounts, each with a session that lasts and without a password: their access tokens. The n-th account that
+    /// is made is [`by`]`(n)`.
+    ///
+    /// # Errors
+    /// The database refuses one.
+    pub fn register(&mut self, people: &[Someone]) -> Outcome<Vec<Secret>> {
+        let forever = Millis(4_000_000_000_000);
+        let (first, at) = (self.made, Millis(1));
+        let access: Vec<Secret> =
+            (first..first + people.len()).map(|n| Secret::new(&format!("access-{n:060}"))).collect();
+        let register = |(n, someone): (usize, &Someone)| {
+            let Request::Register(request) = someone.registration() else { unreachable!("a registration") };
+            let request: Box<Register> = request;
+            let refresh = Secret::new(&format!("refresh-{:060}", first + n));
+            let tokens =
+                NewTokens { access: access[n].clone(), access_until: forever, refresh, refresh_until: forever };
+            let (password, recovery) = (PasswordHash(String::new()), Secret::new(&format!("recovery {}", first + n)));
+            Op::Accounts(Box::new(AccountOp::Register { request, password, recovery, needs_invite: false, tokens, at }))
+        };
+        self.run(people.iter().enumerate().map(register).collect())?;
+        self.made += people.len();
+        Ok(access)
+    }
+
+    /// Does operations, one after another.
+    ///
+    /// # Errors
+    /// The database refuses one.
+    pub fn run(&mut self, ops: Vec<Op>) -> Outcome<()> {
+        let mut ops = ops.into_iter().map(|op| (Ticket::default(), op)).collect::<Vec<_>>();
+        while !ops.is_empty() {
+            let rest = ops.split_off(ops.len().min(500));
+            for answered in (self.database)(&ops) {
+                if let Answered::Refused(_, refusal) = answered {
+                    return Err(format!("not filled: {}", &*refusal.text));
+                }
+            }
+            ops = rest;
+        }
+        Ok(())
+    }
+}
+
+/// Who the n-th account is.
+pub const fn by(n: usize) -> By {
+    By { account: AccountId(n as u64 + 1), at: Millis(1) }
+}
+
+/// The two become pals.
+pub fn pair(one: (usize, &Someone), other: (usize, &Someone)) -> [Op; 2] {
+    [(one.0, other.1), (other.0, one.1)].map(|(n, other)| {
+        let request = Box::new(PalsRequest::Add { name: other.name.clone(), note: Default::default() });
+        Op::Pals(Box::new(PalsOp::Ask { by: by(n), request }))
+    })
+}
+
+/// Makes `people` accounts in `data`, or in the PostgreSQL database `store`, each with a session that lasts; the first
+/// `in_rooms` of them in rooms of `room`, and everybody a pal of the next one. Their access tokens.
 ///
 /// # Errors
 /// The database cannot be written.
 pub fn fill(data: &Path, store: Option<&str>, people: usize, in_rooms: usize, room: usize) -> Outcome<Vec<Secret>> {
-    let fail = |error: engine::base::error::Error| error.to_string();
-    let mut database: Box<Run> = match store {
-        None => {
-            let mut database = Sqlite::open(&data.join(DATABASE)).map_err(fail)?;
-            Box::new(move |ops| database.run(ops, Duration::ZERO))
-        }
-        Some(url) => {
-            let url = StoreUrl::parse(url).map_err(fail)?;
-            let mut database = Postgres::open(&url, &Arc::default()).map_err(fail)?;
-            Box::new(move |ops| database.run(ops, Duration::ZERO))
-        }
-    };
-    let at = Millis(1);
-    let forever = Millis(4_000_000_000_000);
+    let mut seeding = Seeding::open(data, store)?;
     let someones: Vec<Someone> = (0..people).map(|n| Someone::new(&name(n))).collect();
-    let access: Vec<Secret> = (0..people).map(|n| Secret::new(&format!("access-{n:060}"))).collect();
-    let register = |n: usize, someone: &Someone| {
-        let Request::Register(request) = someone.registration() else { unreachable!("a registration") };
-        let request: Box<Register> = request;
-        let refresh = Secret::new(&format!("refresh-{n:060}"));
-        let tokens = NewTokens { access: access[n].clone(), access_until: forever, refresh, refresh_until: forever };
-        let (password, recovery) = (PasswordHash(String::new()), Secret::new(&format!("recovery {n}")));
-        Op::Accounts(Box::new(AccountOp::Register { request, password, recovery, needs_invite: false, tokens, at }))
-    };
-    run(&mut *database, someones.iter().enumerate().map(|(n, someone)| register(n, someone)).collect())?;
-    let by = |n: usize| By { account: AccountId(n as u64 + 1), at };
+    let access = seeding.register(&someones)?;
     let key = |n: usize| Key::try_from(format!("room-{n:08}"));
     let mut ops = Vec::new();
     for n in 0..in_rooms {
@@ -70,13 +128,9 @@ pub fn fill(data: &Path, store: Option<&str>, people: usize, in_rooms: usize, ro
     }
     for n in 0..people {
         let next = (n + 1) % people;
-        for (one, other) in [(n, next), (next, n)] {
-            let name = someones[other].name.clone();
-            let request = Box::new(PalsRequest::Add { name, note: Default::default() });
-            ops.push(Op::Pals(Box::new(PalsOp::Ask { by: by(one), request })));
-        }
+        ops.extend(pair((n, &someones[n]), (next, &someones[next])));
     }
-    run(&mut *database, ops)?;
+    seeding.run(ops)?;
     Ok(access)
 }
 
@@ -87,20 +141,6 @@ pub fn room_of(n: usize, room: usize) -> RoomId {
 
 fn name(n: usize) -> String {
     format!("person{n}")
-}
-
-fn run(database: &mut Run, ops: Vec<Op>) -> Outcome<()> {
-    let mut ops = ops.into_iter().map(|op| (Ticket::default(), op)).collect::<Vec<_>>();
-    while !ops.is_empty() {
-        let rest = ops.split_off(ops.len().min(500));
-        for answered in database(&ops) {
-            if let Answered::Refused(_, refusal) = answered {
-                return Err(format!("not filled: {}", &*refusal.text));
-            }
-        }
-        ops = rest;
-    }
-    Ok(())
 }
 
 /// The request that says something into a room.

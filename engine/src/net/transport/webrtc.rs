@@ -167,6 +167,7 @@ impl Webrtc {
         api.set_remote_fingerprint(fingerprint);
         api.set_remote_ice_credentials(IceCreds { ufrag: remote.ufrag.clone(), pass: remote.password.clone() });
         api.set_ice_controlling(controlling);
+        self.pairs.set_controlling(controlling);
         // Audio is never asked for again: a resend would come after its time.
         api.expect_stream_rx(remote.sources.audio.0.into(), None, audio, None).suppress_nack(true);
         let (ssrc, rtx) = (remote.sources.video.0.into(), remote.sources.video_rtx.0.into());

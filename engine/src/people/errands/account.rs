@@ -176,7 +176,7 @@ impl Errands {
     }
 
     fn place(&self, service: ServiceLink) -> Asked<Place> {
-        Ok(Place::new(service, self.quit.clone(), self.proxies.clone())?)
+        Ok(Place::new(service, self.quit.clone(), self.proxies.get())?)
     }
 
     pub(super) fn asked<T: serde::de::DeserializeOwned>(&self, at: &At, request: &Request) -> Asked<T> {

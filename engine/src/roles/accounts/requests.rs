@@ -1,5 +1,7 @@
 //! What comes over HTTP: requests of accounts, pages, and the wish for channels.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use bevy_ecs::entity::Entity;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::system::{Query, Res, ResMut};
@@ -25,14 +27,21 @@ use crate::store::op::accounts::{Checked, Holder, NewTokens, Op};
 use crate::store::passwords::Work;
 
 /// How often each address may have a password hashed, which is what costs the service most, and may look at pages.
-#[derive(Resource, Debug, Default)]
+#[derive(Resource, Debug)]
 pub struct Registrations {
     /// Registrations without an invitation.
     registrations: Buckets,
-    /// Logins and recoveries, whoever they are about.
+    /// Whatever has a password checked, whoever it is about.
     logins: Buckets,
     /// Profile pages and photos, so that nobody copies them all.
     pages: Buckets,
+}
+
+impl Default for Registrations {
+    fn default() -> Self {
+        let buckets = || Buckets::new(MOST_ADDRESSES);
+        Self { registrations: buckets(), logins: buckets(), pages: buckets() }
+    }
 }
 
 pub fn take_requests(
@@ -71,7 +80,7 @@ pub fn take_requests(
 /// What one request is looked at with.
 struct Desk<'a> {
     from: Entity,
-    address: std::net::IpAddr,
+    address: IpAddr,
     registrations: &'a mut Registrations,
     hashers: &'a Hashers,
     backoff: &'a Backoff,
@@ -125,6 +134,7 @@ impl Desk<'_> {
             Request::Logout => self.submit(Op::Logout { access, at }),
             Request::ChangePassword(request) => {
                 check_password(&request.new)?;
+                self.may_hash()?;
                 self.submit(Op::Check {
                     access,
                     at,
@@ -137,6 +147,7 @@ impl Desk<'_> {
                 self.submit(Op::CheckRecovery { request, at })
             }
             Request::Delete(request) => {
+                self.may_hash()?;
                 self.submit(Op::Check { access, at, then: Checked::Delete { password: request.password } })
             }
             Request::Export => self.submit(Op::Export { access, at }),
@@ -165,8 +176,7 @@ impl Desk<'_> {
         if request.devices.verify(&request.device).is_err() {
             return Err(Refusal::new(Code::Forbidden, "the account's key did not sign this device"));
         }
-        // Several programs and tests of one machine share its own address.
-        let count = if self.address.is_loopback() { 1_000_000 } else { 30 };
+        let count = if self.is_this_machine() { 1_000_000 } else { 30 };
         let hour = Duration::from_secs(3600);
         if request.invite.is_none() && !self.registrations.registrations.take_of(self.address, count, hour, self.now.0)
         {
@@ -178,7 +188,7 @@ impl Desk<'_> {
     }
 
     fn page(&mut self, path: &str, bearer: Option<&str>, at: Millis) -> Taken {
-        let per_minute = if self.address.is_loopback() { 100_000 } else { PAGES_PER_MINUTE };
+        let per_minute = if self.is_this_machine() { 100_000 } else { PAGES_PER_MINUTE };
         if !self.registrations.pages.take(self.address, per_minute, self.now.0) {
             return Err(Refusal::retry_after(Code::TooOften, "too many pages for your address: wait", 1000));
         }
@@ -193,15 +203,26 @@ impl Desk<'_> {
         Err(not_found())
     }
 
-    fn may_try(&mut self, name: &AccountName) -> Result<(), Refusal> {
-        let per_minute = if self.address.is_loopback() { 100_000 } else { 60 };
-        if !self.registrations.logins.take(self.address, per_minute, self.now.0) {
-            return Err(Refusal::retry_after(Code::TooOften, "too many logins from your address: wait", 1000));
+    /// Whether this address may have one more password checked, whoever's it is.
+    fn may_hash(&mut self) -> Result<(), Refusal> {
+        let per_minute = if self.is_this_machine() { 100_000 } else { 60 };
+        match self.registrations.logins.take(self.address, per_minute, self.now.0) {
+            true => Ok(()),
+            false => Err(Refusal::retry_after(Code::TooOften, "too many logins from your address: wait", 1000)),
         }
+    }
+
+    fn may_try(&mut self, name: &AccountName) -> Result<(), Refusal> {
+        self.may_hash()?;
         self.backoff.may_try(name, self.address, self.now.0).map_err(|wait| {
             let wait = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1);
             Refusal::retry_after(Code::TooOften, "too many wrong passwords from your address: wait", wait)
         })
+    }
+
+    /// Several programs of one machine share its own address; other addresses of the loopback network are like any.
+    fn is_this_machine(&self) -> bool {
+        [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)].contains(&self.address)
     }
 
     /// The hash of the token that came with a request.
@@ -245,6 +266,9 @@ fn check_password(password: &Secret) -> Result<(), Refusal> {
         _ => Err(malformed("a password has 8 to 256 characters")),
     }
 }
+
+/// Those who fill the table keep everybody else out, so it is large: at 40 bytes each 2.6 MB.
+const MOST_ADDRESSES: usize = 65_536;
 
 /// A person who looks at one after another, and the photos on them.
 const PAGES_PER_MINUTE: u32 = 240;

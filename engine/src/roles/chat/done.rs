@@ -8,8 +8,9 @@ use crate::proto::service::names::Seq;
 use crate::proto::text::List;
 use crate::roles::chat::RoomHashers;
 use crate::roles::chat::asks::Then;
-use crate::roles::chat::halls::{Halls, push_entries};
+use crate::roles::chat::halls::{Halls, push_entries, push_typing};
 use crate::service::between::Between;
+use crate::service::circles::Circles;
 use crate::service::session::{Present, Session};
 use crate::service::shared::{Collected, Outbox, asker};
 use crate::store::op::chat::Answer;
@@ -21,6 +22,7 @@ pub fn take_done(
     mut outbox: ResMut<Outbox>,
     mut halls: ResMut<Halls>,
     present: Res<Present>,
+    circles: Res<Circles>,
     hashers: Res<RoomHashers>,
 ) {
     // Whoever waits for an answer has it before it is told to all.
@@ -83,9 +85,10 @@ pub fn take_done(
                 Reply::Done
             }
             Ok(Answer::Typing { room, account, name }) => {
-                let others = halls.listeners(room).filter(|(one, _)| *one != account).map(|(_, listener)| listener);
-                outbox.push(others, &AnyPush::Chat(Push::Typing { room, name: name.clone() }));
-                outbox.tell(Between::Typing { room, account, name });
+                if let Some(hidden_from) = circles.hides_from(account) {
+                    push_typing((room, account), &name, &hidden_from, &halls, &mut outbox);
+                    outbox.tell(Between::Typing { room, account, name, hidden_from });
+                }
                 Reply::Done
             }
             Ok(Answer::Read { account, room, seq }) => {

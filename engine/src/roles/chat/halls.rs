@@ -11,7 +11,7 @@ use crate::base::id::AccountId;
 use crate::base::time::{Duration, Instant};
 use crate::proto::service::chat::{Entry, Push};
 use crate::proto::service::frame::Push as AnyPush;
-use crate::proto::service::names::{RoomId, Seq};
+use crate::proto::service::names::{AccountName, RoomId, Seq};
 use crate::service::between::Between;
 use crate::service::bus::{Overheard, Peers};
 use crate::service::session::{Present, Session};
@@ -163,9 +163,8 @@ pub fn take_overheard(
                 }
             }
             Between::Member { room, account, last: None } => halls.leave(room, account),
-            Between::Typing { room, account, name } => {
-                let others = halls.listeners(room).filter(|(one, _)| *one != account).map(|(_, listener)| listener);
-                outbox.push(others, &AnyPush::Chat(Push::Typing { room, name }));
+            Between::Typing { room, account, name, hidden_from } => {
+                push_typing((room, account), &name, &hidden_from, &halls, &mut outbox);
             }
             Between::Settings { room, notice, slow_seconds } => {
                 let listeners = halls.listeners(room).map(|(_, listener)| listener);
@@ -202,6 +201,19 @@ pub fn catch_up(
             storage.note(StoreOp::Chat(Box::new(Op::Since(rooms.to_vec()))));
         }
     }
+}
+
+/// That somebody types is told to all who listen, but to those they hide from.
+pub fn push_typing(
+    (room, account): (RoomId, AccountId),
+    name: &AccountName,
+    hidden_from: &[AccountId],
+    halls: &Halls,
+    outbox: &mut Outbox,
+) {
+    let is_told = |one: AccountId| one != account && !hidden_from.contains(&one);
+    let told = halls.listeners(room).filter(|(one, _)| is_told(*one)).map(|(_, listener)| listener);
+    outbox.push(told, &AnyPush::Chat(Push::Typing { room, name: name.clone() }));
 }
 
 /// Entries that are next are pushed to all who listen.

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use bevy_ecs::entity::Entity;
 use bevy_ecs::world::World;
 
-use super::{candidates, devices, files, lan, legs, media, people, report, routes, watch};
+use super::{candidates, check, devices, files, lan, legs, media, offer, people, report, routes, watch};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::time::{Instant, WallTime};
+use crate::device::Tone;
 use crate::layout::snapshot;
 use crate::media::report::Report;
 use crate::net::control::{ControlEvent, LinkId};
@@ -20,6 +21,7 @@ use crate::proto::signal::clock::ClockOffset;
 use crate::proto::signal::event::{Event, RouteFailure};
 use crate::proto::signal::incoming::{Admission, Incoming};
 use crate::proto::signal::machine::CallMachine;
+use crate::proto::signal::media::Agreed;
 use crate::proto::target::Target;
 use crate::store::known::Known;
 use crate::world::call::{CallState, Signalling, Times};
@@ -73,7 +75,7 @@ fn try_dial(world: &mut World, target: &str) -> Result<()> {
     let bare = parsed.bare_name().map(str::to_owned);
     let address = parsed.to_string();
     let (call, now) = (keys::new_call_id()?, world.resource::<Now>().0);
-    let (transport, own) = media::prepare(world, now)?;
+    let (transport, own) = offer::prepare(world, now)?;
     let name = Name::cut(target);
     let remembered = world.resource::<Signalling>().known.remembered(&address);
     let announced = || parsed.lan_name().and_then(|name| lan::announced_key(world, name));
@@ -104,7 +106,7 @@ fn try_dial(world: &mut World, target: &str) -> Result<()> {
 /// Calls a pal by the service, which carries the envelopes and can make none.
 fn dial_pal(world: &mut World, pal: people::Callee) -> Result<()> {
     let (call, now) = (keys::new_call_id()?, world.resource::<Now>().0);
-    let (transport, own) = media::prepare(world, now)?;
+    let (transport, own) = offer::prepare(world, now)?;
     let name = Name::cut(&pal.display);
     let machine = CallMachine::outgoing(call, own, name, Some(pal.key));
     let link = people::open(world, pal.name.clone(), pal.key, None);
@@ -135,6 +137,7 @@ fn spawn_call(
         counter: 0,
         transport: transport.into().map(Box::new),
         connection: None,
+        agreed: Agreed::default(),
         clock: ClockOffset::default(),
         ping_at: None,
         account: None,
@@ -280,7 +283,7 @@ fn take_offer(world: &mut World, link: LinkId, peer: SocketAddr, verified: Verif
         }
         return;
     }
-    let Ok((transport, own)) = media::prepare(world, now) else { return };
+    let Ok((transport, own)) = offer::prepare(world, now) else { return };
     let mut actions = Vec::new();
     let is_ours = admission == Admission::Ring;
     let machine = CallMachine::incoming(incoming, own, now, &mut actions);
@@ -419,6 +422,15 @@ fn show_phase(world: &mut World, entity: Entity, phase: Phase, now: Instant) {
     };
     if phase == Phase::RingingOut {
         tell(world, Notice::Ringing { peer: peer.clone(), incoming: false });
+    }
+    let before = &world.resource::<Showing>().phase;
+    let bell = match phase {
+        Phase::Reconnecting => Some(Tone::LOST),
+        Phase::InCall if matches!(before, snapshot::Phase::Reconnecting { .. }) => Some(Tone::BACK),
+        _ => None,
+    };
+    if let Some(bell) = bell {
+        check::ring_bell(world, bell);
     }
     if phase == Phase::InCall {
         let is_dialled = address.contains(':');

@@ -35,10 +35,15 @@ pub fn install(world: &mut World) {
 /// In every tick: who came and went, and whether we are shown.
 pub fn take_told(world: &mut World) {
     begin(world);
-    let is_shown = world.resource::<Settings>().0.lan == Visibility::Shown && !people::appears_offline(world);
+    // Whoever appears offline says nothing at all: a question of theirs would tell as much as an announcement.
+    let is_there = !people::appears_offline(world);
+    let is_shown = is_there && world.resource::<Settings>().0.lan == Visibility::Shown;
     let mut network = world.resource_mut::<Network>();
     let Some(lan) = &mut network.lan else { return };
     lan.show(is_shown);
+    if let Err(error) = lan.look(is_there) {
+        tracing::warn!("{error}");
+    }
     if let Some(neighbours) = lan.take() {
         network.people = neighbours.clone();
         people::note_around(world, &neighbours);

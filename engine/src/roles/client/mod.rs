@@ -12,6 +12,7 @@ mod files;
 mod lan;
 mod legs;
 pub mod media;
+mod offer;
 pub mod people;
 pub mod report;
 mod routes;

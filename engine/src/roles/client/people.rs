@@ -8,9 +8,10 @@ use std::sync::Arc;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
 
-use super::{calls, candidates, legs};
+use super::{audio, calls, candidates, legs};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::id::CallId;
+use crate::base::time::{Duration, Instant};
 use crate::net::control::LinkId;
 use crate::net::lan::Neighbours;
 use crate::people::command::{Notice as Told, Outcome, State, Wanted};
@@ -20,6 +21,7 @@ use crate::people::view::View;
 use crate::people::{People, PeopleConfig};
 use crate::proto::envelope::Envelope;
 use crate::proto::keys::PublicKey;
+use crate::proto::proxy::choice::Proxies;
 use crate::proto::service::frame::{Ask, Push, Reply};
 use crate::proto::service::names::{AccountName, Bytes, Person};
 use crate::proto::service::pals::{Presence, Push as PalsPush, Reply as PalsReply, Request};
@@ -38,6 +40,7 @@ pub struct Service {
     /// Offers whose fate the service has not said yet.
     offers: HashMap<u64, LinkId>,
     next: u32,
+    relays_asked: Option<Instant>,
     /// Who is on the same network, for messages.
     around: Around,
     /// A target that may be a pal's name, called once the session has said who one's pals are.
@@ -73,7 +76,7 @@ pub fn start(world: &mut World) {
         data: config.data.clone(),
         name: config.name.clone(),
         channels: true,
-        presence: Some(Presence::Online),
+        presence: Some(if config.appear_offline { Presence::Offline } else { Presence::Online }),
         receive: true,
         proxies: config.proxies.clone(),
         direct: Direct {
@@ -100,12 +103,25 @@ pub fn note_around(world: &World, neighbours: &Neighbours) {
 
 /// Whether the person wants to be seen by nobody.
 pub fn appears_offline(world: &World) -> bool {
-    let service = world.resource::<Service>();
-    service.view.person.is_some() && service.view.presence == Presence::Offline
+    world.resource::<Settings>().0.appear_offline
+}
+
+/// From now on the person is seen, or by nobody: at our ports, too. A call that stands goes on.
+fn appear(world: &mut World, offline: bool) {
+    if std::mem::replace(&mut world.resource_mut::<Settings>().0.appear_offline, offline) != offline {
+        audio::keep(world, |choices| choices.appear_offline = offline);
+    }
+    let opened = world.resource_mut::<Signalling>().door.as_mut().map(|door| door.listen(!offline));
+    if let Some(Err(error)) = opened {
+        calls::tell(world, Notice::Error(error.text.into()));
+    }
 }
 
 /// Hands the window's wish on.
 pub fn want(world: &mut World, ticket: u64, wanted: Wanted) {
+    if let Wanted::SetPresence { presence, .. } = wanted {
+        appear(world, presence == Presence::Offline);
+    }
     let service = world.resource::<Service>();
     if !service.people.as_ref().is_some_and(|people| people.send(ticket, wanted)) {
         calls::tell(world, Notice::Error("the service takes nothing more at the moment: try again".into()));
@@ -115,6 +131,11 @@ pub fn want(world: &mut World, ticket: u64, wanted: Wanted) {
 /// In every tick: what the session tells.
 pub fn take_told(world: &mut World) {
     hear(world);
+    let (service, now) = (world.resource::<Service>(), world.resource::<Now>().0);
+    let is_old = service.relays_asked.is_some_and(|at| now.saturating_duration_since(at) >= RELAYS_KEPT);
+    if is_old && matches!(service.view.state, State::Online) {
+        ask_relays(world);
+    }
     take_postponed(world);
 }
 
@@ -242,6 +263,13 @@ pub fn reconnect(world: &World) {
     }
 }
 
+/// From now on everything is dialled through these.
+pub fn dial_through(world: &World, proxies: Arc<Proxies>) {
+    if let Some(people) = &world.resource::<Service>().people {
+        people.set_proxies(proxies);
+    }
+}
+
 /// Whether `link` leads by the service, which counts how often it is asked.
 pub fn carries(world: &World, link: LinkId) -> bool {
     world.resource::<Service>().routes.contains_key(&link)
@@ -278,13 +306,21 @@ fn offered(world: &mut World, ticket: u64, outcome: Result<Outcome, String>) {
     calls::feed(world, entity, Event::NoDevice(Line::cut(&text)));
 }
 
+/// Who relays, and how one is let in there. An older service does not know them: its people are called directly.
+fn ask_relays(world: &mut World) {
+    let now = world.resource::<Now>().0;
+    let mut service = world.resource_mut::<Service>();
+    if let Some(people) = &service.people
+        && people.send(RELAYS, Wanted::Ask(Box::new(Ask::Pals(Request::Relays))))
+    {
+        service.relays_asked = Some(now);
+    }
+}
+
 /// The session came or went: so did the way of the calls that it carries.
 fn carried(world: &mut World, state: &State) {
-    if matches!(state, State::Online)
-        && let Some(people) = &world.resource::<Service>().people
-    {
-        // An older service does not know them: its people are called directly.
-        people.send(RELAYS, Wanted::Ask(Box::new(Ask::Pals(Request::Relays))));
+    if matches!(state, State::Online) {
+        ask_relays(world);
     }
     let reached = world.resource::<Service>().view.reached;
     if matches!(state, State::Online) && reached.is_some_and(|address| !address.is_loopback()) {
@@ -383,3 +419,6 @@ const OWN: u64 = 1 << 63;
 
 /// Asks who relays.
 const RELAYS: u64 = u64::MAX;
+
+/// What lets one in at relays holds for twelve hours.
+const RELAYS_KEPT: Duration = Duration::from_secs(6 * 3600);

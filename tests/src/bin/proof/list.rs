@@ -4,8 +4,8 @@ use visavis_tests::Outcome;
 
 use crate::table::Table;
 use crate::{
-    contract, devices, endurance, jitter, lab, media, nettest, networks, opus, probe, rate, replay, rival, screens,
-    service, sound, video, voice,
+    contract, devices, endurance, guard, jitter, lab, media, nettest, networks, opus, probe, rate, replay, rival,
+    screens, service, sound, video, voice,
 };
 
 /// A long measurement.
@@ -22,7 +22,7 @@ const fn proof(name: &'static str, run: fn(&mut Table) -> Outcome<()>, title: &'
     Proof { name, title, is, run }
 }
 
-pub const PROOFS: [Proof; 43] = [
+pub const PROOFS: [Proof; 48] = [
     proof(
         "nettest",
         nettest::causes,
@@ -52,6 +52,30 @@ pub const PROOFS: [Proof; 43] = [
         service::load,
         "Ten thousand people on a service",
         "10,000 connected clients, of which 1,000 write once a second into rooms of ten; on this disk, and with 5 ms more for each commit.",
+    ),
+    proof(
+        "unseen",
+        guard::unseen,
+        "Whoever appears offline",
+        "Ten thousand questions at each door about two people who hide and one who is not there, in an order that chance gives.",
+    ),
+    proof(
+        "profiles",
+        guard::profiles,
+        "What people do not show of themselves",
+        "A hundred people whose profiles show each field to some; all that goes over the wire to four kinds of people who look.",
+    ),
+    proof(
+        "flood",
+        guard::floods,
+        "People who misbehave at the service",
+        "10,000 slow connections, floods at each door, oversized frames and guessed passwords, beside people who do nothing wrong.",
+    ),
+    proof(
+        "firewalls",
+        guard::behind_firewalls,
+        "The service through firewalls",
+        "An account, the directory, chat, photos and messages with nothing inward, with the seed's table of ports, and with 443 alone.",
     ),
     proof(
         "call",
@@ -88,6 +112,12 @@ pub const PROOFS: [Proof; 43] = [
         networks::heal,
         "Networks that break and come back",
         "Outages, another address, a gateway that forgets, a path that falls silent beside one that works.",
+    ),
+    proof(
+        "hostile",
+        networks::hostile,
+        "Calls that somebody wants to break",
+        "Checks without a password, handshakes that others begin, servers and a router that answer nothing right.",
     ),
     proof(
         "quiet",

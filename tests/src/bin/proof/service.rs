@@ -152,7 +152,8 @@ fn carry(data: &Path, store: Option<&str>, args: &str) -> Outcome<Carried> {
     Ok(Carried { seen, holdings, commit_ms, longest_ms: figure("longest_seconds")? * 1e3, retried })
 }
 
-fn quantile(mut values: Vec<f64>, at: f64) -> Option<f64> {
+/// The value that a share of all is not above.
+pub fn quantile(mut values: Vec<f64>, at: f64) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let place = (values.len() as f64 * at).ceil() as usize;
     values.get(place.saturating_sub(1)).copied()
