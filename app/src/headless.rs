@@ -75,8 +75,8 @@ pub fn run(link: &Link, bell: &Bell, plan: &Plan, interrupted: &Receiver<()>) ->
         }
     };
     let mut files: VecDeque<PathBuf> = plan.send_files.iter().cloned().collect();
-    // Of those the last one is sent and the call may end.
-    let is_for_files = !files.is_empty() && plan.run_for.is_none();
+    // Once the last of them is there, who called for them may hang up.
+    let is_for_files = !files.is_empty() && plan.run_for.is_none() && plan.call.is_some();
     if let Some(target) = &plan.call {
         send(Command::Call(target.clone()));
     }

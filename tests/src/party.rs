@@ -93,6 +93,16 @@ impl Party {
         Ok(party)
     }
 
+    /// Starts one who is called and does not answer.
+    ///
+    /// # Errors
+    /// As [`Self::listen`].
+    pub fn wait(setup: &Setup) -> Outcome<Self> {
+        let mut party = Self::start(setup, &["listen"])?;
+        party.wait_for("listening on port", Duration::from_secs(20))?;
+        Ok(party)
+    }
+
     /// Starts one who calls `target`.
     pub fn call(setup: &Setup, target: &str) -> Outcome<Self> {
         Self::start(setup, &["call", target])

@@ -87,6 +87,61 @@ fn a_device_that_the_account_did_not_sign_is_not_rung() {
     assert_eq!(well(ben.run(&["message", "inbox"]))[0]["text"], "for Ben alone", "his own device reads it");
 }
 
+#[test]
+fn all_devices_of_an_account_ring_until_one_answers_and_each_reads_its_messages() {
+    let folder = tempdir().expect("folder");
+    let host = Host::start(&folder.path().join("service"), "").expect("serves");
+    let (ada, ben) = pals(folder.path(), &host);
+    // Ben's laptop shows its code, and the device that he made the account on signs it.
+    let laptop = Person::new("ben", &folder.path().join("laptop"), &ben.service);
+    let linking = well(laptop.follow(&["account", "link", "ben", "--service", &laptop.service]));
+    let said = linking.next(Duration::from_secs(20), |said| said["code"].is_string()).expect("a code");
+    let code = said["code"].as_str().expect("text");
+    let wrong = if code.starts_with('A') { code.replacen('A', "B", 1) } else { format!("A{}", &code[1..]) };
+    assert!(ben.run(&["account", "add-device", &wrong]).is_err_and(|said| said.contains("mistake")));
+    let added = well(ben.run(&["account", "add-device", code]));
+    let linked = linking.next(Duration::from_secs(20), |said| said["account_key"].is_string()).expect("linked");
+    assert_eq!((&linked["account_key"], linked["devices"].as_array().map(Vec::len)), (&added["account_key"], Some(2)));
+    drop(linking);
+    assert!(laptop.run(&["account", "add-device", code]).is_err_and(|said| said.contains("on the device that")));
+
+    // Both ring; the laptop answers, and the other one stops.
+    let mut first = well(Party::wait(&setup(&ben, "--once")));
+    let mut second = well(Party::listen(&Setup::new("laptop", &format!("{MEDIA} --once")).with_data(&laptop.data)));
+    for party in [&mut first, &mut second] {
+        well(party.wait_for("online as ben", Duration::from_secs(20)));
+    }
+    let calling = well(Party::call(&setup(&ada, "--for 6"), "@ben"));
+    well(first.wait_for("ada calls", Duration::from_secs(20)));
+    well(second.wait_for("in call with ada", Duration::from_secs(30)));
+    let stopped = well(first.finish(Duration::from_secs(20)));
+    assert!(stopped.log.contains("Another of your devices took the call"), "{}", stopped.log);
+    let called = well(well(calling.finish(Duration::from_secs(60))).ended());
+    assert!(called.audio.packets_received > 50, "{called:?}");
+    well(well(second.finish(Duration::from_secs(20))).ended());
+
+    // Both ring and none answers: the caller gives up, and both stop.
+    let mut waiting: Vec<Party> = [&ben, &laptop].map(|one| well(Party::wait(&setup(one, "--once")))).into();
+    for party in &mut waiting {
+        well(party.wait_for("online as ben", Duration::from_secs(20)));
+    }
+    let calling = well(Party::call(&setup(&ada, ""), "@ben"));
+    for party in &mut waiting {
+        well(party.wait_for("ada calls", Duration::from_secs(20)));
+    }
+    well(calling.terminate());
+    for party in waiting {
+        let stopped = well(party.finish(Duration::from_secs(20)));
+        assert!(stopped.log.contains("ada cancelled the call"), "{}", stopped.log);
+    }
+
+    // A message is sealed to both.
+    well(ada.run(&["message", "send", "ben", "wherever you are"]));
+    for device in [&ben, &laptop] {
+        assert_eq!(well(device.run(&["message", "inbox"]))[0]["text"], "wherever you are");
+    }
+}
+
 /// Waits until `name` is seen online.
 fn there(person: &Person, name: &str) -> Outcome<()> {
     let watching = person.follow(&["pals", "watch", "--presence", "offline"])?;

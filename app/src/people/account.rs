@@ -17,6 +17,7 @@ use engine::store::login::Logins;
 use serde_json::json;
 
 use super::admin::{self, Admin};
+use super::device::{self, Devices};
 use super::{Console, Hold, file, name, secret, unexpected};
 use crate::args::Options;
 
@@ -63,6 +64,8 @@ pub enum Account {
         uses: u16,
     },
     #[command(flatten)]
+    Devices(Devices),
+    #[command(flatten)]
     Admin(Admin),
 }
 
@@ -93,7 +96,9 @@ enum Field {
 /// Does it. True when it went well.
 pub fn run(what: &Account, options: &Options, interrupted: &Receiver<()>) -> Result<bool> {
     let hold = match what {
-        Account::Register { .. } | Account::Login { .. } | Account::Recover { .. } => Hold::Channels,
+        Account::Register { .. } | Account::Login { .. } | Account::Recover { .. } | Account::Devices(_) => {
+            Hold::Channels
+        }
         _ => Hold::Requests,
     };
     let mut console = Console::open(options, hold, interrupted)?;
@@ -135,6 +140,7 @@ pub fn run(what: &Account, options: &Options, interrupted: &Receiver<()>) -> Res
             println!("{}", serde_json::to_string_pretty(&export)?);
         }
         Account::Show => show(&mut console, options)?,
+        Account::Devices(what) => return device::run(what, &mut console, options),
         Account::Admin(what) => admin::run(what, &mut console)?,
         Account::Profile => print_profile(&mut console, Wanted::Profile)?,
         Account::Set(set) => {
@@ -163,7 +169,9 @@ fn entered(console: &mut Console, wanted: Wanted, options: &Options) -> Result<(
     };
     let identity = Identity::load_or_create(&crate::data_folder(options)?, "")?;
     if identity.account() != person.key {
-        eprintln!("this device is not signed by the account's key: it is not rung, and no message is sealed to it");
+        eprintln!(
+            "this device is not signed by the account's key: it is not rung, and no message is sealed to it; sign it with visavis account link"
+        );
     }
     let link = link(&person, &service(options)?)?;
     let recovery = recovery.as_ref().map(Secret::expose);
@@ -194,7 +202,7 @@ fn show(console: &mut Console, options: &Options) -> Result<()> {
 }
 
 /// The service that was said, or the one that one is at.
-fn service(options: &Options) -> Result<ServiceLink> {
+pub fn service(options: &Options) -> Result<ServiceLink> {
     if let Some(service) = &options.service {
         return Ok(service.clone());
     }

@@ -3,6 +3,7 @@
 pub mod account;
 mod admin;
 pub mod chat;
+mod device;
 mod host;
 pub mod message;
 mod near;

@@ -7,7 +7,7 @@ use engine::layout::snapshot::{Controls, FileView};
 use super::widgets::{self, card};
 use super::{UiState, theme};
 
-/// The card, where it is open, a file is on its way, or one is offered: bottom right, above the controls.
+/// The card, where it is open, a file is on its way, or one is offered: top right: below stands one's own picture, in the middle the other face.
 pub fn show(ui: &mut Ui, screen: Rect, controls: &Controls, state: &mut UiState, commands: &mut Vec<Command>) {
     let rows = [&controls.receiving, &controls.sending].into_iter().flatten().count();
     if !state.files_open && rows == 0 {
@@ -16,8 +16,8 @@ pub fn show(ui: &mut Ui, screen: Rect, controls: &Controls, state: &mut UiState,
     let is_form = state.files_open && controls.sending.is_none();
     let height = 44.0 + ROW * rows as f32 + if is_form { FORM } else { 0.0 };
     let size = vec2(WIDTH.min(screen.width() - 2.0 * theme::GAP), height);
-    let right_bottom = pos2(screen.right() - theme::GAP, screen.bottom() - theme::BOTTOM_BAR);
-    let rect = Rect::from_min_max(right_bottom - size, right_bottom);
+    let corner = pos2(screen.right() - theme::GAP - size.x, screen.top() + theme::TOP_BAR);
+    let rect = Rect::from_min_size(corner, size);
     // Takes clicks on the card's own surface.
     ui.interact(rect, ui.scope_id().with("files"), Sense::click());
     card(ui, rect);

@@ -52,6 +52,8 @@ impl UiState {
         match notice {
             Notice::Listening { base_port } => (self.listening, self.network.base) = (Some(base_port), Some(base_port)),
             Notice::Error(text) => self.toast(text),
+            // Its card asks.
+            Notice::File(FileNotice::Offered(_)) => {}
             Notice::File(notice) => self.toast(file_text(&notice)),
             // The panel of people shows it.
             Notice::Online { .. } => {}

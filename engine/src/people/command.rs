@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use crate::net::service::https::Failure;
 use crate::proto::contact::Contact;
+use crate::proto::devices::DeviceList;
+use crate::proto::keys::PublicKey;
 use crate::proto::quick::Quick;
 use crate::proto::service::account::{Invitation, Report, Secret};
 use crate::proto::service::frame::{Ask, Push, Reply};
@@ -47,6 +49,12 @@ pub enum Wanted {
     SetPhoto(Vec<u8>),
     /// → [`Outcome::Invitation`]
     Invite { uses: u16 },
+    /// The devices that the account vouches for, as the service has them. → [`Outcome::Devices`]
+    Devices,
+    /// Signs a further device, whose code was read from it. → [`Outcome::Devices`]
+    AddDevice { device: PublicKey },
+    /// This device is the account's from now on, where its key has signed it. → [`Outcome::Devices`]
+    Adopt,
     /// As one who runs the service: what was reported, after this number. → [`Outcome::Reports`]
     Reports { after: u64 },
     /// A report was dealt with. → [`Outcome::Done`]
@@ -93,6 +101,7 @@ pub enum Outcome {
     Profile(Box<Profile>),
     Invitation(Box<Invitation>),
     Reports(Vec<Report>),
+    Devices(Box<DeviceList>),
     Reply(Box<Reply>),
     /// The service says who that is; `pals`: they asked before, or were already.
     Befriended {
@@ -163,6 +172,9 @@ impl fmt::Debug for Wanted {
             Self::SetProfile(_) => "SetProfile",
             Self::SetPhoto(_) => "SetPhoto",
             Self::Invite { .. } => "Invite",
+            Self::Devices => "Devices",
+            Self::AddDevice { .. } => "AddDevice",
+            Self::Adopt => "Adopt",
             Self::Reports { .. } => "Reports",
             Self::CloseReport { .. } => "CloseReport",
             Self::Suspend { .. } => "Suspend",

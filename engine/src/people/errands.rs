@@ -1,6 +1,7 @@
 //! What takes several steps or moves megabytes, one after another on a thread of its own.
 
 mod account;
+mod device;
 mod message;
 
 use std::net::SocketAddr;
@@ -95,6 +96,9 @@ impl Errands {
             Wanted::Fetch => self.fetch(),
             Wanted::Read { seq } => self.read(seq),
             Wanted::DeleteMessage { seq } => self.delete_message(seq),
+            Wanted::Devices => self.devices(),
+            Wanted::AddDevice { device } => self.add_device(device),
+            Wanted::Adopt => self.adopt(),
             Wanted::Befriend { contact, note } => self.befriend(&contact, note),
             Wanted::Verify { name } => self.verify(&name),
             wanted => self.account(wanted),

@@ -17,7 +17,7 @@ use super::command::{Command, Notice, Outcome, State};
 use super::errands::Errand;
 use super::opener::{Open, Opened};
 use super::trust::Keys;
-use super::view::View;
+use super::view::{DeviceView, View};
 use super::{PeopleConfig, SOCKET, Told};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::{Latest, PipeReceiver, PipeSender, Wake};
@@ -224,6 +224,11 @@ impl Session {
         self.mailbox = Some(Mailbox::new(&self.config.data, &login.person.key));
         self.view = self.cache.load(&host, &login.person.name);
         self.view.disconnected();
+        // Another program of the folder may have made this device the account's.
+        self.identity = Identity::load_or_create(&self.config.data, &self.config.name)?;
+        let is_signed = login.person.key == self.identity.account();
+        let (key, signs) = (self.identity.device().public(), is_signed && self.identity.holds_account());
+        self.view.device = Some(DeviceView { key, is_signed, signs });
         (self.view.service, self.view.person) = (host, Some(login.person));
         self.view.presence = self.config.presence.unwrap_or_default();
         self.view.state = match login.tokens {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::command::State;
 use super::trust::Trust;
 use crate::base::time::{Duration, Instant};
+use crate::proto::keys::PublicKey;
 use crate::proto::service::chat::{Entry, Push as ChatPush, Room, What};
 use crate::proto::service::frame::Push;
 use crate::proto::service::names::{AccountName, Person, RoomId, Seq};
@@ -28,6 +29,9 @@ pub struct View {
     /// Who one is there.
     pub person: Option<Person>,
     pub presence: Presence,
+    /// This device.
+    #[serde(skip)]
+    pub device: Option<DeviceView>,
     /// The service has said who one's pals are since the session began.
     #[serde(skip)]
     pub is_current: bool,
@@ -71,6 +75,15 @@ pub struct PalView {
 pub struct Talk {
     pub room: RoomId,
     pub entries: Vec<Entry>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceView {
+    pub key: PublicKey,
+    /// The account's key has signed it: it rings, and messages are sealed to it.
+    pub is_signed: bool,
+    /// It holds the account's key, and signs others.
+    pub signs: bool,
 }
 
 /// An entry with one's own name in it.
@@ -312,7 +325,6 @@ pub const TYPING: Duration = Duration::from_secs(6);
 mod tests {
     use super::*;
     use crate::base::time::now;
-    use crate::proto::keys::PublicKey;
     use crate::proto::service::chat::Role;
     use crate::proto::service::names::Millis;
     use crate::proto::text::{List, Prose};

@@ -4,6 +4,7 @@ pub mod authority;
 pub mod blank;
 pub mod contact;
 pub mod dedup;
+pub mod device_code;
 pub mod devices;
 pub mod direct;
 pub mod envelope;

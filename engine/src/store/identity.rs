@@ -16,9 +16,18 @@ use crate::store::file::{self, Existing};
 pub struct Identity {
     path: PathBuf,
     name: Name,
-    account: Signer,
+    account: Account,
     device: Signer,
     devices: DeviceList,
+}
+
+/// Whose device this is.
+#[derive(Debug)]
+enum Account {
+    /// The account's key is here: it signs further devices.
+    Held(Box<Signer>),
+    /// Another device holds it, and has signed this one.
+    Elsewhere(PublicKey),
 }
 
 impl Identity {
@@ -32,6 +41,7 @@ impl Identity {
         }
         let (account, device) = (Signer::generate()?, Signer::generate()?);
         let devices = DeviceList::sign(&account, 1, vec![device.public()]);
+        let account = Account::Held(Box::new(account));
         let identity = Self { path, name: Name::cut(name), account, device, devices };
         if identity.save(Existing::Keep)? {
             return Ok(identity);
@@ -51,7 +61,49 @@ impl Identity {
     }
 
     pub const fn account(&self) -> PublicKey {
-        self.account.public()
+        match &self.account {
+            Account::Held(signer) => signer.public(),
+            Account::Elsewhere(key) => *key,
+        }
+    }
+
+    /// Whether this device signs others.
+    pub const fn holds_account(&self) -> bool {
+        matches!(self.account, Account::Held(_))
+    }
+
+    /// Signs another device of the same person, and stores that. [`Kind::Refused`]: the account's key is on another device;
+    /// [`Kind::Full`]: there are sixteen already.
+    pub fn add_device(&mut self, device: PublicKey) -> Result<()> {
+        let Account::Held(account) = &self.account else {
+            let text = "the account's key is on the device that the account was made on: add devices there";
+            return Err(Error::new(Kind::Refused, text));
+        };
+        let mut devices = self.devices.devices.to_vec();
+        if devices.contains(&device) {
+            return Ok(());
+        }
+        if devices.len() >= MOST_DEVICES {
+            return Err(Error::new(Kind::Full, "an account has sixteen devices at most"));
+        }
+        devices.push(device);
+        self.devices = DeviceList::sign(account, self.devices.serial.saturating_add(1), devices);
+        self.save(Existing::Replace).map(|_| ())
+    }
+
+    /// From now on this is a device of the account that signed `devices`; a key of an own account that was here goes. Also takes
+    /// a newer list of the same account. [`Kind::Refused`]: this device is not on the list, or the list is an older one.
+    pub fn adopt(&mut self, devices: DeviceList) -> Result<()> {
+        devices.verify(&self.device.public())?;
+        if devices.account == self.account() {
+            if devices.serial < self.devices.serial {
+                return Err(Error::new(Kind::Refused, "that is an older list of devices"));
+            }
+        } else {
+            self.account = Account::Elsewhere(devices.account);
+        }
+        self.devices = devices;
+        self.save(Existing::Replace).map(|_| ())
     }
 
     /// The device key: signs envelopes and speaks TLS.
@@ -91,19 +143,28 @@ impl Identity {
             let pkcs8 = BASE64.decode(text.as_bytes()).map_err(|_| damaged(what))?;
             Signer::from_pkcs8(&pkcs8).map_err(|_| damaged(what))
         };
-        let (account, device) = (key(&stored.account_key, "account key")?, key(&stored.device_key, "device key")?);
-        if stored.devices.account != account.public() || stored.devices.verify(&device.public()).is_err() {
+        let device = key(&stored.device_key, "device key")?;
+        let account = match &stored.account_key {
+            Some(text) => Account::Held(Box::new(key(text, "account key")?)),
+            None => Account::Elsewhere(stored.devices.account),
+        };
+        let identity = Self { path: path.to_path_buf(), name: stored.name, account, device, devices: stored.devices };
+        let device = identity.device.public();
+        if identity.devices.account != identity.account() || identity.devices.verify(&device).is_err() {
             return Err(damaged("the account key did not sign this device"));
         }
         tighten(path)?;
-        Ok(Some(Self { path: path.to_path_buf(), name: stored.name, account, device, devices: stored.devices }))
+        Ok(Some(identity))
     }
 
     fn save(&self, existing: Existing) -> Result<bool> {
         let stored = Stored {
             version: VERSION,
             name: self.name.clone(),
-            account_key: BASE64.encode(self.account.pkcs8()),
+            account_key: match &self.account {
+                Account::Held(signer) => Some(BASE64.encode(signer.pkcs8())),
+                Account::Elsewhere(_) => None,
+            },
             device_key: BASE64.encode(self.device.pkcs8()),
             devices: self.devices.clone(),
         };
@@ -117,10 +178,15 @@ impl Identity {
 struct Stored {
     version: u32,
     name: Name,
-    account_key: String,
+    /// Nothing where the account's key is on another device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account_key: Option<String>,
     device_key: String,
     devices: DeviceList,
 }
+
+/// What a list takes.
+const MOST_DEVICES: usize = 16;
 
 const FILE: &str = "identity.json";
 const VERSION: u32 = 1;
@@ -173,6 +239,32 @@ mod tests {
             assert!(error.text.contains("identity.json") && !error.text.contains('\n'), "{error}");
             assert_eq!(std::fs::read(&path).expect("file"), broken);
         }
+    }
+
+    #[test]
+    fn a_second_device_is_signed_by_the_first_and_signs_none() {
+        let (one, other) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+        let mut first = Identity::load_or_create(one.path(), "Ada").expect("made");
+        let mut second = Identity::load_or_create(other.path(), "Ada's laptop").expect("made");
+        let before = second.account();
+        assert!(second.adopt(first.devices().clone()).is_err(), "it is not on the list");
+        let old = first.devices().clone();
+        first.add_device(second.device().public()).expect("signed");
+        first.add_device(second.device().public()).expect("known");
+        assert_eq!((first.devices().serial, first.devices().devices.len()), (2, 2));
+        second.adopt(first.devices().clone()).expect("adopted");
+        for second in [second, Identity::load_or_create(other.path(), "").expect("read")] {
+            assert_eq!((second.account(), second.holds_account()), (first.account(), false));
+            assert!(second.account() != before && second.devices().verify(&second.device().public()).is_ok());
+        }
+        let mut second = Identity::load_or_create(other.path(), "").expect("read");
+        assert_eq!(second.add_device(PublicKey([1; 32])).expect_err("no key").kind, Kind::Refused);
+        let mut first = Identity::load_or_create(one.path(), "").expect("read");
+        assert!(first.adopt(old).is_err() && first.holds_account(), "an older list");
+        for n in 0..14 {
+            first.add_device(PublicKey([n; 32])).expect("room");
+        }
+        assert_eq!(first.add_device(PublicKey([99; 32])).expect_err("full").kind, Kind::Full);
     }
 
     #[test]

@@ -13,12 +13,16 @@ use engine::media::jitter_video::{PacketIn, VideoJitter};
 use engine::media::rate::DelayReport;
 use engine::media::sound::report::SoundReport;
 use engine::media::video::Picture;
+use engine::proto::device_code::DeviceCode;
+use engine::proto::direct::{self, Answer, Head, Hello, Parts};
 use engine::proto::file::{Control, LARGEST, Message};
+use engine::proto::frame::{FrameKind, FrameReader};
 use engine::proto::mapping::{igd, natpmp, pcp, route, ssdp};
 use engine::proto::nettest::service::{About, Dial};
 use engine::proto::nettest::stun;
 use engine::proto::proxy::{Destination, Handshake, ProxyUrl, socks5};
 use engine::proto::rtp_h264::{Depacketiser, begins_keyframe, begins_unit, holds_idr};
+use engine::proto::service::messages::LARGEST as LARGEST_MESSAGE;
 use engine::proto::unit_ext::UnitExt;
 use engine::proto::{nal, red};
 use engine::source::file::mp4::Mp4Track;
@@ -35,7 +39,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 19] = [
+pub const TARGETS: [Target; 20] = [
     Target { name: "MP4 index and samples", run: mp4, seeds: seeds::mp4 },
     Target { name: "Y4M header and frames", run: y4m, seeds: seeds::y4m },
     Target { name: "H.264 NAL units", run: nal_units, seeds: seeds::units },
@@ -47,6 +51,7 @@ pub const TARGETS: [Target; 19] = [
     Target { name: "answers to the network test", run: nettest, seeds: seeds::nettest },
     Target { name: "the receiver's reports", run: reports, seeds: seeds::reports },
     Target { name: "messages about files", run: files, seeds: seeds::files },
+    Target { name: "messages from program to program", run: direct, seeds: seeds::direct },
     Target { name: "requests on channels", run: service::asks, seeds: service::asks_seeds },
     Target { name: "what a service says on channels", run: service::said, seeds: service::said_seeds },
     Target { name: "heads of HTTP", run: service::heads, seeds: service::heads_seeds },
@@ -204,6 +209,26 @@ pub fn files(data: &[u8]) {
         }
         _ => {}
     }
+}
+
+/// What comes to the port for messages, and a device's code as it is typed.
+pub fn direct(data: &[u8]) {
+    let mut reader = FrameReader::default();
+    reader.push(data);
+    let mut parts = None;
+    while let Ok(Some((kind, body))) = reader.next_frame() {
+        match kind {
+            FrameKind::Hello => drop(direct::read::<Hello>(body).map(|hello| hello.account(&hello.devices.account))),
+            FrameKind::Head => parts = direct::read::<Head>(body).and_then(|head| Parts::new(&head)).ok(),
+            FrameKind::Part => {
+                let whole = parts.as_mut().and_then(|parts: &mut Parts| parts.push(body).ok().flatten());
+                assert!(whole.is_none_or(|whole| whole.len() <= LARGEST_MESSAGE), "a message beyond its bound");
+            }
+            FrameKind::Answer => drop(direct::read::<Answer>(body)),
+            _ => {}
+        }
+    }
+    let _ = String::from_utf8_lossy(data).parse::<DeviceCode>();
 }
 
 /// What a router, or what takes itself for one, says of ports.

@@ -9,12 +9,18 @@ use engine::codec::VideoCodec;
 use engine::codec::video_encoder::{EncoderConfig, VideoEncoder};
 use engine::media::rate::DelayReport;
 use engine::media::sound::report::SoundReport;
+use engine::proto::device_code::DeviceCode;
+use engine::proto::devices::DeviceList;
+use engine::proto::direct::{Answer, Head, Hello, written};
 use engine::proto::file::name::FileName;
 use engine::proto::file::{Control, Offer, write_data};
-use engine::proto::keys::Digest;
+use engine::proto::frame::{FrameKind, frame};
+use engine::proto::keys::{Digest, Signer};
 use engine::proto::mapping::{Protocol, pcp};
 use engine::proto::proxy::socks5;
 use engine::proto::rtp_h264::{Packets, packetise};
+use engine::proto::service::messages::SealedKey;
+use engine::proto::service::names::{Bytes, Key};
 use engine::proto::signal::body::Line;
 use engine::proto::unit_ext::UnitExt;
 use engine::proto::{nal, red};
@@ -222,4 +228,25 @@ pub fn files() -> Vec<Vec<u8>> {
         Control::Done { hash },
     ];
     said.iter().map(Control::to_bytes).chain([data]).collect()
+}
+
+/// A message with all that comes before and after it, and a device's code.
+pub fn direct() -> Vec<Vec<u8>> {
+    let (account, device) = (Signer::generate().expect("a key"), Signer::generate().expect("a key"));
+    let devices = DeviceList::sign(&account, 1, vec![device.public()]);
+    let sealed = SealedKey {
+        device: device.public(),
+        encapsulated: Bytes::new(vec![1; 32]).expect("short"),
+        ciphertext: Bytes::new(vec![2; 48]).expect("short"),
+    };
+    let head = Head { key: Key::try_from("a-message".to_owned()).expect("a key"), size: 40, sealed };
+    let part = frame(FrameKind::Part, &[7; 20]).expect("short");
+    let said = [
+        written(FrameKind::Hello, &Hello { devices, sealing: None }).expect("short"),
+        written(FrameKind::Head, &head).expect("short"),
+        part.clone(),
+        part,
+        written(FrameKind::Answer, &Answer { kept: true, why: Line::default() }).expect("short"),
+    ];
+    vec![said.concat(), DeviceCode(device.public()).to_string().into_bytes()]
 }

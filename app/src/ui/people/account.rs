@@ -3,6 +3,7 @@
 use egui::Ui;
 use engine::handle::Command;
 use engine::people::command::{State, Wanted};
+use engine::proto::device_code::DeviceCode;
 use engine::proto::service::account::Secret;
 use engine::proto::service::link::ServiceLink;
 use engine::proto::service::names::AccountName;
@@ -27,9 +28,39 @@ pub fn show(ui: &mut Ui, state: &mut PeopleState, commands: &mut Vec<Command>) {
             if ui.button("Log out").clicked() {
                 state.ask("Logging out", Wanted::LogOut, commands);
             }
+            devices(ui, state, commands);
             admin::show(ui, state, commands);
         }
         _ => log_in(ui, state, commands),
+    }
+}
+
+/// A further device shows its code; the one with the account's key takes it.
+fn devices(ui: &mut Ui, state: &mut PeopleState, commands: &mut Vec<Command>) {
+    let Some(device) = state.view.device else { return };
+    ui.add_space(12.0);
+    if !device.is_signed {
+        heading(ui, "This device is not signed");
+        weak(
+            ui,
+            "It is not rung, and no message is sealed to it. Say this code to the device that you made the account on:",
+        );
+        ui.monospace(DeviceCode(device.key).to_string());
+        if ui.button("It is signed now").clicked() {
+            state.ask("Looking", Wanted::Adopt, commands);
+        }
+    } else if device.signs {
+        heading(ui, "Add a device");
+        let entered = field(ui, &mut state.fields.device, "Code of the other device", "the code that it shows", false);
+        if ui.button("Sign it").clicked() || entered {
+            match state.fields.device.parse::<DeviceCode>() {
+                Ok(code) => {
+                    state.fields.device.clear();
+                    state.ask("Signing it", Wanted::AddDevice { device: code.0 }, commands);
+                }
+                Err(error) => state.line = error.to_string(),
+            }
+        }
     }
 }
 

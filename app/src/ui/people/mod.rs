@@ -82,6 +82,7 @@ struct Fields {
     topic: String,
     notice: String,
     slow: String,
+    device: String,
 }
 
 impl PeopleState {
@@ -111,6 +112,12 @@ impl PeopleState {
                 }
                 _ => {}
             },
+            Ok(Outcome::Devices(devices)) => {
+                self.line = format!(
+                    "Both devices have to show this account key: {}. Start the program again on the new one.",
+                    devices.account.fingerprint()
+                );
+            }
             Ok(Outcome::Reports(reports)) => self.reports = Some(reports),
             Ok(_) => {}
         }

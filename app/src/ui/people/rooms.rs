@@ -77,7 +77,7 @@ fn talk(ui: &mut Ui, state: &mut PeopleState, room: RoomId, commands: &mut Vec<C
             (state.room, state.entry, state.editing, state.tools) = (None, None, None, false);
         }
         ui.strong(&*here.name);
-        if ui.selectable_label(state.tools, "People").clicked() {
+        if ui.selectable_label(state.tools, "Who is here").clicked() {
             state.tools = !state.tools;
             if state.tools {
                 (state.fields.topic, state.fields.notice) = (here.topic.to_string(), here.notice.to_string());

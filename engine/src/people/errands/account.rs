@@ -179,7 +179,7 @@ impl Errands {
         Ok(Place::new(service, self.quit.clone(), self.proxies.get())?)
     }
 
-    fn asked<T: serde::de::DeserializeOwned>(&self, at: &At, request: &Request) -> Asked<T> {
+    pub(super) fn asked<T: serde::de::DeserializeOwned>(&self, at: &At, request: &Request) -> Asked<T> {
         self.with_access(at, |access: &Secret| at.place.account(request, Some(access)))
     }
 
@@ -206,6 +206,10 @@ impl Errands {
         self.tell(Inner::Login);
         Ok(())
     }
+}
+
+pub(super) fn refused(code: Code, text: &str) -> Failure {
+    Failure::Refused(Refusal::new(code, text))
 }
 
 fn wrong_key(name: &AccountName) -> String {

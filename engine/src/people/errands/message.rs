@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::account::changed_key;
+use super::account::{changed_key, refused};
 use super::{At, Errands, unexpected};
 use crate::base::error::{Error, Kind};
 use crate::net::service::https::{Asked, Failure};
@@ -15,7 +15,7 @@ use crate::proto::quick::{Opened, Quick};
 use crate::proto::seal::MessageKey;
 use crate::proto::service::messages::{BLOB_PATH, Message, Reply, Request, Stored};
 use crate::proto::service::names::{AccountName, Key, Person, Seq};
-use crate::proto::service::refusal::{Code, Refusal};
+use crate::proto::service::refusal::Code;
 use crate::proto::text::List;
 use crate::store::known::KnownPeers;
 use crate::store::mailbox::{Kept, Outgoing, Received, What, new_key};
@@ -184,8 +184,4 @@ fn check_sender(signed: &PublicKey, said: &Person) -> Asked<()> {
     }
     let text = format!("the message was signed by somebody else than {}: it is not shown", said.name);
     Err(refused(Code::Forbidden, &text))
-}
-
-fn refused(code: Code, text: &str) -> Failure {
-    Failure::Refused(Refusal::new(code, text))
 }

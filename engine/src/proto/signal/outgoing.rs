@@ -20,6 +20,19 @@ impl CallMachine {
         Self::new(call, own, name, Role::Caller { step: CallerStep::Dialling, expected, offer: None })
     }
 
+    /// The same call to a further device, which has the OFFER already. `None` once it does not ring any more.
+    pub fn fork(&self, now: Instant) -> Option<Self> {
+        let Role::Caller { expected, offer: Some(offer), .. } = &self.role else { return None };
+        if self.phase != Phase::RingingOut {
+            return None;
+        }
+        let role = Role::Caller { step: CallerStep::Offered, expected: *expected, offer: Some(*offer) };
+        let mut machine = Self::new(self.call, self.own.clone(), self.name.clone(), role);
+        (machine.phase, machine.has_route, machine.mute) = (Phase::RingingOut, true, self.mute);
+        machine.until = now.checked_add(CHALLENGE_WAIT);
+        Some(machine)
+    }
+
     pub(super) fn dial(&mut self, now: Instant, out: &mut Vec<Action>) {
         if self.phase != Phase::Idle || !matches!(self.role, Role::Caller { .. }) {
             return self.ignore();

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use bevy_ecs::entity::Entity;
 use bevy_ecs::world::World;
 
-use super::{candidates, check, devices, files, lan, media, offer, people, report, routes, watch};
+use super::{candidates, check, devices, files, lan, legs, media, offer, people, report, routes, watch};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::time::{Instant, WallTime};
 use crate::device::Tone;
 use crate::layout::snapshot;
 use crate::media::report::Report;
 use crate::net::control::{ControlEvent, LinkId};
+use crate::net::transport::Transport;
 use crate::proto::envelope::{Envelope, Party, Verified};
 use crate::proto::keys;
 use crate::proto::signal::action::{Action, Phase};
@@ -117,19 +118,24 @@ fn dial_pal(world: &mut World, pal: people::Callee) -> Result<()> {
     Ok(())
 }
 
+/// A further device that the current call rings: its media would be the call's own.
+pub fn spawn_leg(world: &mut World, machine: CallMachine, address: String, link: LinkId) -> Entity {
+    spawn_call(world, machine, address, Some(link), None)
+}
+
 fn spawn_call(
     world: &mut World,
     machine: CallMachine,
     address: String,
     link: Option<LinkId>,
-    transport: crate::net::transport::Transport,
+    transport: impl Into<Option<Transport>>,
 ) -> Entity {
     let state = CallState {
         machine,
         address,
         link,
         counter: 0,
-        transport: Some(Box::new(transport)),
+        transport: transport.into().map(Box::new),
         connection: None,
         agreed: Agreed::default(),
         clock: ClockOffset::default(),
@@ -320,6 +326,12 @@ pub fn current(world: &World) -> Option<Entity> {
 }
 
 fn carry_out(world: &mut World, entity: Entity, actions: Vec<Action>) {
+    let entity = legs::choose(world, entity, &actions);
+    perform(world, entity, actions);
+    legs::follow(world, entity);
+}
+
+fn perform(world: &mut World, entity: Entity, actions: Vec<Action>) {
     let now = world.resource::<Now>().0;
     for action in actions {
         match action {

@@ -10,6 +10,7 @@ mod commands;
 mod devices;
 mod files;
 mod lan;
+mod legs;
 pub mod media;
 mod offer;
 pub mod people;
@@ -35,6 +36,7 @@ pub fn install(world: &mut World, schedule: &mut Schedule) {
     world.init_resource::<devices::Opening>();
     world.init_resource::<shares::Shares>();
     world.init_resource::<files::Files>();
+    world.init_resource::<legs::Legs>();
     devices::list(world);
     audio::install(world);
     schedule.add_systems(

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
 
-use super::{audio, calls, candidates};
+use super::{audio, calls, candidates, legs};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::id::CallId;
 use crate::base::time::{Duration, Instant};
@@ -371,14 +371,20 @@ fn take_signal(world: &mut World, from: &Person, device: PublicKey, bytes: &[u8]
     let address = service_address(service);
     let envelope = &verified.envelope;
     let is_offer = matches!(envelope.body, Body::Offer(_));
-    let known = find_route(world, &from.name, envelope.call);
+    let is_challenge = matches!(envelope.body, Body::Challenge(_));
+    let known = find_route(world, &from.name, device, envelope.call);
     let link = match known {
         Some(link) => link,
         None if is_offer => open(world, from.name.clone(), device, Some(device)),
+        // Another of their devices was rung as well.
+        None if is_challenge => match legs::fork(world, &from.name, device, envelope.call) {
+            Some(link) => link,
+            None => return,
+        },
         None => return,
     };
     // The first device that answers is the one that is talked to.
-    if matches!(envelope.body, Body::Challenge(_)) {
+    if is_challenge {
         let mut service = world.resource_mut::<Service>();
         if let Some(route) = service.routes.get_mut(&link).filter(|route| route.device.is_none()) {
             route.device = Some(device);
@@ -388,13 +394,19 @@ fn take_signal(world: &mut World, from: &Person, device: PublicKey, bytes: &[u8]
     calls::take_envelope(world, link, address, verified, is_verified, now);
 }
 
-/// The way of the call that an envelope of `name` is about.
-fn find_route(world: &mut World, name: &AccountName, call: CallId) -> Option<LinkId> {
+/// The way of the call that an envelope of `name` is about: that to its device, or one of which the device is not known yet.
+fn find_route(world: &mut World, name: &AccountName, device: PublicKey, call: CallId) -> Option<LinkId> {
     let mut states = world.query::<&CallState>();
     let links: Vec<LinkId> =
         states.iter(world).filter(|state| state.machine.call() == call).filter_map(|state| state.link).collect();
     let service = world.resource::<Service>();
-    links.into_iter().find(|link| service.routes.get(link).is_some_and(|route| route.name == *name))
+    let find = |wanted: Option<PublicKey>| {
+        let is_it = |link: &&LinkId| {
+            service.routes.get(link).is_some_and(|route| route.name == *name && route.device == wanted)
+        };
+        links.iter().find(is_it).copied()
+    };
+    find(Some(device)).or_else(|| find(None))
 }
 
 /// The service's end of the session: on the way there lie those of our addresses that others may reach.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use bevy_ecs::entity::Entity;
 
-use crate::base::error::Result;
+use crate::base::error::{Error, Kind, Result};
 use crate::base::time::Instant;
 use crate::layout::snapshot::FileView;
 use crate::proto::file::pace::{Beside, Pace};
@@ -90,6 +90,9 @@ impl Outgoing {
                 self.asked = self.asked.saturating_sub(1);
                 if self.stage == Stage::Running {
                     self.is_read |= part.is_empty();
+                    if self.is_read && self.read_so_far() < self.offer.as_ref().map_or(0, |offer| offer.size) {
+                        return Err(Error::new(Kind::Gone, "the file has become shorter"));
+                    }
                     self.ahead.extend((!part.is_empty()).then_some(part));
                 }
             }
@@ -177,6 +180,12 @@ impl Outgoing {
 
     pub fn is_of(&self, hash: &Digest) -> bool {
         self.offer.as_ref().is_some_and(|offer| offer.hash == *hash)
+    }
+
+    /// Sent, or waiting to be.
+    fn read_so_far(&self) -> u64 {
+        let waiting: usize = self.ahead.iter().map(Vec::len).sum();
+        self.pace.sent().saturating_add(waiting.saturating_sub(self.taken) as u64)
     }
 
     pub const fn began(&self) -> u64 {
