@@ -9,6 +9,7 @@ pub mod fuzz;
 pub mod judged;
 pub mod malformed;
 pub mod mirror;
+pub mod multicast;
 pub mod mutated;
 pub mod namespaces;
 pub mod netns;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use engine::base::time::now;
 use visavis_tests::Outcome;
 use visavis_tests::firewalls::{self, title, try_all};
-use visavis_tests::namespaces;
+use visavis_tests::multicast::{self, Ada};
 use visavis_tests::namespaces::pair::Pair;
 use visavis_tests::party::{Party, Setup};
 use visavis_tests::ports::free_base;
@@ -14,6 +14,7 @@ use visavis_tests::samples::Compared;
 use visavis_tests::service::flood::{Attack, Besieged, Found};
 use visavis_tests::service::shown;
 use visavis_tests::service::unseen::{Door, Target, Town, probe, signs};
+use visavis_tests::{namespaces, netns};
 
 use crate::service::quantile;
 use crate::table::Table;
@@ -52,7 +53,29 @@ pub fn unseen(table: &mut Table) -> Outcome<()> {
     let [told, planted] = signs(&mut town, 20)?;
     table.at_most("typing, reading: told to somebody", Some(told as f64), 0.0, "");
     table.at_least("the same of 20 when they do not hide", Some(planted as f64), 20.0, "");
-    ports(table)
+    ports(table)?;
+    network(table)
+}
+
+/// What is heard of the person on their own network.
+fn network(table: &mut Table) -> Outcome<()> {
+    if let Some(why) = netns::missing(&[]) {
+        return Err(why);
+    }
+    let networks = multicast::bridge()?;
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let heard = |how: &str| {
+        let _ada = Ada::listen(&networks, folder.path(), how)?;
+        multicast::heard(&networks, PROBES, Duration::from_secs(20))
+    };
+    table.at_most(
+        "datagrams heard on the network, of 10,000 questions",
+        Some(heard("--appear-offline")? as f64),
+        0.0,
+        "",
+    );
+    table.at_least("the same where one does not hide", Some(heard("")? as f64), 3.0, "");
+    Ok(())
 }
 
 fn difference(table: &mut Table, line: &str, compared: &Compared) {
