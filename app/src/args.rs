@@ -144,6 +144,15 @@ pub struct Options {
     /// End after this long
     #[arg(long = "for", global = true, value_name = "SECONDS", value_parser = seconds, help_heading = "Run")]
     pub run_for: Option<Duration>,
+    /// In a call: send this file to the other side; may be repeated. Without --for the call ends when they are there
+    #[arg(long = "send-file", global = true, value_name = "FILE", help_heading = "Run", value_parser = existing)]
+    pub send_files: Vec<PathBuf>,
+    /// Where files go that others send: the folder for downloads; with --data, the folder "received" in it
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Run")]
+    pub files: Option<PathBuf>,
+    /// Take files that others send without asking
+    #[arg(long, global = true, help_heading = "Run")]
+    pub take_files: bool,
     /// Write the call's report as JSON
     #[arg(long, global = true, value_name = "FILE", help_heading = "Run")]
     pub report: Option<PathBuf>,
@@ -222,6 +231,12 @@ impl Options {
     pub fn config(&self, name: &str, data: PathBuf, base: u16) -> Config {
         let mut config = Config::new(name, data, base);
         config.relay_only = self.relay_only;
+        config.take_files = self.take_files;
+        let downloads =
+            || directories::UserDirs::new()?.download_dir().map(PathBuf::from).filter(|_| self.data.is_none());
+        if let Some(files) = self.files.clone().or_else(downloads) {
+            config.files = files;
+        }
         config.map_ports = !self.no_port_mapping;
         let mut sources = self.video.iter().filter_map(|camera| match camera {
             Camera::None => None,
@@ -298,6 +313,10 @@ fn speaker(text: &str) -> Result<SpeakerSpec, String> {
             None => SpeakerSpec::Named(text.to_owned()),
         },
     })
+}
+
+fn existing(text: &str) -> Result<PathBuf, String> {
+    readable(text)
 }
 
 /// A file that can be opened; the error is found before anybody is called.

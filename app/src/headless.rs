@@ -1,16 +1,18 @@
 //! A call without a window: watches the notices, presents what the engine publishes, ends when it is time.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, bounded};
 use engine::base::error::{Error, Kind, Result};
 use engine::base::time::{Duration, Instant, WallTime, now};
-use engine::handle::{Command, Link, Notice, Redraw};
+use engine::handle::{Command, FileNotice, Link, Notice, Redraw};
 use engine::layout::snapshot::Presented;
 use engine::media::phase::Refresh;
 use engine::media::report::Report;
 use engine::render::gpu::GpuContext;
+use visavis_app::ui::file_text;
 
 use crate::markers::MarkerLog;
 use crate::present::Presenter;
@@ -30,6 +32,8 @@ pub struct Plan {
     pub screenshot: Option<PathBuf>,
     /// Write each marker that is drawn.
     pub markers: Option<PathBuf>,
+    /// Send these to the other side, one after another.
+    pub send_files: Vec<PathBuf>,
     /// Say on the standard error what happens.
     pub talk: bool,
     /// Do not draw: nobody looks, and there may be no graphics adapter.
@@ -70,6 +74,9 @@ pub fn run(link: &Link, bell: &Bell, plan: &Plan, interrupted: &Receiver<()>) ->
             link.wake.wake();
         }
     };
+    let mut files: VecDeque<PathBuf> = plan.send_files.iter().cloned().collect();
+    // Of those the last one is sent and the call may end.
+    let is_for_files = !files.is_empty() && plan.run_for.is_none();
     if let Some(target) = &plan.call {
         send(Command::Call(target.clone()));
     }
@@ -108,6 +115,18 @@ pub fn run(link: &Link, bell: &Bell, plan: &Plan, interrupted: &Receiver<()>) ->
             if matches!(notice, Notice::Connected { .. }) && plan.call.is_some() {
                 // The time asked for is the call's own.
                 end = plan.run_for.map(|time| now() + time);
+            }
+            if matches!(notice, Notice::File(FileNotice::Offered(_))) {
+                // Nobody is there who could be asked.
+                send(Command::TakeFile(false));
+            }
+            let is_sent = matches!(&notice, Notice::File(FileNotice::Done { is_sent, .. } | FileNotice::Failed { is_sent, .. }) if *is_sent);
+            if matches!(notice, Notice::Connected { .. }) || is_sent {
+                match files.pop_front() {
+                    Some(file) => send(Command::SendFile(file)),
+                    None if is_sent && is_for_files => end = Some(now()),
+                    None => {}
+                }
             }
             if let Notice::Ended { report: ended, .. } = notice {
                 report = Some(*ended);
@@ -216,6 +235,7 @@ fn say(notice: &Notice) {
         Notice::Online { name } => eprintln!("online as {name}"),
         // Nobody asked here.
         Notice::Done { .. } => {}
+        Notice::File(notice) => eprintln!("{}", file_text(notice)),
         Notice::Error(text) => eprintln!("{text}"),
     }
 }

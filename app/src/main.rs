@@ -135,6 +135,7 @@ fn talk(
             present_hz: options.present_hz,
             screenshot: options.screenshot.clone(),
             markers: options.markers.clone(),
+            send_files: options.send_files.clone(),
             talk: true,
             blind: false,
         };

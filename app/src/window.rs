@@ -240,6 +240,7 @@ impl ApplicationHandler<Changed> for App {
             }
             WindowEvent::Occluded(hidden) => self.hide(event_loop, hidden),
             WindowEvent::RedrawRequested => return self.redraw(event_loop),
+            WindowEvent::DroppedFile(path) => self.send(event_loop, Command::SendFile(path)),
             _ => {}
         }
         if repaint {

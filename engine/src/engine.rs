@@ -53,7 +53,7 @@ const TIMER: Token = Token(2);
 /// The door's tokens begin here: two listeners and 32 links.
 const DOOR: TokenRange = TokenRange { first: 16, count: 34 };
 /// Listeners, relays and connections that carry media.
-const PATHS: TokenRange = TokenRange { first: 64, count: 26 };
+const PATHS: TokenRange = TokenRange { first: 64, count: 27 };
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use crate::base::pipe::{Latest, PipeReceiver, PipeSender, Wake, pipe};
 use crate::layout::snapshot::{Presented, ViewSnapshot};
 use crate::net::lan::Neighbours;
 use crate::people::view::View;
-pub use crate::world::message::{Command, Notice};
+pub use crate::world::message::{Command, FileNotice, Notice};
 use crate::world::shared::AppEnd;
 pub use crate::world::shared::Redraw;
 

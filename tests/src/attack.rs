@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use engine::base::time::now;
@@ -17,6 +18,40 @@ pub struct Attacker {
     random: StdRng,
     /// A binding request, a client hello, a media packet, a report, a packet of the plain transport.
     models: Vec<Vec<u8>>,
+}
+
+/// How many of `count` questions that anybody may ask (a binding request alone, RFC 8489 §12) `to` answers.
+///
+/// # Errors
+/// There is no socket.
+pub fn answered(count: usize, to: SocketAddrV4) -> Outcome<u64> {
+    let failed = |error: std::io::Error| format!("a question: {error}");
+    let own = [UdpSocket::bind(("127.0.0.1", 0)).map_err(failed)?];
+    own[0].set_nonblocking(true).map_err(failed)?;
+    for number in 0..count {
+        let mut bytes = [0; 20];
+        bytes[1] = 1;
+        bytes[4..8].copy_from_slice(&[0x21, 0x12, 0xa4, 0x42]);
+        bytes[12..20].copy_from_slice(&(number as u64).to_be_bytes());
+        let _ = own[0].send_to(&bytes, to);
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    Ok(answers(&own))
+}
+
+/// What became of a flood.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flooded {
+    pub sent: u64,
+    /// Of them in somebody else's name.
+    pub forged: u64,
+    /// Datagrams that came back to its own sockets.
+    pub answered: u64,
+}
+
+fn answers(sockets: &[UdpSocket]) -> u64 {
+    let mut buffer = [0; 2048];
+    sockets.iter().map(|socket| std::iter::from_fn(|| socket.recv_from(&mut buffer).ok()).count() as u64).sum()
 }
 
 impl Attacker {
@@ -50,6 +85,66 @@ impl Attacker {
             }
         }
         Ok(forged)
+    }
+
+    /// Sends binding requests whose integrity is wrong to `to`, `rate` a second for `time`: one half from sockets of its own,
+    /// the other half as if they came from `as_from` where the system permits that.
+    ///
+    /// # Errors
+    /// There are no sockets.
+    pub fn flood(&mut self, rate: u32, time: Duration, to: SocketAddrV4, as_from: SocketAddrV4) -> Outcome<Flooded> {
+        let failed = |error: std::io::Error| format!("the flood: {error}");
+        let own: Vec<UdpSocket> =
+            (0..8).map(|_| UdpSocket::bind(("127.0.0.1", 0))).collect::<Result<_, _>>().map_err(failed)?;
+        own.iter().try_for_each(|socket| socket.set_nonblocking(true)).map_err(failed)?;
+        let raw = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(IPPROTO_RAW))).ok();
+        let (start, mut flooded, mut bytes) = (now(), Flooded::default(), stun());
+        while now() - start < time {
+            let due = ((now() - start).as_secs_f64() * f64::from(rate)) as u64;
+            while flooded.sent < due {
+                // Another transaction each time, and now and then another name.
+                self.random.fill(&mut bytes[8..20]);
+                self.random.fill(&mut bytes[24..28]);
+                match &raw {
+                    Some(raw) if flooded.sent % 2 == 1 => {
+                        let _ = raw.send_to(&forge(as_from, to, &bytes), &SocketAddr::V4(to).into());
+                        flooded.forged += 1;
+                    }
+                    _ => drop(own[flooded.sent as usize / 2 % own.len()].send_to(&bytes, to)),
+                }
+                flooded.sent += 1;
+            }
+            flooded.answered += answers(&own);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        flooded.answered += answers(&own);
+        Ok(flooded)
+    }
+
+    /// Begins handshakes with both of `ends` until `is_over`, from a socket of its own and as if each came from the other end.
+    /// Returns how many began.
+    ///
+    /// # Errors
+    /// There is no socket.
+    pub fn greet_until(&mut self, ends: [SocketAddrV4; 2], is_over: &AtomicBool) -> Outcome<u64> {
+        let failed = |error: std::io::Error| format!("the attack: {error}");
+        let own = UdpSocket::bind(("127.0.0.1", 0)).map_err(failed)?;
+        let raw = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(IPPROTO_RAW))).ok();
+        let mut begun = 0;
+        while !is_over.load(Ordering::Relaxed) {
+            for (to, from) in [(ends[0], ends[1]), (ends[1], ends[0])] {
+                let mut hello = whole_dtls_hello();
+                self.random.fill(&mut hello[27..59]);
+                let _ = own.send_to(&hello, to);
+                if let Some(raw) = &raw {
+                    let _ = raw.send_to(&forge(from, to, &hello), &SocketAddr::V4(to).into());
+                }
+                begun += 1;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(begun)
     }
 
     /// Opens `count` connections to `to`, says something on each that is no call, and leaves. Stops after
@@ -184,6 +279,33 @@ fn dtls_hello() -> Vec<u8> {
     let mut body = vec![0xfe, 0xfd];
     body.extend([9; 32]);
     body.extend([0, 0, 0, 4, 0xc0, 0x2b, 0xc0, 0x2f, 1, 0, 0, 0]);
+    let length = body.len() as u16;
+    let mut bytes = vec![22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0];
+    bytes.extend((length + 12).to_be_bytes());
+    bytes.extend([1, 0]);
+    bytes.extend(length.to_be_bytes());
+    bytes.extend([0, 0, 0, 0, 0]);
+    bytes.extend(length.to_be_bytes());
+    bytes.extend(body);
+    bytes
+}
+
+/// The same with all that a peer of WebRTC says (RFC 8827 §6.5, RFC 5764 §4.1.1): nothing is wrong with it but who sent it.
+fn whole_dtls_hello() -> Vec<u8> {
+    let mut body = vec![0xfe, 0xfd];
+    body.extend([9; 32]);
+    body.extend([0, 0, 0, 4, 0xc0, 0x2b, 0xc0, 0x2f, 1, 0]);
+    let extensions: [&[u8]; 6] = [
+        &[0, 10, 0, 6, 0, 4, 0, 29, 0, 23],
+        &[0, 11, 0, 2, 1, 0],
+        &[0, 13, 0, 8, 0, 6, 4, 3, 8, 4, 4, 1],
+        &[0, 14, 0, 7, 0, 4, 0, 7, 0, 1, 0],
+        &[0, 23, 0, 0],
+        &[0xff, 1, 0, 1, 0],
+    ];
+    let extensions = extensions.concat();
+    body.extend((extensions.len() as u16).to_be_bytes());
+    body.extend(extensions);
     let length = body.len() as u16;
     let mut bytes = vec![22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0];
     bytes.extend((length + 12).to_be_bytes());

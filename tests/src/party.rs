@@ -187,6 +187,16 @@ impl Party {
         kill_process(pid, Signal::TERM).map_err(|error| format!("{}: {error}", self.name))
     }
 
+    /// Stops the process, or lets it go on: as a machine that sleeps, whose clock goes on.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn sleep(&self, sleeps: bool) -> Outcome<()> {
+        let pid = Pid::from_child(&self.child);
+        let signal = if sleeps { Signal::STOP } else { Signal::CONT };
+        kill_process(pid, signal).map_err(|error| format!("{}: {error}", self.name))
+    }
+
     /// Ends it as nobody can prepare for.
     pub fn kill(&mut self) -> Outcome<()> {
         self.child.kill().map_err(|error| format!("{}: {error}", self.name))

@@ -186,6 +186,90 @@ fn what_cannot_be_sent_goes_out_once_when_the_service_is_back_and_nobody_misses_
 }
 
 #[test]
+fn a_room_is_kept_by_its_host_and_moderators_and_reports_are_read_by_who_runs_the_service() {
+    let folder = tempdir().expect("folder");
+    let service = folder.path().join("service");
+    let host = Host::start(&service, "").expect("serves");
+    let person = |name| Person::new(name, folder.path(), &link(&host));
+    let (ada, ben, eve) = (person("ada"), person("ben"), person("eve"));
+    for person in [&ada, &ben, &eve] {
+        well(person.register());
+    }
+    let room = well(ada.run(&["chat", "create", "bridges"]))["room"].as_u64().expect("a room").to_string();
+    for person in [&ben, &eve] {
+        well(person.run(&["chat", "join", &room]));
+    }
+    let following = well(ben.follow(&["chat", "follow"]));
+    assert!(following.next(PATIENCE, Value::is_array).is_some(), "his rooms come first");
+
+    // Somebody writes, names him, says it otherwise and takes it back: all hear it, and nothing of it is left.
+    well(eve.run(&["chat", "typing", &room]));
+    assert!(following.next(PATIENCE, |said| said["type"] == "typing" && said["name"] == "eve").is_some());
+    let said = well(eve.run(&["chat", "send", &room, "@ben look at the old one"]));
+    let number = said["seq"].to_string();
+    let names_him = |said: &Value| said["entry"]["mentions"][0] == "ben";
+    assert!(following.next(PATIENCE, names_him).is_some());
+    let named = |person: &Person| {
+        let history = well(person.run(&["chat", "history", &room, "--named"]));
+        history.as_array().map(Vec::len)
+    };
+    assert_eq!((named(&ben), named(&ada)), (Some(1), Some(0)));
+    assert!(ben.run(&["chat", "edit", &room, &number, "mine"]).is_err_and(|said| said.contains("somebody else's")));
+    well(eve.run(&["chat", "edit", &room, &number, "@ben look at the new one"]));
+    assert!(following.next(PATIENCE, |said| said["entry"]["what"] == "edit").is_some());
+    assert!(ben.run(&["chat", "delete", &room, &number]).is_err(), "he does not moderate yet");
+
+    // Ada makes him a moderator; he keeps the room.
+    assert!(ben.run(&["chat", "role", &room, "ben", "host"]).is_err_and(|said| said.contains("host")));
+    well(ada.run(&["chat", "role", &room, "ben", "moderator"]));
+    assert!(following.next(PATIENCE, |said| said["type"] == "role" && said["role"] == "moderator").is_some());
+    well(ben.run(&["chat", "delete", &room, &number]));
+    assert!(following.next(PATIENCE, |said| said["entry"]["what"] == "delete").is_some());
+    let texts = well(eve.run(&["chat", "history", &room])).to_string();
+    assert!(!texts.contains("the old one") && !texts.contains("the new one"), "{texts}");
+    well(ben.run(&["chat", "notice", &room, "be kind"]));
+    let set = |said: &Value| said["type"] == "settings" && said["notice"] == "be kind" && said["slow_seconds"] == 0;
+    assert!(following.next(PATIENCE, set).is_some());
+    well(ben.run(&["chat", "topic", &room, "old and new"]));
+    assert!(following.next(PATIENCE, |said| said["entry"]["topic"] == "old and new").is_some());
+    well(ben.run(&["chat", "slow", &room, "600"]));
+    let mine = well(eve.run(&["chat", "list"]));
+    assert_eq!((&mine[0]["slow_seconds"], text(&mine[0], "notice")), (&Value::from(600), "be kind"));
+    well(ben.run(&["chat", "slow", &room, "0"]));
+    well(eve.run(&["chat", "send", &room, "two"]));
+
+    // Out, back in, out for good, forgiven.
+    assert!(ben.run(&["chat", "kick", &room, "ada"]).is_err(), "the host has more to say");
+    well(ben.run(&["chat", "kick", &room, "eve"]));
+    assert!(eve.run(&["chat", "send", &room, "three"]).is_err());
+    well(eve.run(&["chat", "join", &room]));
+    well(ben.run(&["chat", "ban", &room, "eve"]));
+    assert!(eve.run(&["chat", "join", &room]).is_err_and(|said| said.contains("banned")));
+    well(ben.run(&["chat", "ban", &room, "eve", "--off"]));
+    well(eve.run(&["chat", "join", &room]));
+    let members = well(ada.run(&["chat", "members", &room]));
+    let roles: Vec<_> =
+        members.as_array().expect("members").iter().map(|one| (text(one, "name"), text(one, "role"))).collect();
+    assert_eq!(roles, [("ada", "host"), ("ben", "moderator"), ("eve", "member")]);
+    following.stop();
+
+    // Reports are read by who runs the service, and by nobody else.
+    well(ben.run(&["pals", "report", "eve", "she says three"]));
+    assert!(ada.run(&["account", "reports"]).is_err_and(|said| said.contains("run")), "she does not run it");
+    assert!(eve.run(&["account", "suspend", "ben"]).is_err());
+    well(host.admin("ada"));
+    let reports = well(ada.run(&["account", "reports"]));
+    let report = (text(&reports[0]["by"], "name"), text(&reports[0]["about"], "name"), text(&reports[0], "text"));
+    assert_eq!(report, ("ben", "eve", "she says three"));
+    well(ada.run(&["account", "suspend", "eve"]));
+    assert!(eve.run(&["account", "login", "eve", "--service", &eve.service]).is_err());
+    well(ada.run(&["account", "close-report", &reports[0]["number"].to_string()]));
+    assert_eq!(well(ada.run(&["account", "reports"])).as_array().map(Vec::len), Some(0));
+    well(ada.run(&["account", "suspend", "eve", "--off"]));
+    well(eve.run(&["account", "login", "eve", "--service", &eve.service]));
+}
+
+#[test]
 fn an_account_is_changed_left_entered_again_and_deleted() {
     let folder = tempdir().expect("folder");
     let host = Host::start(&folder.path().join("service"), "").expect("serves");

@@ -16,6 +16,7 @@ use engine::store::identity::Identity;
 use engine::store::login::Logins;
 use serde_json::json;
 
+use super::admin::{self, Admin};
 use super::{Console, Hold, file, name, secret, unexpected};
 use crate::args::Options;
 
@@ -61,6 +62,8 @@ pub enum Account {
         #[arg(long, default_value_t = 1)]
         uses: u16,
     },
+    #[command(flatten)]
+    Admin(Admin),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -132,6 +135,7 @@ pub fn run(what: &Account, options: &Options, interrupted: &Receiver<()>) -> Res
             println!("{}", serde_json::to_string_pretty(&export)?);
         }
         Account::Show => show(&mut console, options)?,
+        Account::Admin(what) => admin::run(what, &mut console)?,
         Account::Profile => print_profile(&mut console, Wanted::Profile)?,
         Account::Set(set) => {
             let mut new = profile(&mut console, Wanted::Profile)?;

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use clap::Subcommand;
 use crossbeam_channel::Receiver;
 use engine::people::command::{Notice, Outcome, Wanted};
+use engine::people::view::View;
 use engine::proto::service::chat::{Entry, Push as ChatPush, Reply as ChatReply, Request, Room, What};
 use engine::proto::service::directory::{Reply as DirectoryReply, Request as DirectoryRequest, RoomListing};
 use engine::proto::service::frame::{Ask, Push, Reply};
@@ -14,6 +15,7 @@ use engine::proto::text::{Prose, Text};
 use engine::store::mailbox::new_key;
 use serde_json::json;
 
+use super::host::{self, Host};
 use super::{Console, Hold, columns, date, name, secret, unexpected};
 use crate::args::Options;
 
@@ -57,9 +59,20 @@ pub enum Chat {
     },
     /// Say something; without a network it is kept and said later
     Send { room: String, text: String },
+    /// Say it otherwise: something of your own, by its number in the room
+    Edit { room: String, number: u64, text: String },
+    /// Take something back; as a moderator, also what others said
+    Delete { room: String, number: u64 },
+    /// Show that you are writing, for some seconds
+    Typing { room: String },
+    /// You have read everything, or up to this number, on all your devices
+    Read { room: String, number: Option<u64> },
     /// What was said, newest last
     History {
         room: String,
+        /// Only what has your name in it
+        #[arg(long)]
+        named: bool,
         /// What came before this number
         #[arg(long)]
         before: Option<u64>,
@@ -72,6 +85,8 @@ pub enum Chat {
         /// In this room alone
         room: Option<String>,
     },
+    #[command(flatten)]
+    Host(Host),
 }
 
 /// Does it. True when it went well.
@@ -122,21 +137,51 @@ pub fn run(what: &Chat, options: &Options, interrupted: &Receiver<()>) -> Result
             };
             console.print(&said, |_| ())?;
         }
-        Chat::History { room, before, limit } => {
+        Chat::Edit { room, number, text } => {
+            let (room, key) = (find(&mut console, room)?, new_key()?);
+            posted(&mut console, Request::Edit { room, key, seq: Seq(*number), text: Prose::cut(text) })?;
+        }
+        Chat::Delete { room, number } => {
+            let (room, key) = (find(&mut console, room)?, new_key()?);
+            posted(&mut console, Request::Delete { room, key, seq: Seq(*number) })?;
+        }
+        Chat::Typing { room } => {
+            let room = find(&mut console, room)?;
+            chat(&mut console, Request::Typing { room })?;
+            console.print_done("they see that you write")?;
+        }
+        Chat::Read { room, number } => {
+            let room = find(&mut console, room)?;
+            // The service takes the newest where that is less.
+            let seq = Seq(number.unwrap_or(i64::MAX as u64));
+            chat(&mut console, Request::Read { room, seq })?;
+            console.print_done("read")?;
+        }
+        Chat::Host(what) => host::run(what, &mut console)?,
+        Chat::History { room, named, before, limit } => {
             let room = find(&mut console, room)?;
             let before = before.map(Seq);
             let reply = chat(&mut console, Request::History { room, after: None, before, limit: *limit })?;
             let ChatReply::History { entries, .. } = reply else { return Err(unexpected(&reply)) };
             let mut entries = entries.into_vec();
             entries.sort_by_key(|entry| entry.seq);
-            console.print(&entries, |entries| entries.iter().for_each(|entry| println!("{}", said(entry))))?;
+            let view = console.view();
+            entries.retain(|entry| !named || view.names_me(entry));
+            console.print(&entries, |entries| entries.iter().for_each(|entry| println!("{}", said(entry, &view))))?;
         }
         Chat::Follow { room } => follow(&mut console, room.as_deref())?,
     }
     Ok(true)
 }
 
-fn chat(console: &mut Console, request: Request) -> Result<ChatReply> {
+fn posted(console: &mut Console, request: Request) -> Result<()> {
+    let reply = chat(console, request)?;
+    let ChatReply::Posted { room, seq, at } = reply else { return Err(unexpected(&reply)) };
+    console.print(&json!({ "room": room, "seq": seq, "at": at }), |_| ())
+}
+
+/// Asks on the chat channel.
+pub fn chat(console: &mut Console, request: Request) -> Result<ChatReply> {
     match console.channel(Ask::Chat(request))? {
         Reply::Chat(reply) => Ok(reply),
         other => Err(unexpected(&other)),
@@ -189,12 +234,13 @@ fn follow(console: &mut Console, room: Option<&str>) -> Result<()> {
     console.follow(|console, notice| {
         if let Some(Notice::Push(push)) = notice {
             match *push {
-                Push::Chat(push @ ChatPush::Invited { .. }) => show(console, &push),
-                Push::Chat(push @ (ChatPush::Typing { room, .. } | ChatPush::Out { room }))
-                    if shown.contains_key(&room) =>
-                {
-                    show(console, &push);
-                }
+                Push::Chat(push @ ChatPush::Invited { .. }) => show(console, &push, &console.view.clone()),
+                Push::Chat(
+                    push @ (ChatPush::Typing { room, .. }
+                    | ChatPush::Out { room }
+                    | ChatPush::Settings { room, .. }
+                    | ChatPush::Role { room, .. }),
+                ) if shown.contains_key(&room) => show(console, &push, &console.view.clone()),
                 _ => {}
             }
         }
@@ -203,7 +249,7 @@ fn follow(console: &mut Console, room: Option<&str>) -> Result<()> {
         for (room, last) in &mut shown {
             let entries = view.talk(*room).map(|talk| talk.entries.as_slice()).unwrap_or_default();
             for entry in entries.iter().filter(|entry| entry.seq > *last) {
-                show(console, &ChatPush::Entry { room: *room, entry: Box::new(entry.clone()) });
+                show(console, &ChatPush::Entry { room: *room, entry: Box::new(entry.clone()) }, &view);
             }
             *last = entries.last().map_or(*last, |entry| entry.seq.max(*last));
         }
@@ -211,9 +257,16 @@ fn follow(console: &mut Console, room: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-fn show(console: &Console, push: &ChatPush) {
+fn show(console: &Console, push: &ChatPush, view: &View) {
     let printed = console.print(push, |push| match push {
-        ChatPush::Entry { room, entry } => println!("{:>6}  {}", room.0, said(entry)),
+        ChatPush::Entry { room, entry } => println!("{:>6}  {}", room.0, said(entry, view)),
+        ChatPush::Typing { room, name } => println!("{:>6}  {name} is writing", room.0),
+        ChatPush::Settings { room, notice, slow_seconds } => {
+            let slow =
+                if *slow_seconds == 0 { String::new() } else { format!(" (one message in {slow_seconds} s each)") };
+            println!("{:>6}  message of the day: {}{slow}", room.0, &**notice);
+        }
+        ChatPush::Role { room, role } => println!("{:>6}  you are {} here now", room.0, host::word(*role)),
         ChatPush::Invited { room, by } => println!("{:>6}  {} invites you: {}", room.room.0, by.name, &*room.name),
         ChatPush::Out { room } => println!("{:>6}  you are out of it", room.0),
         _ => {}
@@ -224,7 +277,7 @@ fn show(console: &Console, push: &ChatPush) {
 }
 
 /// A room by its number, or by the name of one that one belongs to.
-fn find(console: &mut Console, room: &str) -> Result<RoomId> {
+pub fn find(console: &mut Console, room: &str) -> Result<RoomId> {
     if let Some(room) = number(room) {
         return Ok(room);
     }
@@ -249,7 +302,8 @@ fn line(room: &Room) -> String {
     format!("{:>6}  {}", room.room.0, columns(&[&&*room.name, &unread, &&*room.topic]))
 }
 
-fn said(entry: &Entry) -> String {
+fn said(entry: &Entry, view: &View) -> String {
+    let names_you = if view.names_me(entry) { "  <- names you" } else { "" };
     let what = match &entry.what {
         What::Text { deleted: true, .. } => "(deleted)".to_owned(),
         What::Text { text, edited, .. } => format!("{}{}", &**text, if *edited { " (edited)" } else { "" }),
@@ -260,5 +314,5 @@ fn said(entry: &Entry) -> String {
         What::Topic { topic } => format!("(the topic is now: {})", &**topic),
         What::Unknown => "(says something that a newer version shows)".to_owned(),
     };
-    format!("{:>5}  {}  {:<16} {what}", entry.seq.0, date(entry.at), entry.by.name.to_string())
+    format!("{:>5}  {}  {:<16} {what}{names_you}", entry.seq.0, date(entry.at), entry.by.name.to_string())
 }

@@ -1,5 +1,6 @@
 //! `visavis message`.
 
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -10,10 +11,12 @@ use engine::codec::opus::clip;
 use engine::codec::photo;
 use engine::device::read_wav;
 use engine::people::command::{Notice, Outcome, Wanted};
+use engine::people::direct::DOOR;
 use engine::proto::keys::Digest;
 use engine::proto::quick::{Part, PartKind, Quick};
 use engine::proto::service::messages::LARGEST;
 use engine::proto::service::names::{AccountName, Seq};
+use engine::proto::target::Target;
 use engine::proto::text::Prose;
 use engine::store::login::Logins;
 use engine::store::mailbox::{KeptPart, Mailbox, Received};
@@ -55,6 +58,10 @@ pub struct Send {
     /// The number of the message that it answers
     #[arg(long, value_name = "NUMBER")]
     reply: Option<u64>,
+    /// Where their program is, to give it to them without the service: HOST or HOST:BASE-PORT. Pals on the same network, and
+    /// who was called by address before, are found without it
+    #[arg(long, value_name = "HOST")]
+    at: Option<Target>,
 }
 
 /// Does it. True when it went well.
@@ -66,8 +73,9 @@ pub fn run(what: &Message, options: &Options, interrupted: &Receiver<()>) -> Res
             let quick = quick(send, options)?;
             let parts: Vec<Value> = quick.parts.iter().map(part_json).collect();
             let to = send.to.clone();
-            let said = match console.ask(Wanted::Message { to: to.clone(), quick: Box::new(quick) })? {
-                Outcome::Sent { key } => json!({ "sent": &*key, "to": to, "parts": parts }),
+            let at = send.at.as_ref().map(door).transpose()?;
+            let said = match console.ask(Wanted::Message { to: to.clone(), quick: Box::new(quick), at })? {
+                Outcome::Sent { key, direct } => json!({ "sent": &*key, "to": to, "parts": parts, "direct": direct }),
                 Outcome::Queued { key, why } => {
                     eprintln!("{why}: it is kept and goes out at the next connection");
                     json!({ "queued": &*key, "to": to, "parts": parts })
@@ -103,6 +111,13 @@ pub fn run(what: &Message, options: &Options, interrupted: &Receiver<()>) -> Res
         }
     }
     Ok(true)
+}
+
+/// Where a program at `target` takes messages.
+fn door(target: &Target) -> Result<SocketAddr> {
+    let Target::Direct { host, base } = target else { bail!("say an address: --at HOST[:BASE-PORT]") };
+    let found = (host.as_str(), base.saturating_add(DOOR)).to_socket_addrs();
+    found.ok().and_then(|mut all| all.next()).with_context(|| format!("{host} has no address"))
 }
 
 fn quick(send: &Send, options: &Options) -> Result<Quick> {

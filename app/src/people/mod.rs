@@ -1,7 +1,9 @@
 //! `visavis account`, `pals`, `chat` and `message`: the service from the command line.
 
 pub mod account;
+mod admin;
 pub mod chat;
+mod host;
 pub mod message;
 mod near;
 pub mod pals;
@@ -16,6 +18,7 @@ use engine::base::error::{Error, Kind};
 use engine::base::time::{Duration, now};
 use engine::net::service::https::Failure;
 use engine::people::command::{Notice, Outcome, State, Wanted};
+use engine::people::direct::Direct;
 use engine::people::view::View;
 use engine::people::{People, PeopleConfig};
 use engine::proto::service::frame::{Ask, Reply};
@@ -56,6 +59,7 @@ impl Console {
             channels: hold != Hold::Requests,
             presence: None,
             receive: hold == Hold::Live,
+            direct: Direct { is_wanted: !options.relay_only, ..Direct::default() },
         };
         // The console waits for notices itself.
         let people = People::start(config, Arc::new(|| ()))?;

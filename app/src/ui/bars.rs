@@ -34,7 +34,7 @@ pub fn bottom(ui: &mut Ui, screen: Rect, snapshot: &ViewSnapshot, state: &mut Ui
     let controls = &snapshot.controls;
     close_beside(ui, screen, state);
     let wide = theme::CONTROL + 20.0;
-    let total = 4.0 * theme::CONTROL + wide + 4.0 * theme::GAP;
+    let total = 5.0 * theme::CONTROL + wide + 5.0 * theme::GAP;
     let middle = screen.bottom() - theme::BOTTOM_BAR / 2.0;
     let mut x = screen.center().x - total / 2.0;
     let mut next = |width: f32| {
@@ -63,6 +63,10 @@ pub fn bottom(ui: &mut Ui, screen: Rect, snapshot: &ViewSnapshot, state: &mut Ui
     let rect = next(theme::CONTROL);
     if icon_button(ui, rect, Icon::Latency, off(state.latency_open), name, &format!("{name} (L)")) {
         state.latency_open = !state.latency_open;
+    }
+    let name = if state.files_open { "Hide files" } else { "Send a file" };
+    if icon_button(ui, next(theme::CONTROL), Icon::File, off(state.files_open), name, name) {
+        state.files_open = !state.files_open;
     }
     if icon_button(ui, next(wide), Icon::HangUp, Tone::Danger, "Hang up", "Hang up (Esc)") {
         commands.push(Command::HangUp);

@@ -16,6 +16,7 @@ pub enum Icon {
     Latency,
     People,
     Network,
+    File,
 }
 
 /// Draws `icon` with its middle at `at`, `size` points large. `behind` is the colour under it, for gaps.
@@ -38,6 +39,7 @@ pub fn draw(painter: &Painter, icon: Icon, at: Pos2, size: f32, colour: Color32,
         Icon::Latency => pen.waterfall(),
         Icon::People => pen.people(),
         Icon::Network => pen.globe(),
+        Icon::File => pen.sheet(),
     }
 }
 
@@ -75,6 +77,21 @@ impl Pen<'_> {
         for (from, to) in [(-157.0, -137.0), (-43.0, -23.0)] {
             self.path(bow(from, to, 10.8), 7.0);
         }
+    }
+
+    /// With a corner turned down.
+    fn sheet(&self) {
+        let edge = [
+            (2.0, -10.0),
+            (-7.0, -10.0),
+            (-7.0, 10.0),
+            (7.0, 10.0),
+            (7.0, -5.0),
+            (2.0, -10.0),
+            (2.0, -5.0),
+            (7.0, -5.0),
+        ];
+        self.path(edge.map(|(x, y)| vec2(x, y)).into(), 1.9);
     }
 
     fn sliders(&self) {

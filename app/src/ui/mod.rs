@@ -2,6 +2,7 @@
 
 pub mod bars;
 pub mod checks;
+pub mod files;
 pub mod icons;
 pub mod latency;
 pub mod network;
@@ -13,7 +14,7 @@ pub mod widgets;
 
 use egui::{Align2, Color32, Rect, Ui, pos2, vec2};
 use engine::base::time::{Duration, Instant};
-use engine::handle::{Command, Notice};
+use engine::handle::{Command, FileNotice, Notice};
 use engine::layout::snapshot::{Phase, ViewSnapshot};
 
 /// What only the window knows.
@@ -26,6 +27,9 @@ pub struct UiState {
     pub listening: Option<u16>,
     pub latency_open: bool,
     pub devices_open: bool,
+    pub files_open: bool,
+    /// The path being typed.
+    pub file: String,
     /// The service's people.
     pub people: people::PeopleState,
     /// The networking page.
@@ -48,6 +52,7 @@ impl UiState {
         match notice {
             Notice::Listening { base_port } => (self.listening, self.network.base) = (Some(base_port), Some(base_port)),
             Notice::Error(text) => self.toast(text),
+            Notice::File(notice) => self.toast(file_text(&notice)),
             // The panel of people shows it.
             Notice::Online { .. } => {}
             Notice::Done { ticket, outcome } => self.people.done(ticket, outcome),
@@ -149,7 +154,18 @@ fn in_call(
         let at = pos2(screen.center().x, screen.top() + theme::TOP_BAR + theme::GAP);
         banner(ui, screen, at, &snapshot.controls.device_note);
     }
+    files::show(ui, screen, &snapshot.controls, state, commands);
     bars::bottom(ui, screen, snapshot, state, commands);
+}
+
+/// What happened to a file, for the person.
+pub fn file_text(notice: &FileNotice) -> String {
+    match notice {
+        FileNotice::Offered(file) => format!("{} ({}) is offered to you.", file.name, files::size(file.size)),
+        FileNotice::Done { file, is_sent: true, .. } => format!("{} has arrived there.", file.name),
+        FileNotice::Done { path, is_sent: false, .. } => format!("Received: {}", path.display()),
+        FileNotice::Failed { file, why, .. } => format!("{}: {why}.", file.name),
+    }
 }
 
 fn toast(ui: &mut Ui, screen: Rect, state: &mut UiState, now: Instant) {

@@ -1,4 +1,5 @@
-//! What the settings panel plays: a test tone, and one's own voice two seconds later.
+//! Bells: the settings panel's test tone, and what tells without words that a call has broken off and is back; and one's own
+//! voice two seconds later.
 
 use std::collections::VecDeque;
 use std::f32::consts::TAU;
@@ -6,9 +7,10 @@ use std::f32::consts::TAU;
 use super::RATE;
 use crate::base::stereo::Stereo;
 
-/// Two bell notes, a fourth apart, in 1.1 s.
-#[derive(Clone, Copy, Debug, Default)]
+/// Two bell notes in 1.1 s.
+#[derive(Clone, Copy, Debug)]
 pub struct Tone {
+    notes: [(f32, f32); 2],
     at: u32,
 }
 
@@ -18,14 +20,22 @@ pub struct Echo {
     waiting: VecDeque<Stereo>,
 }
 
-/// A, and D above it.
-const NOTES: [(f32, f32); 2] = [(0.0, 440.0), (0.22, 587.33)];
+/// When each note begins, in seconds, and its pitch in hertz. A, and D above it; falling; rising higher.
+const TEST: [(f32, f32); 2] = [(0.0, 440.0), (0.22, 587.33)];
+const LOST: [(f32, f32); 2] = [(0.0, 392.0), (0.16, 293.66)];
+const BACK: [(f32, f32); 2] = [(0.0, 523.25), (0.12, 783.99)];
 /// In seconds.
 const LENGTH: f32 = 1.1;
 /// Of full scale: −14 dB with both notes at their loudest.
 const LOUD: f32 = 0.12;
 
 impl Tone {
+    pub const TEST: Self = Self { notes: TEST, at: 0 };
+    /// Nothing comes any more.
+    pub const LOST: Self = Self { notes: LOST, at: 0 };
+    /// It comes again.
+    pub const BACK: Self = Self { notes: BACK, at: 0 };
+
     /// Adds its next samples (48 kHz) to `out`. False when it is over.
     pub fn mix_into(&mut self, out: &mut [Stereo]) -> bool {
         for sample in &mut *out {
@@ -41,7 +51,7 @@ impl Tone {
                 let phase = TAU * pitch * time;
                 LOUD * envelope * (phase.sin() + 0.3 * (2.0 * phase).sin())
             };
-            let tone = NOTES.into_iter().map(note).sum::<f32>();
+            let tone = self.notes.into_iter().map(note).sum::<f32>();
             *sample = sample.map(|side| side + tone);
             self.at += 1;
         }
@@ -86,7 +96,7 @@ mod tests {
 
     #[test]
     fn the_tone_is_soft_begins_and_ends_in_silence_and_is_over() {
-        let (mut tone, mut sound) = (Tone::default(), Vec::new());
+        let (mut tone, mut sound) = (Tone::TEST, Vec::new());
         loop {
             let mut piece = [[0.0; 2]; 480];
             let goes_on = tone.mix_into(&mut piece);

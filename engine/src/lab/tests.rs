@@ -1,3 +1,4 @@
+mod versions;
 mod watching;
 
 use super::*;
@@ -345,4 +346,27 @@ fn pictures_of_odd_sizes_and_of_one_pixel_are_seen() {
         let [(seen_width, seen_height)] = seen(&mut lab, ben)[..] else { panic!("{width}×{height} is not seen") };
         assert!(seen_width >= 16 && seen_height >= 16, "{width}×{height} is seen as {seen_width}×{seen_height}");
     }
+}
+
+#[test]
+fn a_call_that_breaks_off_is_heard_to_and_so_is_that_it_is_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut lab = Lab::new(folder.path(), Impairment::NONE, 1);
+    let [ada, ben] = ["Ada", "Ben"].map(|name| lab.add(name, model).expect("an engine"));
+    lab.command(ada, Command::Call(lab.target(ben)));
+    lab.run_for(ms(2000));
+    let mut rings = |lab: &mut Lab, time: u64| {
+        let mut rings = false;
+        for _ in 0..time / 100 {
+            lab.run_for(ms(100));
+            rings |= lab.engine_mut(ada).world().resource::<crate::world::shared::Sound>().check.tone.is_some();
+        }
+        rings
+    };
+    assert!(!rings(&mut lab, 1000), "nothing has happened");
+    lab.change_paths("loss=100".parse().expect("an impairment"));
+    assert!(rings(&mut lab, 3000), "it has broken off");
+    assert!(!rings(&mut lab, 2000), "once is enough");
+    lab.change_paths(Impairment::NONE);
+    assert!(rings(&mut lab, 1000), "it is back");
 }

@@ -127,8 +127,22 @@ pub struct Controls {
     /// Screens are sent so that they move smoothly, not so that they can be read.
     pub screen_motion: bool,
     pub camera: String,
+    /// The files that are sent and received at present.
+    pub sending: Option<FileView>,
+    pub receiving: Option<FileView>,
     /// One line about a device that was lost or could not be opened; empty when all is well.
     pub device_note: String,
+}
+
+/// A file on its way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileView {
+    pub name: String,
+    pub size: u64,
+    /// Bytes of it that have arrived.
+    pub done: u64,
+    /// It waits for the one who is to take it.
+    pub is_offered: bool,
 }
 
 impl Controls {

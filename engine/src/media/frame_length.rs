@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// The lengths that are sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FrameLength {
@@ -12,6 +14,30 @@ pub enum FrameLength {
     Ms20,
     Ms40,
     Ms60,
+}
+
+/// Some of the lengths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FrameLengths(u8);
+
+impl Default for FrameLengths {
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
+impl FrameLengths {
+    pub const ALL: Self = Self(u8::MAX);
+
+    /// Those of `micros`; other lengths are none that are sent.
+    pub fn of_micros(micros: &[u32]) -> Self {
+        let is_there = |length: &FrameLength| micros.iter().any(|us| u128::from(*us) == length.duration().as_micros());
+        Self(FrameLength::ALL.into_iter().filter(is_there).fold(0, |bits, length| bits | 1 << length as u8))
+    }
+
+    pub const fn has(self, length: FrameLength) -> bool {
+        self.0 & 1 << length as u8 != 0
+    }
 }
 
 /// How Opus works on a frame. It refuses a change of this after the first frame, so each has an encoder of its own.

@@ -13,6 +13,9 @@ pub struct Report {
     pub outcome: String,
     pub reason: String,
     pub seconds: f64,
+    /// Media that the call was without, and why.
+    #[serde(default)]
+    pub missing: Vec<String>,
     pub path: PathReport,
     pub setup_ms: SetupReport,
     pub audio: AudioReport,
@@ -22,8 +25,24 @@ pub struct Report {
     #[serde(default)]
     pub further: Vec<VideoReport>,
     pub av_skew_ms: Option<SkewReport>,
+    /// Files that were sent and received.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileReport>,
     pub ticks: TickReport,
     pub process: ProcessReport,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileReport {
+    pub name: String,
+    pub bytes: u64,
+    pub sha256: String,
+    /// So much of it was there already.
+    pub began: u64,
+    /// "sent" or "received".
+    pub direction: String,
+    /// "done", or "broken off" by the end of the call.
+    pub outcome: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

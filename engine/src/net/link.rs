@@ -236,7 +236,8 @@ impl Link {
                     take(body);
                     *room = room.saturating_sub(1);
                 }
-                Ok(Some((FrameKind::Unknown(_), _))) => {}
+                // Messages have a door of their own.
+                Ok(Some(_)) => {}
                 Ok(None) => break,
                 Err(_) => return Err(CloseReason::Malformed),
             }

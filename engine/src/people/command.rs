@@ -1,11 +1,12 @@
 //! What is asked of a session, and what it tells.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use crate::net::service::https::Failure;
 use crate::proto::contact::Contact;
 use crate::proto::quick::Quick;
-use crate::proto::service::account::{Invitation, Secret};
+use crate::proto::service::account::{Invitation, Report, Secret};
 use crate::proto::service::frame::{Ask, Push, Reply};
 use crate::proto::service::link::ServiceLink;
 use crate::proto::service::names::{AccountName, Key, Person, RoomId, Seq};
@@ -46,6 +47,12 @@ pub enum Wanted {
     SetPhoto(Vec<u8>),
     /// → [`Outcome::Invitation`]
     Invite { uses: u16 },
+    /// As one who runs the service: what was reported, after this number. → [`Outcome::Reports`]
+    Reports { after: u64 },
+    /// A report was dealt with. → [`Outcome::Done`]
+    CloseReport { number: u64 },
+    /// An account can log in no more, or again. → [`Outcome::Done`]
+    Suspend { name: AccountName, suspended: bool },
     /// Any request of a channel. → [`Outcome::Reply`]
     Ask(Box<Ask>),
     /// Ask somebody to be a pal, or accept; by a link only whoever has its key. → [`Outcome::Befriended`]
@@ -54,8 +61,9 @@ pub enum Wanted {
     Verify { name: AccountName },
     /// Said in a room: kept until it is there. → [`Outcome::Reply`] or [`Outcome::Queued`]
     Post { room: RoomId, text: Prose<4000> },
-    /// A Quick Message: kept until it is there. → [`Outcome::Sent`] or [`Outcome::Queued`]
-    Message { to: AccountName, quick: Box<Quick> },
+    /// A Quick Message: kept until it is there. `at`: where their program may take it. → [`Outcome::Sent`] or
+    /// [`Outcome::Queued`]
+    Message { to: AccountName, quick: Box<Quick>, at: Option<SocketAddr> },
     /// Fetches what has come. → [`Outcome::Fetched`]
     Fetch,
     /// Marks it as read, here and on one's other devices. → [`Outcome::Message`]
@@ -84,6 +92,7 @@ pub enum Outcome {
     Export(Box<serde_json::Value>),
     Profile(Box<Profile>),
     Invitation(Box<Invitation>),
+    Reports(Vec<Report>),
     Reply(Box<Reply>),
     /// The service says who that is; `pals`: they asked before, or were already.
     Befriended {
@@ -91,8 +100,10 @@ pub enum Outcome {
         pals: bool,
         verified: bool,
     },
+    /// `direct`: from program to program.
     Sent {
         key: Key,
+        direct: bool,
     },
     /// It is kept and goes out when the service can be reached.
     Queued {
@@ -152,6 +163,9 @@ impl fmt::Debug for Wanted {
             Self::SetProfile(_) => "SetProfile",
             Self::SetPhoto(_) => "SetPhoto",
             Self::Invite { .. } => "Invite",
+            Self::Reports { .. } => "Reports",
+            Self::CloseReport { .. } => "CloseReport",
+            Self::Suspend { .. } => "Suspend",
             Self::Ask(_) => "Ask",
             Self::Befriend { .. } => "Befriend",
             Self::Verify { .. } => "Verify",

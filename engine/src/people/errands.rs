@@ -3,20 +3,21 @@
 mod account;
 mod message;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::PeopleConfig;
 use super::command::{Outcome, Wanted};
+use super::direct::Direct;
 use super::session::Inner;
 use super::tokens::{logged_out, with_access};
 use super::trust::Keys;
+use super::{CurrentProxies, PeopleConfig};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::pipe::{PipeReceiver, PipeSender, Wake, pipe};
 use crate::base::time::{self, Duration};
 use crate::net::service::https::{Asked, Failure, Place};
-use crate::proto::proxy::choice::Proxies;
 use crate::proto::service::account::Secret;
 use crate::proto::service::frame::{Ask, Reply};
 use crate::proto::service::names::Person;
@@ -28,7 +29,7 @@ use crate::store::mailbox::{Mailbox, Outgoing};
 #[derive(Debug)]
 pub enum Errand {
     Wanted { ticket: u64, wanted: Wanted },
-    Deliver { ticket: u64, outgoing: Outgoing },
+    Deliver { ticket: u64, outgoing: Outgoing, at: Option<SocketAddr> },
 }
 
 pub struct Errands {
@@ -40,7 +41,8 @@ pub struct Errands {
     inner: PipeSender<Inner>,
     wake: Wake,
     quit: Arc<AtomicBool>,
-    proxies: Arc<Proxies>,
+    proxies: CurrentProxies,
+    direct: Direct,
 }
 
 /// Whoever is logged in, and where.
@@ -61,6 +63,7 @@ impl Errand {
 impl Errands {
     pub fn new(
         config: &PeopleConfig,
+        proxies: CurrentProxies,
         jobs: PipeReceiver<Errand>,
         inner: PipeSender<Inner>,
         wake: Wake,
@@ -69,8 +72,8 @@ impl Errands {
         let identity = Identity::load_or_create(&config.data, &config.name)?;
         let logins = Logins::new(&config.data);
         let (data, has_channels) = (config.data.clone(), config.channels);
-        let proxies = config.proxies.clone();
-        Ok(Self { data, has_channels, identity, logins, jobs, inner, wake, quit, proxies })
+        let direct = config.direct.clone();
+        Ok(Self { data, has_channels, identity, logins, jobs, inner, wake, quit, proxies, direct })
     }
 
     /// Runs errands until nobody has any more.
@@ -79,7 +82,7 @@ impl Errands {
             let ticket = errand.ticket();
             let outcome = match errand {
                 Errand::Wanted { wanted, .. } => self.wanted(wanted),
-                Errand::Deliver { outgoing, .. } => self.deliver(&outgoing),
+                Errand::Deliver { outgoing, at, .. } => self.deliver(&outgoing, at),
             };
             if !self.tell(Inner::Done { ticket, outcome }) {
                 return;
@@ -101,7 +104,7 @@ impl Errands {
     /// Whoever is logged in.
     fn at(&self) -> Asked<At> {
         let login = self.logins.load()?.ok_or_else(logged_out)?;
-        let mut place = Place::new(login.service.parse()?, self.quit.clone(), self.proxies.clone())?;
+        let mut place = Place::new(login.service.parse()?, self.quit.clone(), self.proxies.get())?;
         place.door = login.door;
         let keys = Keys::new(&self.data, &place.link().host);
         let mailbox = Mailbox::new(&self.data, &login.person.key);

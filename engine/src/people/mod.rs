@@ -5,10 +5,12 @@
 //! |---|---|
 //! | `people` | the channels' socket, requests and pushes, the view and its cache |
 //! | `people opener` | the way to an open session: name, door, TLS, token, channels |
+//! | `message door`, `message` | messages of pals who reach us without a service, a thread each |
 //! | `people errands` | what takes several steps or moves megabytes: accounts, photos, sealed messages |
 
 mod cache;
 pub mod command;
+pub mod direct;
 mod errands;
 mod opener;
 mod session;
@@ -18,8 +20,8 @@ pub mod view;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use mio::{Poll, Token, Waker};
@@ -29,6 +31,7 @@ use crate::base::pipe::{Latest, PipeReceiver, PipeSender, Refusal, Wake, pipe};
 use crate::proto::proxy::choice::Proxies;
 use crate::proto::service::pals::Presence;
 use command::{Command, Notice, Wanted};
+use direct::Direct;
 use errands::Errands;
 use opener::Opener;
 use session::Session;
@@ -52,6 +55,26 @@ pub struct PeopleConfig {
     pub receive: bool,
     /// Through which the service is reached.
     pub proxies: Arc<Proxies>,
+    /// Whether messages go from program to program.
+    pub direct: Direct,
+}
+
+/// The proxies of now: a person may choose others while the session stands.
+#[derive(Clone, Debug)]
+struct CurrentProxies(Arc<Mutex<Arc<Proxies>>>);
+
+impl CurrentProxies {
+    fn new(proxies: Arc<Proxies>) -> Self {
+        Self(Arc::new(Mutex::new(proxies)))
+    }
+
+    fn get(&self) -> Arc<Proxies> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, proxies: Arc<Proxies>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = proxies;
+    }
 }
 
 /// What its user holds. Dropping it ends the session and joins its threads.
@@ -59,6 +82,7 @@ pub struct People {
     commands: PipeSender<Command>,
     notices: PipeReceiver<Notice>,
     view: Arc<Latest<Arc<View>>>,
+    proxies: CurrentProxies,
     wake: Wake,
     quit: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -81,8 +105,10 @@ impl People {
         let (jobs, jobs_in) = pipe(ERRANDS);
         let (openings, openings_in) = pipe(1);
         let view = Arc::new(Latest::default());
-        let errands = Errands::new(&config, jobs_in, inner.clone(), wake.clone(), quit.clone())?;
-        let opener = Opener::new(&config, openings_in, inner, wake.clone(), quit.clone())?;
+        let proxies = CurrentProxies::new(config.proxies.clone());
+        let errands = Errands::new(&config, proxies.clone(), jobs_in, inner.clone(), wake.clone(), quit.clone())?;
+        let opener =
+            Opener::new(config.data.clone(), proxies.clone(), openings_in, inner.clone(), wake.clone(), quit.clone());
         let ends = session::Ends {
             poll,
             wake: wake.clone(),
@@ -92,6 +118,7 @@ impl People {
             told,
             view: view.clone(),
             inner: inner_in,
+            inner_out: inner,
             errands: jobs,
             openings,
         };
@@ -99,7 +126,7 @@ impl People {
         let start = |name: &str, run: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.into()).spawn(run).map_err(failed)
         };
-        let mut people = Self { commands, notices, view, wake, quit, threads: Vec::new() };
+        let mut people = Self { commands, notices, view, proxies, wake, quit, threads: Vec::new() };
         people.threads.push(start("people", Box::new(|| session.run()))?);
         people.threads.push(start("people opener", Box::new(|| opener.run()))?);
         people.threads.push(start("people errands", Box::new(|| errands.run()))?);
@@ -115,6 +142,12 @@ impl People {
             }
             Err(Refusal::Full(_) | Refusal::Gone(_)) => false,
         }
+    }
+
+    /// From now on the service is reached through these; the session is made anew.
+    pub fn set_proxies(&self, proxies: Arc<Proxies>) {
+        self.proxies.set(proxies);
+        self.send(0, Wanted::Reconnect);
     }
 
     pub const fn notices(&self) -> &PipeReceiver<Notice> {

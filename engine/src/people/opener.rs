@@ -5,13 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::PeopleConfig;
+use super::CurrentProxies;
 use super::session::Inner;
 use super::tokens::{logged_out, with_access};
-use crate::base::error::Result;
 use crate::base::pipe::{PipeReceiver, PipeSender, Wake};
 use crate::net::service::https::{Asked, Channels, Place};
-use crate::proto::proxy::choice::Proxies;
 use crate::store::login::Logins;
 
 /// Asks for an open session.
@@ -31,19 +29,19 @@ pub struct Opener {
     inner: PipeSender<Inner>,
     wake: Wake,
     quit: Arc<AtomicBool>,
-    proxies: Arc<Proxies>,
+    proxies: CurrentProxies,
 }
 
 impl Opener {
-    pub fn new(
-        config: &PeopleConfig,
+    pub const fn new(
+        data: PathBuf,
+        proxies: CurrentProxies,
         openings: PipeReceiver<Open>,
         inner: PipeSender<Inner>,
         wake: Wake,
         quit: Arc<AtomicBool>,
-    ) -> Result<Self> {
-        let proxies = config.proxies.clone();
-        Ok(Self { data: config.data.clone(), openings, inner, wake, quit, proxies })
+    ) -> Self {
+        Self { data, openings, inner, wake, quit, proxies }
     }
 
     /// Opens what is asked for until nobody asks any more.
@@ -60,7 +58,7 @@ impl Opener {
     fn open(&self) -> Asked<Opened> {
         let logins = Logins::new(&self.data);
         let login = logins.load()?.ok_or_else(logged_out)?;
-        let mut place = Place::new(login.service.parse()?, self.quit.clone(), self.proxies.clone())?;
+        let mut place = Place::new(login.service.parse()?, self.quit.clone(), self.proxies.get())?;
         place.door = login.door;
         let (channels, address) = with_access(&logins, &place, |access| place.connect()?.open(access))?;
         // One stays where one got in.

@@ -2,6 +2,7 @@
 
 mod asks;
 mod inner;
+mod post;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mio::{Events, Interest, Poll};
 use tungstenite::{Bytes, Message};
 
+use self::post::Post;
 use super::cache::Cache;
 use super::command::{Command, Notice, Outcome, State};
 use super::errands::Errand;
@@ -56,6 +58,8 @@ pub struct Ends {
     pub told: Told,
     pub view: Arc<Latest<Arc<View>>>,
     pub inner: PipeReceiver<Inner>,
+    /// For those who are started later.
+    pub inner_out: PipeSender<Inner>,
     pub errands: PipeSender<Errand>,
     pub openings: PipeSender<Open>,
 }
@@ -69,6 +73,7 @@ pub struct Session {
     /// Of whoever is logged in.
     keys: Option<Keys>,
     mailbox: Option<Mailbox>,
+    post: Post,
     link: Option<Link>,
     is_opening: bool,
     attempts: u32,
@@ -122,6 +127,7 @@ impl Session {
             cache,
             keys: None,
             mailbox: None,
+            post: Post::default(),
             link: None,
             is_opening: false,
             attempts: 0,
@@ -161,6 +167,7 @@ impl Session {
             self.read(now);
             self.keep_alive(now);
             self.ask_later(now);
+            self.is_changed |= self.view.forget_typing(now);
             self.open(now);
             self.publish(now);
         }
@@ -199,7 +206,8 @@ impl Session {
             self.link.as_ref().and_then(|link| link.heard.checked_add(if link.is_pinged { SILENCE } else { QUIET }));
         let later = self.later.iter().map(|(at, ..)| *at).min();
         let retry = self.retry_at.filter(|_| self.may_open());
-        [alive, later, retry, self.save_at].into_iter().flatten().min().map(|due| due.max(now))
+        let typing = self.view.typing.iter().map(|sign| sign.until).min();
+        [alive, later, retry, typing, self.save_at].into_iter().flatten().min().map(|due| due.max(now))
     }
 
     /// Who is logged in, from the disk.
@@ -390,6 +398,7 @@ impl Session {
     /// Puts the view out where it has changed.
     fn show(&mut self) {
         if std::mem::take(&mut self.is_changed) {
+            self.see_to_door();
             self.is_unsaved = self.view.person.is_some();
             self.ends.view.put(Arc::new(self.view.clone()));
             (self.ends.told)();

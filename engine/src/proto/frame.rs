@@ -13,6 +13,12 @@ pub const HEADER: usize = 5;
 pub enum FrameKind {
     /// A signed envelope, JSON.
     Envelope,
+    /// Of Quick Messages ([`direct`](crate::proto::direct)), JSON.
+    Hello,
+    Head,
+    /// Bytes of one.
+    Part,
+    Answer,
     /// From a newer side: skipped.
     Unknown(u8),
 }
@@ -21,6 +27,10 @@ impl FrameKind {
     const fn from_byte(byte: u8) -> Self {
         match byte {
             1 => Self::Envelope,
+            2 => Self::Hello,
+            3 => Self::Head,
+            4 => Self::Part,
+            5 => Self::Answer,
             other => Self::Unknown(other),
         }
     }
@@ -28,6 +38,10 @@ impl FrameKind {
     const fn byte(self) -> u8 {
         match self {
             Self::Envelope => 1,
+            Self::Hello => 2,
+            Self::Head => 3,
+            Self::Part => 4,
+            Self::Answer => 5,
             Self::Unknown(other) => other,
         }
     }

@@ -111,6 +111,35 @@ impl Digest {
     }
 }
 
+/// A digest of what comes in parts.
+#[derive(Clone)]
+pub struct Hasher(digest::Context);
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self(digest::Context::new(&digest::SHA256))
+    }
+}
+
+impl Hasher {
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Of everything that was added so far.
+    pub fn digest(&self) -> Digest {
+        let mut out = [0; 32];
+        out.copy_from_slice(self.0.clone().finish().as_ref());
+        Digest(out)
+    }
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hasher")
+    }
+}
+
 impl Purpose {
     fn bind(self, message: &[u8]) -> Vec<u8> {
         let prefix: &[u8] = match self {

@@ -283,7 +283,7 @@ fn open_devices(world: &mut World, tracks: &Tracks, situation: &Situation, now: 
         voice.muted = situation.muted;
         voice.set_music(situation.music, most);
         voice.control.set_around(situation.around_sound);
-        voice.set_copies(situation.peer_reads_copies);
+        voice.set_reader(situation.peer_reads_copies, situation.peer_reads_lengths);
     }
     for (number, (_, video)) in tracks.videos_out().enumerate() {
         let is_on = if number == 0 { situation.camera } else { situation.further >> (number - 1) & 1 == 1 };

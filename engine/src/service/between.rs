@@ -7,6 +7,7 @@ use crate::proto::keys::PublicKey;
 use crate::proto::service::names::{AccountName, RoomId, Seq};
 use crate::proto::service::pals::Presence;
 use crate::proto::signal::body::Line;
+use crate::proto::text::Prose;
 
 /// One thing that a service tells the others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,8 @@ pub enum Between {
         #[serde(default)]
         hidden_from: Vec<AccountId>,
     },
+    /// The room's moderators have set these anew.
+    Settings { room: RoomId, notice: Prose<1000>, slow_seconds: u16 },
     /// Of a later version.
     #[serde(other)]
     Unknown,

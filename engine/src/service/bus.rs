@@ -201,7 +201,9 @@ fn take(
         Between::Close { account, device } => {
             meant(account, device).for_each(|one| outbox.close(one, Close::Ended));
         }
-        told @ (Between::Room { .. } | Between::Member { .. } | Between::Typing { .. }) => overheard.chat.push(told),
+        told @ (Between::Room { .. } | Between::Member { .. } | Between::Typing { .. } | Between::Settings { .. }) => {
+            overheard.chat.push(told);
+        }
         Between::Unknown => {}
     }
 }

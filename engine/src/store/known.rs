@@ -1,6 +1,7 @@
 //! The account keys seen before: trust on first use, and a loud refusal when a key changes.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,16 @@ impl KnownPeers {
     /// The key remembered under a name or an address: what a call to it expects.
     pub fn remembered(&self, name: &str) -> Option<PublicKey> {
         self.peers.get(name).map(|peer| peer.account)
+    }
+
+    /// The addresses, of those that are written as numbers, at which this account was met.
+    pub fn addresses_of(&self, account: &PublicKey) -> Vec<SocketAddr> {
+        let theirs = self.peers.iter().filter(|(_, peer)| peer.account == *account);
+        let address = |name: &String| {
+            let (ip, port) = name.rsplit_once(':')?;
+            Some(SocketAddr::new(ip.parse().ok()?, port.parse().ok()?))
+        };
+        theirs.filter_map(|(name, _)| address(name)).collect()
     }
 
     fn save(&self) -> Result<()> {

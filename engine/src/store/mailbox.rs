@@ -134,8 +134,14 @@ impl Mailbox {
     /// What came, the oldest first.
     pub fn inbox(&self) -> Vec<Received> {
         let mut all: Vec<Received> = read_all(&self.inbox);
-        all.sort_by_key(|received| received.seq);
+        all.sort_by_key(|received| (received.at, received.seq));
         all
+    }
+
+    /// The number of the next message that does not come by the service, whose own numbers are lower.
+    pub fn next_direct(&self) -> Seq {
+        let newest = self.inbox().into_iter().map(|received| received.seq.0).filter(|seq| *seq >= DIRECT).max();
+        Seq(newest.map_or(DIRECT, |newest| newest.saturating_add(1)))
     }
 
     /// Where the inbox's files lie.
@@ -252,6 +258,9 @@ fn read_all<T: for<'de> Deserialize<'de>>(folder: &Path) -> Vec<T> {
         entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|ending| ending == "json"));
     files.filter_map(|path| serde_json::from_slice(&file::read(&path).ok()??).ok()).collect()
 }
+
+/// Nobody gets so many messages by a service.
+const DIRECT: u64 = 1_000_000_000;
 
 const CURSOR: &str = "cursor";
 

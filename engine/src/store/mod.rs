@@ -15,5 +15,6 @@ pub mod recording;
 pub mod settings;
 pub mod sql;
 pub mod sqlite;
+pub mod transfer;
 mod wire;
 pub mod worker;

@@ -3,6 +3,7 @@
 use bevy_ecs::entity::Entity;
 use bevy_ecs::system::{Query, Res};
 
+use crate::media::frame_length::FrameLengths;
 use crate::media::video::Content;
 use crate::world::connection::{LinkEstimate, Tracks};
 use crate::world::outgoing::{Source, VideoQueue, Voice};
@@ -43,6 +44,7 @@ pub fn note_situation(
             peer_further: bits(tracks.further_in, |video| mutes.get(video).is_ok_and(|mute| !mute.video)),
             peer_screens: bits(theirs, |video| mutes.get(video).is_ok_and(|mute| mute.screen)),
             peer_reads_copies: voice.is_some_and(|voice| voice.control.bounds().copies),
+            peer_reads_lengths: voice.map_or(FrameLengths::ALL, |voice| voice.control.bounds().lengths),
             peer_reads_repair: queues.get(tracks.video_out).is_ok_and(|queue| queue.repair.is_read),
             around_sound: voice.map_or(0, |voice| voice.control.bounds().around),
             clock: link.clock_offset,

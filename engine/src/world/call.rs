@@ -17,6 +17,7 @@ use crate::proto::keys::PublicKey;
 use crate::proto::signal::body::{Mute, SOURCES};
 use crate::proto::signal::clock::ClockOffset;
 use crate::proto::signal::machine::CallMachine;
+use crate::proto::signal::media::Agreed;
 use crate::store::identity::Identity;
 use crate::store::known::KnownPeers;
 
@@ -33,6 +34,8 @@ pub struct CallState {
     /// The media path, made before the OFFER or ANSWER because its keys stand in it, unused until the accept.
     pub transport: Option<Box<Transport>>,
     pub connection: Option<Entity>,
+    /// What both sides can do, once both have accepted.
+    pub agreed: Agreed,
     pub clock: ClockOffset,
     pub ping_at: Option<Instant>,
     pub account: Option<PublicKey>,

@@ -15,6 +15,8 @@ use crate::net::impair::Impairment;
 use crate::net::transport::FURTHER;
 use crate::proto::lan::Visibility;
 use crate::proto::proxy::choice::Proxies;
+use crate::proto::signal::media::{Abilities, AudioCapability, VERSION, VideoCapability};
+use crate::proto::text::List;
 use crate::source::SourceSpec;
 
 /// Settings of one engine.
@@ -29,6 +31,8 @@ pub struct Config {
     pub relay_only: bool,
     /// Ask the router to lead to our ports.
     pub map_ports: bool,
+    /// What others are told that this program can do; less than all of it is an older program.
+    pub abilities: Abilities,
     pub camera: Option<SourceSpec>,
     /// Further sources of pictures beside it.
     pub further: [Option<SourceSpec>; FURTHER],
@@ -43,6 +47,9 @@ pub struct Config {
     /// Keep what is chosen in the window, and begin with what was chosen before where nothing else is said.
     pub remember: Remember,
     pub auto_answer: bool,
+    /// Where files go that come in calls, and whether they are taken without asking.
+    pub files: PathBuf,
+    pub take_files: bool,
     /// Keep a session with the service that one is logged in at.
     pub people: bool,
     /// Seen by nobody: the service's people, the network around us, and our own ports say that we are not there.
@@ -102,14 +109,30 @@ pub struct Plant {
     pub publish: Duration,
 }
 
+/// Those of this program. The decoder takes frames of all lengths.
+fn abilities() -> Abilities {
+    let lengths = FrameLength::ALL.map(|length| length.duration().as_micros() as u32);
+    Abilities {
+        audio: Some(AudioCapability { opus_frame_us: List::cut(lengths.into()), red: true }),
+        video: Some(VideoCapability { h264: true, max_width: 1920, max_height: 1088 }),
+        repair: true,
+        version: VERSION,
+        needs: 1,
+    }
+}
+
 impl Config {
     pub fn new(name: impl Into<String>, data: impl Into<PathBuf>, base_port: u16) -> Self {
+        let data = data.into();
         Self {
             name: name.into(),
-            data: data.into(),
+            files: data.join("received"),
+            take_files: false,
+            data,
             base_port,
             relay_only: false,
             map_ports: true,
+            abilities: abilities(),
             camera: None,
             further: [const { None }; FURTHER],
             screen_motion: false,

@@ -1,6 +1,9 @@
 //! What the window and the engine say to each other beside the picture.
 
+use std::path::PathBuf;
+
 use crate::base::id::TileId;
+use crate::layout::snapshot::FileView;
 use crate::media::switches::Switches;
 use crate::people::command::{Outcome, Wanted};
 use crate::proto::proxy::choice::ProxySetting;
@@ -42,10 +45,18 @@ pub enum Command {
     EchoTest(bool),
     /// Be seen by others on the same network, or not; kept.
     ShowOnNetwork(bool),
-    /// Dial through this; kept. The session with the service takes it up at the next start.
+    /// Dial through this; kept. The session with the service is made anew by it.
     Proxy(ProxySetting),
     /// The first of our ports from the next start on; kept.
     BasePort(Option<u16>),
+    /// Send a file to the other side of the call.
+    SendFile(PathBuf),
+    /// Take the file that is offered, or do not.
+    TakeFile(bool),
+    /// No more of what is sent, or of what is received.
+    StopFile {
+        sending: bool,
+    },
     /// Ask something of the service; its outcome comes as a [`Notice::Done`] with the same number.
     People(u64, Box<Wanted>),
     Quit,
@@ -80,6 +91,19 @@ pub enum Notice {
     Online {
         name: String,
     },
+    /// A file that is sent, or comes.
+    File(FileNotice),
     /// One line a person can read: what happened and what to do.
     Error(String),
+}
+
+/// What happened to a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileNotice {
+    /// The other side offers it: [`Command::TakeFile`] answers.
+    Offered(FileView),
+    /// It arrived, here or there.
+    Done { file: FileView, is_sent: bool, path: PathBuf },
+    /// It did not: why, in one line. A part that is here is kept where it can be gone on with.
+    Failed { file: FileView, is_sent: bool, why: String },
 }

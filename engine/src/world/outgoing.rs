@@ -14,6 +14,7 @@ use crate::codec::opus::OpusEncoders;
 use crate::codec::video_encoder::VideoEncoder;
 use crate::device::Microphone;
 use crate::media::encoded::EncodedUnit;
+use crate::media::frame_length::FrameLengths;
 use crate::media::level::Loudness;
 use crate::media::load::EncoderLoad;
 use crate::media::parity::Blocks;
@@ -179,8 +180,10 @@ pub struct Voice {
 impl Voice {
     pub const COPIED: usize = Copies::FARTHEST;
 
-    /// The other side reads copies of earlier frames, or does not. What nothing was sent of yet begins as is planned then.
-    pub fn set_copies(&mut self, copies: bool) {
+    /// The other side reads copies of earlier frames, or does not, and frames of these lengths. What nothing was sent of yet
+    /// begins as is planned then.
+    pub fn set_reader(&mut self, copies: bool, lengths: FrameLengths) {
+        self.control.set_lengths(lengths);
         self.control.set_copies(copies);
         if self.packets == 0 && self.framer.is_new() {
             self.framer = Framer::new(self.control.plan().length);

@@ -13,6 +13,7 @@ use engine::media::jitter_video::{PacketIn, VideoJitter};
 use engine::media::rate::DelayReport;
 use engine::media::sound::report::SoundReport;
 use engine::media::video::Picture;
+use engine::proto::file::{Control, LARGEST, Message};
 use engine::proto::mapping::{igd, natpmp, pcp, route, ssdp};
 use engine::proto::nettest::service::{About, Dial};
 use engine::proto::nettest::stun;
@@ -34,7 +35,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 19] = [
     Target { name: "MP4 index and samples", run: mp4, seeds: seeds::mp4 },
     Target { name: "Y4M header and frames", run: y4m, seeds: seeds::y4m },
     Target { name: "H.264 NAL units", run: nal_units, seeds: seeds::units },
@@ -45,6 +46,7 @@ pub const TARGETS: [Target; 18] = [
     Target { name: "answers of proxies", run: proxies, seeds: seeds::proxies },
     Target { name: "answers to the network test", run: nettest, seeds: seeds::nettest },
     Target { name: "the receiver's reports", run: reports, seeds: seeds::reports },
+    Target { name: "messages about files", run: files, seeds: seeds::files },
     Target { name: "requests on channels", run: service::asks, seeds: service::asks_seeds },
     Target { name: "what a service says on channels", run: service::said, seeds: service::said_seeds },
     Target { name: "heads of HTTP", run: service::heads, seeds: service::heads_seeds },
@@ -188,6 +190,19 @@ pub fn reports(data: &[u8]) {
     }
     if let Some(report) = SoundReport::parse(data) {
         let _ = report.to_bytes();
+    }
+}
+
+/// What comes over a call's data channel.
+pub fn files(data: &[u8]) {
+    match Message::parse(data) {
+        Some(Message::Data { offset, bytes }) => {
+            assert!(offset + bytes.len() as u64 <= LARGEST && !bytes.is_empty(), "a part outside of any file");
+        }
+        Some(Message::Control(Control::Offer(offer))) => {
+            assert!(!offer.name.contains(['/', '\\', '\0']) && !offer.name.starts_with('.'), "a name that is a path");
+        }
+        _ => {}
     }
 }
 

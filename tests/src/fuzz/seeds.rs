@@ -9,9 +9,13 @@ use engine::codec::VideoCodec;
 use engine::codec::video_encoder::{EncoderConfig, VideoEncoder};
 use engine::media::rate::DelayReport;
 use engine::media::sound::report::SoundReport;
+use engine::proto::file::name::FileName;
+use engine::proto::file::{Control, Offer, write_data};
+use engine::proto::keys::Digest;
 use engine::proto::mapping::{Protocol, pcp};
 use engine::proto::proxy::socks5;
 use engine::proto::rtp_h264::{Packets, packetise};
+use engine::proto::signal::body::Line;
 use engine::proto::unit_ext::UnitExt;
 use engine::proto::{nal, red};
 use engine::source::testcard::TestCard;
@@ -201,4 +205,21 @@ pub fn nettest() -> Vec<Vec<u8>> {
         br#"{"you":"192.0.2.1","time_us":1,"relays":["turn:HOST:3478?transport=udp"]}"#.to_vec(),
         br#"{"base":2000,"cookie":7}"#.to_vec(),
     ]
+}
+
+/// One of each message about a file.
+pub fn files() -> Vec<Vec<u8>> {
+    let hash = Digest::of(b"a file");
+    let offer = |name: &str| Control::Offer(Offer { name: FileName::of(name), size: 1 << 20, hash });
+    let mut data = Vec::new();
+    write_data(1 << 16, &[7; 300], &mut data);
+    let said = [
+        offer("notes.txt"),
+        offer("a long name of many words, and an ending.tar.gz"),
+        Control::Accept { hash, from: 70_000, have: hash },
+        Control::Refuse { hash, why: Line::cut("there is no room") },
+        Control::Got { hash, to: 81_920 },
+        Control::Done { hash },
+    ];
+    said.iter().map(Control::to_bytes).chain([data]).collect()
 }

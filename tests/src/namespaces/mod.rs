@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Outcome;
 use crate::netns::{self, Networks};
+use crate::rogue::{Guise, Rogues};
 
 /// A machine of the small Internet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -175,6 +176,14 @@ impl Lab {
     /// It failed: its words.
     pub fn read(&self, node: Node, line: &str) -> Outcome<String> {
         self.networks.run(node.name(), line)
+    }
+
+    /// Something on a machine that answers wrongly.
+    ///
+    /// # Errors
+    /// Its port is taken.
+    pub fn pretend(&self, rogues: &mut Rogues, node: Node, guise: Guise, port: u16, seed: u64) -> Outcome<()> {
+        rogues.add(&self.networks, node.name(), guise, port, seed)
     }
 
     /// The `ip` of a machine.

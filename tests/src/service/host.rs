@@ -16,6 +16,7 @@ use crate::party::{command, program};
 /// A running service. Dropping it kills it.
 pub struct Host {
     child: Child,
+    data: PathBuf,
     said: serde_json::Value,
     log: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
@@ -70,7 +71,8 @@ impl Host {
         let stdout = child.stdout.take().ok_or("no standard output")?;
         let read = BufReader::new(stdout).read_line(&mut line);
         let said = serde_json::from_str(&line);
-        let mut host = Self { child, said: serde_json::Value::Null, log, reader: Some(reader) };
+        let mut host =
+            Self { child, data: data.to_path_buf(), said: serde_json::Value::Null, log, reader: Some(reader) };
         match (read, said) {
             (Ok(_), Ok(said)) => host.said = said,
             _ => {
@@ -127,6 +129,17 @@ impl Host {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Says that `name` runs the service.
+    ///
+    /// # Errors
+    /// The program's words.
+    pub fn admin(&self, name: &str) -> Outcome<()> {
+        let mut command = command(&[], &program()?);
+        let output = command.args(["serve", "admin", name, "--data"]).arg(&self.data).output();
+        let output = output.map_err(|error| error.to_string())?;
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
     }
 
     /// What it has said on the standard error so far.

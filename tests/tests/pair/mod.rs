@@ -276,6 +276,7 @@ pub fn own(person: &Person, number: u8) -> Own {
         version: 1,
         needs: 1,
         relay_only: false,
+        files: false,
     };
     let devices = DeviceList::sign(&person.account, 1, vec![person.device.public()]);
     Own { name: Name::cut(&person.name), devices, media }

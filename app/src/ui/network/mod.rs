@@ -171,7 +171,7 @@ fn settings(ui: &mut Ui, state: &mut NetworkState, commands: &mut Vec<Command>) 
             match state.fields.proxy.parse::<ProxySetting>() {
                 Ok(setting) => {
                     commands.push(Command::Proxy(setting));
-                    state.line = "Calls use it now, the session with the service from the next start on.".to_owned();
+                    state.line = "It is used from now on.".to_owned();
                 }
                 Err(error) => state.line = error.to_string(),
             }

@@ -8,7 +8,7 @@ use engine::proto::service::link::ServiceLink;
 use engine::proto::service::names::AccountName;
 use engine::proto::service::pals::Presence;
 
-use super::{PeopleState, field, heading, weak};
+use super::{PeopleState, admin, field, heading, weak};
 
 pub fn show(ui: &mut Ui, state: &mut PeopleState, commands: &mut Vec<Command>) {
     if let Some(code) = state.recovery.clone() {
@@ -27,6 +27,7 @@ pub fn show(ui: &mut Ui, state: &mut PeopleState, commands: &mut Vec<Command>) {
             if ui.button("Log out").clicked() {
                 state.ask("Logging out", Wanted::LogOut, commands);
             }
+            admin::show(ui, state, commands);
         }
         _ => log_in(ui, state, commands),
     }

@@ -91,7 +91,7 @@ fn write(ui: &mut Ui, state: &mut PeopleState, to: AccountName, commands: &mut V
             let text = Prose::cut(&std::mem::take(&mut state.fields.message));
             let quick = Box::new(Quick { text, parts: Vec::new(), reply_to: reply_to.clone() });
             state.write_to = None;
-            state.ask("Sending", Wanted::Message { to: to.clone(), quick }, commands);
+            state.ask("Sending", Wanted::Message { to: to.clone(), quick, at: None }, commands);
         }
         if ui.button("Close").clicked() {
             state.write_to = None;

@@ -1,7 +1,9 @@
 //! The service in the window: pals, rooms, messages and the account, in a panel beside the call's card.
 
 mod account;
+mod admin;
 mod inbox;
+mod moderate;
 mod near;
 mod pals;
 mod rooms;
@@ -14,8 +16,10 @@ use engine::handle::Command;
 use engine::net::lan::Neighbours;
 use engine::people::command::{Outcome, State, Wanted};
 use engine::people::view::View;
+use engine::proto::service::account::Report;
+use engine::proto::service::chat::{Member, Reply as ChatReply, Request};
 use engine::proto::service::directory::{Listing, Reply as DirectoryReply};
-use engine::proto::service::frame::Reply;
+use engine::proto::service::frame::{Ask, Reply};
 use engine::proto::service::names::{AccountName, RoomId, Seq};
 
 use super::theme;
@@ -50,6 +54,16 @@ pub struct PeopleState {
     /// The code to be written down, until that was said to be done.
     recovery: Option<String>,
     room: Option<RoomId>,
+    /// The entry of it whose tools are shown.
+    entry: Option<Seq>,
+    /// The entry that is said otherwise.
+    editing: Option<Seq>,
+    /// When others were told that one writes, in the window's seconds.
+    typed: f64,
+    /// The room's tools are open.
+    tools: bool,
+    members: Vec<Member>,
+    reports: Option<Vec<Report>>,
     message: Option<Seq>,
     write_to: Option<AccountName>,
     photo: Option<(Seq, egui::TextureHandle)>,
@@ -65,6 +79,9 @@ struct Fields {
     room: String,
     say: String,
     message: String,
+    topic: String,
+    notice: String,
+    slow: String,
 }
 
 impl PeopleState {
@@ -82,13 +99,19 @@ impl PeopleState {
                 self.line = format!("{} {}.", person.name, if pals { "is a pal now" } else { "was asked" });
             }
             Ok(Outcome::Queued { why, .. }) => self.line = format!("{why}: it goes out at the next connection."),
+            Ok(Outcome::Sent { direct: true, .. }) => self.line = "Their program has the message.".to_owned(),
             Ok(Outcome::Sent { .. }) => self.line = "The message is on its way.".to_owned(),
-            Ok(Outcome::Reply(reply)) => {
-                if let Reply::Directory(DirectoryReply::People { people, .. }) = *reply {
+            Ok(Outcome::Reply(reply)) => match *reply {
+                Reply::Directory(DirectoryReply::People { people, .. }) => {
                     self.line = if people.is_empty() { "Nobody who is listed fits.".into() } else { String::new() };
                     self.found = people.into_vec();
                 }
-            }
+                Reply::Chat(ChatReply::Members { room, members }) if self.room == Some(room) => {
+                    self.members = members.into_vec();
+                }
+                _ => {}
+            },
+            Ok(Outcome::Reports(reports)) => self.reports = Some(reports),
             Ok(_) => {}
         }
     }
@@ -101,9 +124,14 @@ impl PeopleState {
         commands.push(Command::People(self.next, Box::new(wanted)));
     }
 
-    /// How much is new for the person: who asks, and what was not read.
+    /// Asks for something of a room.
+    fn ask_chat(&mut self, what: &'static str, request: Request, commands: &mut Vec<Command>) {
+        self.ask(what, Wanted::Ask(Box::new(Ask::Chat(request))), commands);
+    }
+
+    /// How much is new for the person: who asks, where they are named, and what was not read.
     pub fn news(&self) -> usize {
-        self.view.asked.len() + self.view.inbox.iter().filter(|received| !received.read).count()
+        self.view.asked.len() + self.view.named.len() + self.view.inbox.iter().filter(|received| !received.read).count()
     }
 }
 
@@ -140,10 +168,11 @@ pub fn panel(ui: &mut Ui, rect: Rect, state: &mut PeopleState, commands: &mut Ve
     ui.scope_builder(UiBuilder::new().max_rect(rect.shrink(16.0)), |ui| {
         widgets::on_page(ui);
         ui.horizontal(|ui| {
+            let named = state.view.named.len();
             let inbox = state.view.inbox.iter().filter(|received| !received.read).count();
             let tabs = [
                 (Tab::Pals, "Pals".to_owned()),
-                (Tab::Rooms, "Rooms".to_owned()),
+                (Tab::Rooms, if named == 0 { "Rooms".to_owned() } else { format!("Rooms (@{named})") }),
                 (Tab::Inbox, if inbox == 0 { "Inbox".to_owned() } else { format!("Inbox ({inbox})") }),
                 (Tab::Account, "Account".to_owned()),
             ];

@@ -1,15 +1,16 @@
 //! Rooms, and what is said in them.
 
-use egui::Ui;
+use egui::{Label, RichText, Sense, Ui};
 use engine::handle::Command;
 use engine::people::command::Wanted;
-use engine::proto::service::chat::{Entry, Request, What};
+use engine::proto::service::chat::{Entry, Request, Role, Room, What};
 use engine::proto::service::frame::Ask;
 use engine::proto::service::names::RoomId;
 use engine::proto::text::{Prose, Text};
 use engine::store::mailbox::new_key;
 
-use super::{PeopleState, field, heading, weak};
+use super::super::theme;
+use super::{PeopleState, field, heading, moderate, weak};
 
 pub fn show(ui: &mut Ui, state: &mut PeopleState, commands: &mut Vec<Command>) {
     match state.room {
@@ -56,6 +57,8 @@ fn list(ui: &mut Ui, state: &mut PeopleState, commands: &mut Vec<Command>) {
     for room in &view.rooms {
         let unread = room.last.0.saturating_sub(room.read.0);
         let name = if unread == 0 { room.name.to_string() } else { format!("{} ({unread} new)", &*room.name) };
+        let named = view.named.iter().filter(|named| named.room == room.room).count();
+        let name = if named == 0 { name } else { format!("{name} @{named}") };
         if ui.button(name).clicked() {
             state.room = Some(room.room);
             state.ask("Reading", Wanted::Look { room: room.room }, commands);
@@ -71,31 +74,126 @@ fn talk(ui: &mut Ui, state: &mut PeopleState, room: RoomId, commands: &mut Vec<C
     let Some(here) = view.rooms.iter().find(|one| one.room == room) else { return };
     ui.horizontal(|ui| {
         if ui.button("Back").clicked() {
-            state.room = None;
+            (state.room, state.entry, state.editing, state.tools) = (None, None, None, false);
         }
         ui.strong(&*here.name);
+        if ui.selectable_label(state.tools, "People").clicked() {
+            state.tools = !state.tools;
+            if state.tools {
+                (state.fields.topic, state.fields.notice) = (here.topic.to_string(), here.notice.to_string());
+                state.fields.slow = here.slow_seconds.to_string();
+                state.ask_chat("Looking who is there", Request::Members { room }, commands);
+            }
+        }
         if ui.button("Leave").clicked() {
-            state.ask("Leaving", Wanted::Ask(Box::new(Ask::Chat(Request::Leave { room }))), commands);
+            state.ask_chat("Leaving", Request::Leave { room }, commands);
         }
     });
-    let entered = field(ui, &mut state.fields.say, "Say something", "say something", false);
-    if (ui.button("Say").clicked() || entered) && !state.fields.say.trim().is_empty() {
-        let text = Prose::cut(&std::mem::take(&mut state.fields.say));
-        state.ask("Saying it", Wanted::Post { room, text }, commands);
+    if state.tools {
+        return moderate::show(ui, state, here, commands);
     }
-    if here.last > here.read
-        && view.talk(room).and_then(|talk| talk.entries.last()).is_some_and(|entry| entry.seq == here.last)
-    {
-        state.ask("Reading", Wanted::Ask(Box::new(Ask::Chat(Request::Read { room, seq: here.last }))), commands);
+    for line in [&*here.topic, &*here.notice] {
+        if !line.is_empty() {
+            weak(ui, line);
+        }
+    }
+    if here.slow_seconds > 0 {
+        weak(ui, &format!("Slow mode: one message in {} seconds each.", here.slow_seconds));
+    }
+    say(ui, state, room, commands);
+    typing(ui, state, room);
+    let is_all_here = view.talk(room).and_then(|talk| talk.entries.last()).is_some_and(|entry| entry.seq == here.last);
+    if here.last > here.read && is_all_here {
+        state.ask_chat("Reading", Request::Read { room, seq: here.last }, commands);
     }
     // Newest first: it stands where one looks.
     for entry in view.talk(room).map(|talk| talk.entries.as_slice()).unwrap_or_default().iter().rev() {
+        let colours = theme::palette(ui.visuals().dark_mode);
+        let text = RichText::new(said(entry));
+        let text = if view.names_me(entry) { text.strong().color(colours.accent) } else { text };
+        let is_open = state.entry == Some(entry.seq);
         ui.horizontal_wrapped(|ui| {
             ui.strong(entry.by.name.to_string());
-            ui.label(said(entry));
+            let label = ui.add(Label::new(text).sense(Sense::click()));
+            if matches!(entry.what, What::Text { deleted: false, .. }) && label.clicked() {
+                state.entry = if is_open { None } else { Some(entry.seq) };
+            }
         });
+        if is_open {
+            tools(ui, state, here, entry, commands);
+        }
     }
 }
+
+/// The field in which one says something, or says it otherwise.
+fn say(ui: &mut Ui, state: &mut PeopleState, room: RoomId, commands: &mut Vec<Command>) {
+    let before = state.fields.say.len();
+    let entered = field(ui, &mut state.fields.say, "Say something", "say something; @name calls somebody", false);
+    let now = ui.input(|input| input.time);
+    if state.fields.say.len() > before && now >= state.typed + TYPING_AGAIN {
+        state.typed = now;
+        let typing = Wanted::Ask(Box::new(Ask::Chat(Request::Typing { room })));
+        // Nobody waits for it, and nothing is said about it.
+        commands.push(Command::People(0, Box::new(typing)));
+    }
+    ui.horizontal(|ui| {
+        let word = if state.editing.is_some() { "Say it so" } else { "Say" };
+        let is_asked = ui.button(word).clicked() || entered;
+        if state.editing.is_some() && ui.button("Leave it").clicked() {
+            state.editing = None;
+            state.fields.say.clear();
+        }
+        if !is_asked || state.fields.say.trim().is_empty() {
+            return;
+        }
+        let text = Prose::cut(&std::mem::take(&mut state.fields.say));
+        state.typed = 0.0;
+        match (state.editing.take(), new_key()) {
+            (None, _) => state.ask("Saying it", Wanted::Post { room, text }, commands),
+            (Some(seq), Ok(key)) => state.ask_chat("Changing it", Request::Edit { room, key, seq, text }, commands),
+            (Some(_), Err(error)) => state.line = error.to_string(),
+        }
+    });
+}
+
+fn typing(ui: &mut Ui, state: &PeopleState, room: RoomId) {
+    let names: Vec<&str> = state.view.typing.iter().filter(|sign| sign.room == room).map(|sign| &*sign.name).collect();
+    match names[..] {
+        [] => {}
+        [one] => weak(ui, &format!("{one} is writing…")),
+        [one, other] => weak(ui, &format!("{one} and {other} are writing…")),
+        [one, ..] => weak(ui, &format!("{one} and {} others are writing…", names.len() - 1)),
+    }
+}
+
+/// What can be done with an entry.
+fn tools(ui: &mut Ui, state: &mut PeopleState, here: &Room, entry: &Entry, commands: &mut Vec<Command>) {
+    let What::Text { text, .. } = &entry.what else { return };
+    let is_own = state.view.person.as_ref().is_some_and(|person| person.name == entry.by.name);
+    ui.horizontal(|ui| {
+        if is_own && ui.button("Edit").clicked() {
+            (state.editing, state.entry) = (Some(entry.seq), None);
+            state.fields.say = text.to_string();
+        }
+        if !is_own && ui.button("Answer").clicked() {
+            state.fields.say = format!("@{} {}", entry.by.name, state.fields.say);
+            state.entry = None;
+        }
+        if (is_own || here.role != Role::Member) && ui.button("Delete").clicked() {
+            state.entry = None;
+            match new_key() {
+                Ok(key) => {
+                    let request = Request::Delete { room: here.room, key, seq: entry.seq };
+                    state.ask_chat("Deleting it", request, commands);
+                }
+                Err(error) => state.line = error.to_string(),
+            }
+        }
+    });
+}
+
+/// A sign is good for six seconds with the others.
+const TYPING_AGAIN: f64 = 3.0;
 
 fn said(entry: &Entry) -> String {
     match &entry.what {

@@ -61,6 +61,8 @@ pub struct RateControl {
     /// Pictures are tried again so long after they went off; when that was done last.
     retry: Duration,
     tried: Option<Instant>,
+    /// The last report says that the path carries no pictures.
+    is_doubted: bool,
     pictures: Pictures,
     prober: Prober,
     /// The queue that sound met lately.
@@ -171,6 +173,7 @@ impl RateControl {
             was_unheard: false,
             retry: RETRY,
             tried: None,
+            is_doubted: false,
             pictures: Pictures::Sent,
             prober: Prober::default(),
             sound_queue: Duration::ZERO,
@@ -220,6 +223,9 @@ impl RateControl {
         }
         let Some(queue) = self.trend.standing() else { return };
         let threshold = self.threshold();
+        if std::mem::take(&mut self.is_doubted) && queue > threshold && self.pictures == Pictures::Sent {
+            self.turn_off(now);
+        }
         if queue > threshold {
             self.clear_since = None;
             if !self.is_blind(now) || self.is_worse(queue, now) {

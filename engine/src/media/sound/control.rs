@@ -2,6 +2,7 @@
 
 use crate::base::rate::Bitrate;
 use crate::base::time::{Duration, Instant};
+use crate::media::frame_length::FrameLengths;
 
 use super::plan::{Bounds, SoundPath, SoundPlan};
 use super::report::SoundReport;
@@ -174,6 +175,14 @@ impl SoundControl {
                 self.starting = Some(Starting::default());
                 self.budget = START.min(self.most);
             }
+            self.plan = SoundPlan::new(&self.path(), &self.bounds);
+        }
+    }
+
+    /// The other side reads frames of these lengths.
+    pub fn set_lengths(&mut self, lengths: FrameLengths) {
+        if self.bounds.lengths != lengths {
+            self.bounds.lengths = lengths;
             self.plan = SoundPlan::new(&self.path(), &self.bounds);
         }
     }

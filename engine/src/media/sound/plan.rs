@@ -2,7 +2,7 @@
 
 use crate::base::rate::Bitrate;
 use crate::base::time::Duration;
-use crate::media::frame_length::{Coding, FrameLength};
+use crate::media::frame_length::{Coding, FrameLength, FrameLengths};
 
 /// What is around a frame in an encrypted packet, in bytes: IPv4 20, UDP 8, RTP 12, its extensions 24, the authentication tag
 /// 16, the type of a redundant payload 1.
@@ -60,6 +60,8 @@ pub struct Bounds {
     pub forced: Option<FrameLength>,
     /// The most that Opus is given for one voice.
     pub most: Bitrate,
+    /// Those that the other side reads.
+    pub lengths: FrameLengths,
     /// The other side reads RFC 2198.
     pub copies: bool,
     /// Two channels of whatever sounds, in frames of 10 ms at most.
@@ -104,11 +106,14 @@ impl SoundPlan {
             Some(time) if time > LONG => FrameLength::Ms10,
             _ => FrameLength::Ms5,
         };
-        let is_allowed = |length: &FrameLength| match bounds.forced {
+        let is_fit = |length: &FrameLength| match bounds.forced {
             Some(forced) => *length == forced,
             None => *length >= least && !(bounds.music && *length > FrameLength::Ms10),
         };
-        let lengths = || FrameLength::ALL.into_iter().filter(is_allowed);
+        let read = || FrameLength::ALL.into_iter().filter(|length| bounds.lengths.has(*length));
+        // An older program may read none that fits.
+        let are_fit = read().any(|length| is_fit(&length));
+        let lengths = || read().filter(|length| !are_fit || is_fit(length));
         let most = if bounds.copies { usize::from(Copies::MOST) } else { 0 };
         for count in (0..=most).rev() {
             for length in lengths() {
@@ -120,7 +125,7 @@ impl SoundPlan {
                 }
             }
         }
-        let length = lengths().next_back().unwrap_or(FrameLength::Ms60);
+        let length = lengths().next_back().unwrap_or(FrameLength::Ms20);
         Self::with(path, bounds, length, Copies::NONE)
     }
 
@@ -228,8 +233,14 @@ fn left_lost(path: &SoundPath, copies: Copies) -> f32 {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds =
-        Bounds { forced: None, most: Bitrate::from_kbps(64), copies: true, music: false, around: AROUND };
+    const BOUNDS: Bounds = Bounds {
+        forced: None,
+        most: Bitrate::from_kbps(64),
+        lengths: FrameLengths::ALL,
+        copies: true,
+        music: false,
+        around: AROUND,
+    };
 
     fn path(kbps: u64, loss: f32, burst: f32) -> SoundPath {
         SoundPath { budget: Bitrate::from_kbps(kbps), loss, burst, round_trip: None }
@@ -291,6 +302,18 @@ mod tests {
         assert_eq!((plan.length, plan.copies.count(), plan.fec), (FrameLength::Ms20, 0, Some(20)));
         let shortest = Bounds { forced: Some(FrameLength::Ms2_5), ..BOUNDS };
         assert_eq!(SoundPlan::new(&path(300, 0.0, 1.0), &shortest).bitrate_bps, 56_000);
+    }
+
+    #[test]
+    fn only_frames_that_the_other_side_reads_are_sent() {
+        let of = |lengths: &[u32], forced, music| {
+            let bounds = Bounds { lengths: FrameLengths::of_micros(lengths), forced, music, ..BOUNDS };
+            SoundPlan::new(&path(300, 0.0, 1.0), &bounds).length
+        };
+        assert_eq!(of(&[2_500, 5_000, 20_000, 7], None, false), FrameLength::Ms5);
+        assert_eq!(of(&[20_000, 60_000], None, false), FrameLength::Ms20);
+        assert_eq!(of(&[20_000], Some(FrameLength::Ms5), false), FrameLength::Ms20);
+        assert_eq!(of(&[20_000], None, true), FrameLength::Ms20);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The ways to the other side beside the media port's own: relays (TURN), TCP connections (ICE-TCP), and what servers say
-//! about how the media port is seen from outside (STUN).
+//! The ways to the other side beside the media port's own: relays (TURN), TCP connections (ICE-TCP), the person's SOCKS5 proxy,
+//! and what servers say about how the media port is seen from outside (STUN).
 //!
 //! What uses them sees datagrams: from a relayed address, or from the TCP port. [`Paths::carry`] takes those out of what is
 //! sent, [`Paths::sort`] and [`Paths::handle_ready`] put what came by them into the inbox.
@@ -10,6 +10,7 @@
 mod binding;
 mod relay;
 mod servers;
+mod socks;
 mod stream;
 mod streams;
 
@@ -17,6 +18,7 @@ mod streams;
 mod tests;
 
 pub use self::servers::{Server, Servers};
+pub use self::socks::SocksProxy;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -28,6 +30,7 @@ use mio::{Interest, Registry, Token};
 use self::binding::Bindings;
 use self::relay::Relay;
 use self::servers::Attempt;
+use self::socks::Socks;
 use self::streams::Streams;
 use super::control::TokenRange;
 use super::datagram::{Class, Inbox, Outbox};
@@ -85,6 +88,7 @@ pub struct Paths {
     is_open: bool,
     bindings: Bindings,
     relays: Vec<Relay>,
+    socks: Option<Socks>,
     attempts: VecDeque<(Instant, Attempt)>,
     streams: Streams,
     /// Whom relays are to let through.
@@ -105,14 +109,14 @@ const PEERS: usize = 32;
 
 impl Paths {
     /// The ways of an engine whose media port is `port`. Listens on TCP `tcp` where that is free; [`Self::tcp_port`] says.
-    /// Uses `tokens.count` tokens: two listeners, the relays, the rest for TCP connections.
+    /// Uses `tokens.count` tokens: two listeners, the relays, the proxy, the rest for TCP connections.
     ///
     /// # Errors
     /// [`Kind::Reopen`] where the system's event loop takes nothing more.
     pub fn new(registry: &Registry, tokens: TokenRange, port: u16, tcp: u16) -> Result<Self> {
         let failed = |error| Error::new(Kind::Reopen, format!("the ways of media cannot be watched: {error}"));
         let registry = registry.try_clone().map_err(failed)?;
-        let used = streams::LISTENERS + RELAYS;
+        let used = streams::LISTENERS + RELAYS + 1;
         let links = TokenRange { first: tokens.first + used, count: tokens.count.saturating_sub(used) };
         let streams = Streams::new(&registry, tokens.first, links, tcp).map_err(failed)?;
         Ok(Self {
@@ -123,6 +127,7 @@ impl Paths {
             is_open: false,
             bindings: Bindings::default(),
             relays: Vec::new(),
+            socks: None,
             attempts: VecDeque::new(),
             streams,
             peers: Vec::new(),
@@ -168,6 +173,7 @@ impl Paths {
             self.bindings.ask(servers.bindings(), self.port, now);
         }
         self.attempts.clear();
+        self.ask_socks(&servers, now);
         for (number, attempt) in servers.attempts().into_iter().enumerate() {
             let at = match (number, attempt.is_udp()) {
                 (0, true) => now,
@@ -179,6 +185,21 @@ impl Paths {
         }
         self.attempts.make_contiguous().sort_by_key(|(at, _)| *at);
         self.plan.servers = servers;
+    }
+
+    /// Where only a proxy is let out, it is asked for datagrams. It shows others where it is: not by relays alone.
+    fn ask_socks(&mut self, servers: &Servers, now: Instant) {
+        self.close_socks();
+        let token = self.tokens.first + streams::LISTENERS + RELAYS;
+        if let Some(proxy) = servers.socks.as_ref().filter(|_| !self.plan.relay_only) {
+            self.socks = Socks::begin(proxy, self.port, servers.bindings(), token, &self.registry, now).ok();
+        }
+    }
+
+    fn close_socks(&mut self) {
+        if let Some(mut socks) = self.socks.take() {
+            socks.close(&self.registry);
+        }
     }
 
     /// Looks for what changed: the addresses of this machine, and how they are seen. Whether the addresses are others
@@ -211,6 +232,7 @@ impl Paths {
         for relay in &mut self.relays {
             relay.give_back(now);
         }
+        self.close_socks();
         self.streams.open(false);
         self.attempts.clear();
         self.bindings.clear();
@@ -237,7 +259,7 @@ impl Paths {
 
     /// Takes what servers sent to the media port out of the inbox, and puts in what relays carried.
     pub fn sort(&mut self, inbox: &mut Inbox, now: Instant) {
-        if self.bindings.is_empty() && self.relays.is_empty() {
+        if self.bindings.is_empty() && self.relays.is_empty() && self.socks.is_none() {
             return;
         }
         for index in 0..inbox.datagrams().len() {
@@ -246,11 +268,17 @@ impl Paths {
                 continue;
             };
             let relay = self.relays.iter().position(|relay| !is_tcp && relay.is_at(from));
-            if is_tcp || (relay.is_none() && !self.bindings.asks(from)) {
+            let socks = self.socks.as_mut().filter(|socks| !is_tcp && socks.is_at(from));
+            if is_tcp || (relay.is_none() && socks.is_none() && !self.bindings.asks(from)) {
                 continue;
             }
             inbox.withdraw(index, &mut self.scratch);
-            if let Some(found) = self.bindings.take(from, &self.scratch) {
+            if let Some(socks) = socks {
+                if let Some(address) = socks.receive(from, &self.scratch, inbox, now) {
+                    let base = socks.local();
+                    self.add_seen(address, base, now);
+                }
+            } else if let Some(found) = self.bindings.take(from, &self.scratch) {
                 self.add_reflexive(found);
             } else if let Some(relay) = relay.and_then(|relay| self.relays.get_mut(relay)) {
                 relay.receive(&self.scratch, inbox, now);
@@ -263,7 +291,9 @@ impl Paths {
     pub fn handle_ready(&mut self, event: &Event, inbox: &mut Inbox, now: Instant) {
         let token = event.token().0;
         let relays = self.tokens.first + streams::LISTENERS;
-        if (relays..relays + RELAYS).contains(&token) {
+        if let Some(socks) = self.socks.as_mut().filter(|socks| socks.token == token) {
+            socks.ready(now);
+        } else if (relays..relays + RELAYS).contains(&token) {
             if let Some(relay) = self.relays.iter_mut().find(|relay| relay.token == Some(token)) {
                 relay.ready(inbox, now);
             }
@@ -276,13 +306,16 @@ impl Paths {
     /// Moves what goes by relays and connections out of `outbox`; the rest, and what relays over UDP are told, is put into
     /// `direct`. `false`: nothing had to be moved, and `direct` is empty.
     pub fn carry(&mut self, outbox: &Outbox, direct: &mut Outbox, now: Instant) -> bool {
-        if self.relays.is_empty() && !outbox.datagrams.iter().any(|sending| sending.tcp) {
+        let is_plain = self.relays.is_empty() && self.socks.is_none();
+        if is_plain && !outbox.datagrams.iter().any(|sending| sending.tcp) {
             return false;
         }
         for (sending, bytes) in outbox.iter() {
             if sending.tcp {
                 let is_taken = self.is_open && self.streams.send(sending, bytes, &self.registry, now);
                 self.counters.dropped += u64::from(!is_taken);
+            } else if let Some(socks) = self.socks.as_mut().filter(|socks| socks.is_seen_as(sending.from)) {
+                self.counters.dropped += u64::from(!socks.send(sending, bytes, direct));
             } else if let Some(relay) = self.relays.iter_mut().find(|relay| relay.relayed.contains(&sending.from)) {
                 let is_taken = relay.send(sending, bytes, direct, now);
                 self.counters.dropped += u64::from(!is_taken);
@@ -303,6 +336,12 @@ impl Paths {
         for relay in &mut self.relays {
             relay.run(direct, now);
         }
+        if let Some(socks) = &mut self.socks {
+            socks.run(direct, now);
+            if socks.is_over(now) {
+                self.close_socks();
+            }
+        }
         self.streams.run(now, &mut self.counters);
         self.advance(now);
         let registry = &self.registry;
@@ -319,7 +358,8 @@ impl Paths {
     pub fn deadline(&self) -> Option<Instant> {
         let relays = self.relays.iter().filter_map(Relay::due);
         let attempt = self.attempts.front().map(|(at, _)| *at);
-        relays.chain(attempt).chain(self.bindings.due()).chain(self.streams.deadline()).min()
+        let socks = self.socks.as_ref().and_then(Socks::due);
+        relays.chain(attempt).chain(socks).chain(self.bindings.due()).chain(self.streams.deadline()).min()
     }
 
     fn begin(&mut self, attempt: &Attempt, now: Instant) {
@@ -352,18 +392,29 @@ impl Paths {
         for relay in &mut self.relays {
             given.extend(relay.take_given().map(|address| (relay.is_stream(), relay.local, address)));
         }
+        if !self.is_open {
+            return;
+        }
         for (is_stream, base, address) in given {
-            if !self.is_open {
-                continue;
-            }
             self.counters.relays += 1;
-            let candidate = Candidate { address, typ: CandidateKind::Relayed, priority: 0, tcp: false };
-            self.found.push_back(Found { candidate, base });
-            // One relay is enough; one over UDP is better than one over a connection.
-            self.attempts.retain(|(_, attempt)| is_stream && attempt.is_udp());
-            for relay in self.relays.iter_mut().filter(|relay| relay.relayed.is_empty() && relay.is_stream()) {
-                relay.give_back(now);
-            }
+            self.add_relayed(address, base, is_stream, now);
+        }
+    }
+
+    /// What leaves the proxy is seen so: a relay over UDP, in its way.
+    fn add_seen(&mut self, address: SocketAddr, base: SocketAddr, now: Instant) {
+        if self.is_open {
+            self.add_relayed(address, base, false, now);
+        }
+    }
+
+    fn add_relayed(&mut self, address: SocketAddr, base: SocketAddr, is_stream: bool, now: Instant) {
+        let candidate = Candidate { address, typ: CandidateKind::Relayed, priority: 0, tcp: false };
+        self.found.push_back(Found { candidate, base });
+        // One relay is enough; one over UDP is better than one over a connection.
+        self.attempts.retain(|(_, attempt)| is_stream && attempt.is_udp());
+        for relay in self.relays.iter_mut().filter(|relay| relay.relayed.is_empty() && relay.is_stream()) {
+            relay.give_back(now);
         }
     }
 

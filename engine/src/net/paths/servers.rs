@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use mio::net::TcpStream;
 use rustls::Connection;
 
+use super::socks::SocksProxy;
 use super::stream::{Framing, Stream};
 use crate::base::error::Result;
 use crate::net::proxy::{self, Dial};
@@ -55,6 +56,8 @@ pub struct Servers {
     pub list: Vec<Server>,
     pub user: String,
     pub password: String,
+    /// The proxy on the way to the service, where it may carry datagrams.
+    pub socks: Option<SocksProxy>,
 }
 
 /// A relay to try.

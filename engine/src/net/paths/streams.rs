@@ -25,6 +25,8 @@ pub(super) const LISTENERS: usize = 2;
 #[derive(Debug)]
 pub(super) struct Streams {
     listeners: Option<Listeners>,
+    /// The listeners' first token, and the connections'.
+    first: usize,
     tokens: TokenRange,
     links: Vec<Link>,
     /// Where nobody listened a moment ago.
@@ -61,7 +63,15 @@ impl Streams {
                 registry.register(v6, Token(first + 1), Interest::READABLE)?;
             }
         }
-        Ok(Self { listeners, tokens, links: Vec::new(), failed: Vec::new(), is_open: false, scratch: Vec::new() })
+        Ok(Self {
+            listeners,
+            first,
+            tokens,
+            links: Vec::new(),
+            failed: Vec::new(),
+            is_open: false,
+            scratch: Vec::new(),
+        })
     }
 
     pub const fn port(&self) -> Option<u16> {
@@ -92,8 +102,7 @@ impl Streams {
         now: Instant,
         counters: &mut PathCounters,
     ) {
-        let listeners = self.tokens.first.saturating_sub(super::RELAYS + LISTENERS);
-        if (listeners..listeners + LISTENERS).contains(&token.0) {
+        if (self.first..self.first + LISTENERS).contains(&token.0) {
             return self.accept(registry, now, counters);
         }
         let Some(at) = self.links.iter().position(|link| link.token == token.0) else { return };

@@ -109,7 +109,7 @@ fn servers(turn: &Turn, secret: &TurnSecret, over: Over) -> Servers {
     let server = Server { uri, ways: vec![Dial::direct((LOCAL, port).into())], trust: None };
     let (user, password) = secret.credentials("ada", u64::MAX / 2);
     turn.expect(&user);
-    Servers { list: vec![server], user, password }
+    Servers { list: vec![server], user, password, socks: None }
 }
 
 #[test]

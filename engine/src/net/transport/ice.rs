@@ -59,7 +59,7 @@ pub(super) struct Candidates {
 const FIRST_LEAVE: Duration = Duration::from_secs(10);
 const LONGEST_LEAVE: Duration = Duration::from_secs(160);
 /// With no pair left the candidates are paired anew so often.
-const REVIVE_EVERY: Duration = Duration::from_secs(2);
+const REVIVE_EVERY: Duration = Duration::from_millis(500);
 
 impl Candidates {
     /// Takes `used` out in favour of `other`: what only the first one needs. `false` where both need the same.

@@ -186,7 +186,20 @@ pub enum TransportEvent {
 pub struct Drained {
     pub packets: Vec<ArrivedPacket>,
     pub events: Vec<TransportEvent>,
+    /// Of the data channel.
+    pub messages: Vec<Vec<u8>>,
     pub outbox: Outbox,
+}
+
+impl Drained {
+    /// Files are read in every tick: what is more than this is of one who floods, and is dropped.
+    const MESSAGES: usize = 1024;
+
+    fn keep_message(&mut self, message: Vec<u8>) {
+        if self.messages.len() < Self::MESSAGES {
+            self.messages.push(message);
+        }
+    }
 }
 
 /// The transport of one connection.
@@ -319,6 +332,25 @@ impl Transport {
     /// Pictures' packets sent so far are not sent again, whoever asks: the path is full of what came before.
     pub fn forget_sent(&mut self) {
         each!(self, inner => inner.forget_sent());
+    }
+
+    /// Opens the data channel: the side that controls does, the other one asks it to.
+    pub fn open_channel(&mut self) {
+        if let Self::Webrtc(inner) = self {
+            inner.open_channel();
+        }
+    }
+
+    pub fn has_channel(&self) -> bool {
+        matches!(self, Self::Webrtc(inner) if inner.has_channel())
+    }
+
+    /// Puts one message on the data channel, reliable and in order. `false`: it takes no more at the moment.
+    pub fn send_message(&mut self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Webrtc(inner) => inner.send_message(bytes),
+            Self::Plain(_) => false,
+        }
     }
 
     /// Says goodbye to the other side; `run_timeouts` brings it out.

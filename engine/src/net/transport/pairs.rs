@@ -55,6 +55,8 @@ pub struct Pairs {
     changes: u32,
     /// When one was left last: the next one has to come up.
     left: Option<Instant>,
+    /// Whether this side chooses among pairs that work.
+    controlling: bool,
 }
 
 /// Silence on the used pair: five of the 250 ms signs of life.
@@ -69,6 +71,10 @@ const SETTLED: Duration = Duration::from_secs(3);
 const MOST: usize = 128;
 
 impl Pairs {
+    pub const fn set_controlling(&mut self, controlling: bool) {
+        self.controlling = controlling;
+    }
+
     pub fn on_local(&mut self, found: &Found) {
         self.note_relay(&found.candidate);
     }
@@ -126,6 +132,9 @@ impl Pairs {
 
     /// The used pair and one that works, where the used one has fallen silent and the other has answered since. `told`: the
     /// other side says that it hears nothing. Never where there is no other: the last pair is kept, whatever comes.
+    ///
+    /// Both sides leave at nearly the same time, and one must not give up what the other's choice needs: where there are
+    /// several, both take the relay of the side that chooses (RFC 8445 §6.1.1).
     pub fn failed(&self, told: bool, now: Instant) -> Option<(Pair, Pair)> {
         let (used, since) = self.used?;
         let heard = self.heard.iter().find(|heard| heard.pair == used).map_or(since, |heard| heard.any.max(since));
@@ -141,8 +150,18 @@ impl Pairs {
         let is_alive = |heard: &&Heard| {
             heard.pair != used && heard.answer.is_some_and(|at| now.saturating_duration_since(at) <= ALIVE)
         };
-        let other = self.heard.iter().filter(is_alive).max_by_key(|heard| heard.answer)?;
+        let best = |heard: &&Heard| (self.is_of_who_chooses(used, heard.pair), heard.answer);
+        let other = self.heard.iter().filter(is_alive).max_by_key(best)?;
         Some((used, other.pair))
+    }
+
+    /// Whether `other` differs from `used` by the relay of the controlling side alone.
+    fn is_of_who_chooses(&self, used: Pair, other: Pair) -> bool {
+        if self.controlling {
+            other.remote == used.remote && self.relayed.contains(&other.local)
+        } else {
+            other.local == used.local && self.relayed.contains(&other.remote)
+        }
     }
 
     /// Nothing has come since a pair was left, for longer than another one needs to come up.
@@ -214,6 +233,38 @@ mod tests {
         assert!(!pairs.is_stranded(at(1000, start), at(6400, start)));
         assert!(pairs.is_stranded(at(1000, start), at(6500, start)));
         assert!(!pairs.is_stranded(at(5100, start), at(6500, start)), "it carries");
+    }
+
+    #[test]
+    fn both_sides_leave_for_the_relay_of_the_side_that_chooses() {
+        let [ada, ben, of_ada, of_ben] = ["10.0.0.1:1", "10.0.0.2:1", "5.5.5.5:9", "5.5.5.5:8"];
+        let start = now();
+        for (controlling, own, theirs) in [(true, [ada, of_ada], [ben, of_ben]), (false, [ben, of_ben], [ada, of_ada])]
+        {
+            let mut pairs = Pairs::default();
+            pairs.set_controlling(controlling);
+            let relayed = |address: &str| Candidate {
+                address: address.parse().expect("an address"),
+                typ: CandidateKind::Relayed,
+                priority: 0,
+                tcp: false,
+            };
+            pairs.on_local(&Found { candidate: relayed(own[1]), base: own[0].parse().expect("an address") });
+            pairs.on_remote(&relayed(theirs[1]));
+            let direct = pair(own[0], theirs[0]);
+            pairs.on_sent(direct, &MEDIA, start);
+            let wanted = if controlling { pair(own[1], theirs[0]) } else { pair(own[0], theirs[1]) };
+            pairs.on_received(wanted, &ANSWER, at(4000, start));
+            // Heard of later, and all the same not taken.
+            for (ms, other) in
+                [(4100, pair(own[0], theirs[1])), (4200, pair(own[1], theirs[0])), (4300, pair(own[1], theirs[1]))]
+            {
+                if other != wanted {
+                    pairs.on_received(other, &ANSWER, at(ms, start));
+                }
+            }
+            assert_eq!(pairs.failed(false, at(5000, start)), Some((direct, wanted)), "controlling: {controlling}");
+        }
     }
 
     #[test]

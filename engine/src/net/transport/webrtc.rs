@@ -1,5 +1,7 @@
 //! One WebRTC connection: str0m in RTP mode. All of its names stay in this folder.
 
+mod channel;
+
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,6 +14,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::{AbsCaptureTime, ExtensionValues, RtpWrite};
 use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
+use self::channel::DataChannel;
 use super::ice::{self, Candidates};
 use super::pairs::{Pair, Pairs};
 use super::wire::{AUDIO_PAYLOAD_TYPE, RED_PAYLOAD_TYPE, VIDEO_PAYLOAD_TYPE, class_of, extensions};
@@ -61,6 +64,7 @@ pub struct Webrtc {
     video: Outgoing,
     further: Vec<Outgoing>,
     repair: Option<Outgoing>,
+    channel: DataChannel,
     pairs: Pairs,
     candidates: Candidates,
     now: Instant,
@@ -141,6 +145,7 @@ impl Webrtc {
             video: Outgoing { mid: video, payload_type: video_type, ssrc: sources.video, sequence: 1 },
             further,
             repair,
+            channel: DataChannel::default(),
             pairs: Pairs::default(),
             candidates: Candidates::default(),
             now,
@@ -162,6 +167,7 @@ impl Webrtc {
         api.set_remote_fingerprint(fingerprint);
         api.set_remote_ice_credentials(IceCreds { ufrag: remote.ufrag.clone(), pass: remote.password.clone() });
         api.set_ice_controlling(controlling);
+        self.pairs.set_controlling(controlling);
         // Audio is never asked for again: a resend would come after its time.
         api.expect_stream_rx(remote.sources.audio.0.into(), None, audio, None).suppress_nack(true);
         let (ssrc, rtx) = (remote.sources.video.0.into(), remote.sources.video_rtx.0.into());
@@ -176,6 +182,7 @@ impl Webrtc {
         }
         let failed = |error| Error::new(Kind::Reopen, format!("the encrypted connection could not start: {error}"));
         api.start_dtls(controlling).map_err(failed)?;
+        DataChannel::start(&mut self.rtc, controlling);
         self.theirs = Some(remote.sources);
         self.deadline = now;
         Ok(())
@@ -418,7 +425,7 @@ impl Webrtc {
         }
     }
 
-    fn take_event(&self, event: Event, out: &mut Drained) {
+    fn take_event(&mut self, event: Event, out: &mut Drained) {
         match event {
             Event::RtpPacket(packet) => {
                 let ssrc = Ssrc(*packet.header.ssrc);
@@ -463,6 +470,9 @@ impl Webrtc {
             Event::AppSpecificFeedback(feedback) => {
                 out.events.push(TransportEvent::Feedback(feedback.payload));
             }
+            Event::ChannelOpen(id, label) => self.channel.on_opened(id, &label),
+            Event::ChannelClose(id) => self.channel.on_closed(id),
+            Event::ChannelData(data) if self.channel.is_of(data.id) => out.keep_message(data.data),
             Event::Closed => out.events.push(TransportEvent::Closed(String::new())),
             _ => {}
         }

@@ -50,6 +50,8 @@ impl ExtensionSerializer for UnitSerializer {
 pub(super) fn class_of(datagram: &[u8]) -> Class {
     match datagram {
         [128..=191, second, ..] if !is_sound(second & 0x7f) && datagram.len() > 200 => Class::Video,
+        // RFC 6347 §4.1, RFC 9147 §4: what DTLS carries itself is files.
+        [23 | 32..=63, ..] if datagram.len() > 200 => Class::Video,
         _ => Class::Audio,
     }
 }

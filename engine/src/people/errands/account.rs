@@ -7,8 +7,8 @@ use crate::people::session::Inner;
 use crate::people::trust::Trust;
 use crate::proto::contact::Contact;
 use crate::proto::service::account::{
-    ChangePassword, Delete, Invite, LoggedIn, Login as LoginRequest, Nothing, PHOTO_PATH, Recover, Register,
-    Registered, Request, Secret,
+    ChangePassword, CloseReport, Delete, Invite, LoggedIn, Login as LoginRequest, Nothing, PHOTO_PATH, Recover,
+    Register, Registered, Reports, ReportsAsk, Request, Secret, Suspend,
 };
 use crate::proto::service::frame::{Ask, Reply};
 use crate::proto::service::link::ServiceLink;
@@ -84,6 +84,18 @@ impl Errands {
             }
             Wanted::Invite { uses } => {
                 self.asked(&self.at()?, &Request::Invite(Invite { uses })).map(Outcome::Invitation)
+            }
+            Wanted::Reports { after } => {
+                let found: Reports = self.asked(&self.at()?, &Request::Reports(ReportsAsk { after }))?;
+                Ok(Outcome::Reports(found.reports.into_vec()))
+            }
+            Wanted::CloseReport { number } => {
+                self.asked::<Nothing>(&self.at()?, &Request::CloseReport(CloseReport { number }))?;
+                Ok(Outcome::Done)
+            }
+            Wanted::Suspend { name, suspended } => {
+                self.asked::<Nothing>(&self.at()?, &Request::Suspend(Suspend { name, suspended }))?;
+                Ok(Outcome::Done)
             }
             // What the channels carry is asked on them.
             _ => Err(unexpected()),
@@ -164,7 +176,7 @@ impl Errands {
     }
 
     fn place(&self, service: ServiceLink) -> Asked<Place> {
-        Ok(Place::new(service, self.quit.clone(), self.proxies.clone())?)
+        Ok(Place::new(service, self.quit.clone(), self.proxies.get())?)
     }
 
     fn asked<T: serde::de::DeserializeOwned>(&self, at: &At, request: &Request) -> Asked<T> {

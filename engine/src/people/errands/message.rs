@@ -1,42 +1,75 @@
 //! Quick Messages: sealed and sent, fetched and opened.
 
+use std::net::SocketAddr;
+
 use super::account::changed_key;
 use super::{At, Errands, unexpected};
 use crate::base::error::{Error, Kind};
 use crate::net::service::https::{Asked, Failure};
 use crate::people::command::Outcome;
+use crate::people::direct;
 use crate::people::session::Inner;
 use crate::people::trust::Trust;
 use crate::proto::keys::PublicKey;
 use crate::proto::quick::{Opened, Quick};
 use crate::proto::seal::MessageKey;
 use crate::proto::service::messages::{BLOB_PATH, Message, Reply, Request, Stored};
-use crate::proto::service::names::{AccountName, Person, Seq};
+use crate::proto::service::names::{AccountName, Key, Person, Seq};
 use crate::proto::service::refusal::{Code, Refusal};
 use crate::proto::text::List;
+use crate::store::known::KnownPeers;
 use crate::store::mailbox::{Kept, Outgoing, Received, What, new_key};
 
 impl Errands {
     /// Sends what is queued; it leaves the queue when it is there, or never will be.
-    pub(super) fn deliver(&self, outgoing: &Outgoing) -> Asked<Outcome> {
+    pub(super) fn deliver(&self, outgoing: &Outgoing, said: Option<SocketAddr>) -> Asked<Outcome> {
         let at = self.at()?;
         let What::Message { to, message } = &outgoing.what else { return Err(unexpected()) };
         let key = outgoing.key.clone();
         if !at.mailbox.outgoing().iter().any(|one| one.key == key) {
             // It was in the way twice, and has gone out.
-            return Ok(Outcome::Sent { key });
+            return Ok(Outcome::Sent { key, direct: false });
         }
         let quick = at.mailbox.quick_of(message).map_err(Failure::from);
-        let outcome = match quick.and_then(|quick| self.send(&at, to, &quick, outgoing)) {
-            Ok(()) => Ok(Outcome::Sent { key }),
-            Err(failure) if failure.is_passing() => Ok(Outcome::Queued { key, why: failure.to_string() }),
-            Err(failure) => Err(failure),
-        };
+        let outcome = quick.and_then(|quick| {
+            let direct = self.send_directly(&at, to, &quick, &key, said);
+            if direct == Some(true) {
+                return Ok(Outcome::Sent { key: key.clone(), direct: true });
+            }
+            // Their other devices have it from the service.
+            match self.send(&at, to, &quick, outgoing) {
+                Ok(()) => Ok(Outcome::Sent { key: key.clone(), direct: direct.is_some() }),
+                Err(failure) if failure.is_passing() => {
+                    let why = match direct {
+                        Some(_) => format!("one of their devices has it, for the others: {failure}"),
+                        None => failure.to_string(),
+                    };
+                    Ok(Outcome::Queued { key: key.clone(), why })
+                }
+                Err(failure) => Err(failure),
+            }
+        });
         if !matches!(outcome, Ok(Outcome::Queued { .. })) {
             at.mailbox.sent(outgoing);
         }
         self.tell(Inner::Mail);
         outcome
+    }
+
+    /// From program to program, where theirs can be reached: whether that was their only device. `None`: it cannot.
+    fn send_directly(
+        &self,
+        at: &At,
+        to: &AccountName,
+        quick: &Quick,
+        key: &Key,
+        said: Option<SocketAddr>,
+    ) -> Option<bool> {
+        // Only to whoever has the key that is remembered, and only where showing our address is fine.
+        let theirs = at.keys.of(to).ok().flatten().filter(|_| self.direct.is_wanted)?;
+        let known = KnownPeers::load(&self.data).ok()?;
+        let ways = direct::ways(said, &self.direct.around, &known, &theirs);
+        direct::send::send(&ways, &self.identity, theirs, key, quick).ok()
     }
 
     fn send(&self, at: &At, to: &AccountName, quick: &Quick, outgoing: &Outgoing) -> Asked<()> {

@@ -36,7 +36,7 @@ impl Session {
         for outgoing in waiting {
             let is_ours = self.view.person.as_ref().is_some_and(|person| person.name == outgoing.from);
             if is_ours && !self.posts.iter().any(|(_, one)| one.key == outgoing.key) {
-                self.deliver(0, outgoing, now);
+                self.deliver(0, outgoing, None, now);
             }
         }
         self.post_next(now);
@@ -111,6 +111,10 @@ impl Session {
                     _ => Trust::default(),
                 };
                 self.is_changed |= self.view.apply(&push, trust);
+                if let Push::Chat(chat::Push::Typing { room, name }) = &push {
+                    self.view.types(*room, name, now);
+                    self.is_changed = true;
+                }
                 match &push {
                     Push::Messages(messages::Push::Arrived(_)) if self.config.receive => {
                         self.run_errand(Errand::Wanted { ticket: 0, wanted: crate::people::command::Wanted::Fetch });
@@ -234,6 +238,7 @@ impl Session {
         match (request, reply) {
             (chat::Request::Rooms, chat::Reply::Rooms { rooms }) => {
                 self.view.rooms = rooms.to_vec();
+                self.view.forget_read();
                 // What was said while there was no connection.
                 let is_behind = |room: &&chat::Room| {
                     let newest = self.view.talk(room.room).and_then(|talk| talk.entries.last());
@@ -243,14 +248,9 @@ impl Session {
                 behind.into_iter().for_each(|room| self.catch_up(Asker::Own, room, now));
             }
             (_, chat::Reply::Room(room)) => self.view.set_room(chat::Room::clone(room)),
-            (chat::Request::Leave { room }, chat::Reply::Done) => {
-                self.view.rooms.retain(|one| one.room != *room);
-                self.view.talks.retain(|talk| talk.room != *room);
-            }
+            (chat::Request::Leave { room }, chat::Reply::Done) => self.view.out_of(*room),
             (chat::Request::Read { room, seq }, chat::Reply::Done) => {
-                if let Some(known) = self.view.rooms.iter_mut().find(|one| one.room == *room) {
-                    known.read = known.read.max(*seq);
-                }
+                self.view.set_read(*room, *seq);
             }
             (chat::Request::History { after, .. }, chat::Reply::History { room, entries, more })
                 if self.view.talk(*room).is_some() =>

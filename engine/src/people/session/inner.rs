@@ -1,5 +1,7 @@
 //! What people and the other threads want of the session.
 
+use std::net::SocketAddr;
+
 use super::{Asker, Inner, Session};
 use crate::base::time::Instant;
 use crate::net::service::https::Failure;
@@ -58,10 +60,10 @@ impl Session {
                     self.catch_up(Asker::Ticket(ticket), room, now);
                 }
                 Wanted::Post { room, text } => {
-                    self.queue(ticket, now, |mailbox, from| mailbox.queue_post(from, room, text, wall()))
+                    self.queue(ticket, None, now, |mailbox, from| mailbox.queue_post(from, room, text, wall()))
                 }
-                Wanted::Message { to, quick } => {
-                    self.queue(ticket, now, |mailbox, from| mailbox.queue_message(from, to, &quick, wall()))
+                Wanted::Message { to, quick, at } => {
+                    self.queue(ticket, at, now, |mailbox, from| mailbox.queue_message(from, to, &quick, wall()))
                 }
                 wanted => self.run_errand(Errand::Wanted { ticket, wanted }),
             }
@@ -80,6 +82,7 @@ impl Session {
     fn queue(
         &mut self,
         ticket: u64,
+        at: Option<SocketAddr>,
         now: Instant,
         put: impl FnOnce(
             &crate::store::mailbox::Mailbox,
@@ -92,14 +95,18 @@ impl Session {
         match put(mailbox, &person.name) {
             Ok(outgoing) => {
                 self.look_at_mail();
-                self.deliver(ticket, outgoing, now);
+                self.deliver(ticket, outgoing, at, now);
             }
             Err(error) => self.done(ticket, Err(error.into())),
         }
     }
 
     /// Sends what is queued, where there is a way.
-    pub(super) fn deliver(&mut self, ticket: u64, outgoing: Outgoing, now: Instant) {
+    pub(super) fn deliver(&mut self, ticket: u64, outgoing: Outgoing, at: Option<SocketAddr>, now: Instant) {
+        if matches!(outgoing.what, What::Message { .. }) {
+            // There may be a way without the service.
+            return self.run_errand(Errand::Deliver { ticket, outgoing, at });
+        }
         match &self.view.state {
             State::Online | State::Connecting => {}
             State::Offline { why } => {
@@ -111,13 +118,8 @@ impl Session {
                 return self.done(ticket, Ok(Outcome::Queued { key: outgoing.key, why }));
             }
         }
-        match outgoing.what {
-            What::Post { .. } => {
-                self.posts.push_back((ticket, outgoing));
-                self.post_next(now);
-            }
-            What::Message { .. } => self.run_errand(Errand::Deliver { ticket, outgoing }),
-        }
+        self.posts.push_back((ticket, outgoing));
+        self.post_next(now);
     }
 
     pub(super) fn run_errand(&mut self, errand: Errand) {

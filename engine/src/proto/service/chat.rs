@@ -136,6 +136,19 @@ pub enum Push {
     Out {
         room: RoomId,
     },
+    /// The moderators have set these anew.
+    Settings {
+        room: RoomId,
+        #[serde(default)]
+        notice: Prose<1000>,
+        #[serde(default)]
+        slow_seconds: u16,
+    },
+    /// One has this much to say there from now on.
+    Role {
+        room: RoomId,
+        role: Role,
+    },
     #[serde(other)]
     Unknown,
 }

@@ -35,6 +35,8 @@ pub enum Action {
     PeerMuted(Mute),
     /// The path in use carries nothing to the other side, which has another.
     PeerHearsNothing,
+    /// The other side wants the data channel to be opened.
+    PeerWantsFiles,
     /// How the other side looks at what we send.
     PeerWatches(Watch),
     Phase(Phase),

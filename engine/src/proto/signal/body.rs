@@ -49,6 +49,8 @@ pub enum Body {
     Mute(Mute),
     /// Either side: how the receiver's pictures are looked at, so that no more is sent than is seen.
     Watch(Watch),
+    /// Callee → caller: open the data channel, which the caller alone does. Said again until it is open.
+    Files,
     /// Either side: nothing comes by the path in use, and another one works: take that.
     Silent,
     /// Either side, at any time: for the clock offset.

@@ -8,7 +8,7 @@ use crate::proto::keys::Digest;
 use crate::proto::signal::action::{Action, Phase};
 use crate::proto::signal::body::{Answer, Body, CancelReason, Challenge, Line, Nonce, Offer};
 use crate::proto::signal::machine::{CallMachine, Callee, Own, Role};
-use crate::proto::signal::media::agree;
+use crate::proto::signal::media::{Incompatible, agree};
 use crate::proto::signal::outcome::Outcome;
 
 /// An OFFER that came in, and what the policy says about it.
@@ -107,7 +107,7 @@ impl CallMachine {
                 out.push(Action::Send(Body::Answer(Box::new(Answer { name, devices, media, offer }))));
                 self.start(remote, agreed, now, out);
             }
-            Err(text) => self.incompatible(text, out),
+            Err(why) => self.incompatible(why, out),
         }
     }
 
@@ -136,8 +136,8 @@ impl CallMachine {
         let (admission, is_wanted) = (callee.incoming.admission, callee.is_wanted);
         let remote = callee.incoming.offer.media.clone();
         out.push(Action::Identified(account));
-        if let Err(text) = agree(&self.own.media, &remote, &self.name) {
-            return self.incompatible(text, out);
+        if let Err(why) = agree(&self.own.media, &remote, &self.name) {
+            return self.incompatible(why, out);
         }
         match admission {
             Admission::KeyChanged => {
@@ -175,9 +175,9 @@ impl CallMachine {
         }
     }
 
-    fn incompatible(&mut self, text: String, out: &mut Vec<Action>) {
-        out.push(Action::Send(Body::Incompatible { text: Line::cut(&text) }));
-        self.end(Outcome::Incompatible, text, out);
+    pub(super) fn incompatible(&mut self, why: Incompatible, out: &mut Vec<Action>) {
+        out.push(Action::Send(Body::Incompatible { text: Line::cut(&why.there) }));
+        self.end(Outcome::Incompatible, why.here, out);
     }
 }
 

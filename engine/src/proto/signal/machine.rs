@@ -166,6 +166,11 @@ impl CallMachine {
         self.relay_only || self.own.media.relay_only || offered
     }
 
+    /// This side called.
+    pub const fn is_caller(&self) -> bool {
+        matches!(self.role, Role::Caller { .. })
+    }
+
     pub const fn call(&self) -> CallId {
         self.call
     }
@@ -210,6 +215,7 @@ impl CallMachine {
                     out.push(Action::PeerHearsNothing);
                 }
             }
+            Body::Files if self.phase.is_accepted() => out.push(Action::PeerWantsFiles),
             Body::Ping { .. } | Body::Pong { .. } | Body::Unknown => {}
             other => match self.role {
                 Role::Caller { .. } => self.received_as_caller(other, now, out),

@@ -1,5 +1,6 @@
 //! What a side can send and receive, and where: the media part of OFFER and ANSWER.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -34,6 +35,9 @@ pub struct MediaParameters {
     /// No candidate but a relay's, from either side.
     #[serde(default)]
     pub relay_only: bool,
+    /// Files are taken over the data channel.
+    #[serde(default)]
+    pub files: bool,
 }
 
 /// ICE short-term credentials, RFC 8445 §5.3: 4 to 256 and 22 to 256 characters.
@@ -130,7 +134,7 @@ pub enum CandidateKind {
 }
 
 /// What both sides can do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Agreed {
     /// Opus frame lengths in microseconds that both decode, rising; empty: no audio.
     pub opus_frame_us: Vec<u32>,
@@ -138,17 +142,42 @@ pub struct Agreed {
     pub video: Option<(u32, u32)>,
     /// One line per medium that is missing, for the person.
     pub missing: Vec<String>,
+    /// One of the two programs is of an older version: a line for the person.
+    pub update: Option<String>,
     pub relay_only: bool,
 }
 
-/// What `local` and `remote` have in common, or why there can be no call, as a line for the person.
-/// `name` is what the other side is called.
-pub fn agree(local: &MediaParameters, remote: &MediaParameters, name: &str) -> Result<Agreed, String> {
+/// What a program can do, as it says to others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Abilities {
+    pub audio: Option<AudioCapability>,
+    pub video: Option<VideoCapability>,
+    /// Parity of pictures' packets is read.
+    pub repair: bool,
+    pub version: u32,
+    /// The lowest version of the other side that it can call with.
+    pub needs: u32,
+}
+
+/// Why there can be no call: a line for the person here, and one for the person there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incompatible {
+    pub here: String,
+    pub there: String,
+}
+
+/// What `local` and `remote` have in common. `name` is what the other side is called.
+///
+/// # Errors
+/// There can be no call.
+pub fn agree(local: &MediaParameters, remote: &MediaParameters, name: &str) -> Result<Agreed, Incompatible> {
     if remote.needs > local.version {
-        return Err(format!("{name} needs a newer version of this program: update it here"));
+        let here = format!("{name} needs a newer version of this program: update it here");
+        return Err(Incompatible { here, there: "it is too old for yours: ask them to update it".into() });
     }
     if local.needs > remote.version {
-        return Err(format!("{name} uses a version that is too old for this one: ask {name} to update"));
+        let here = format!("{name} uses a version that is too old for this one: ask {name} to update");
+        return Err(Incompatible { here, there: "it needs a newer version of yours: update yours".into() });
     }
     let mut missing = Vec::new();
     let mut opus_frame_us = Vec::new();
@@ -180,9 +209,17 @@ pub fn agree(local: &MediaParameters, remote: &MediaParameters, name: &str) -> R
         });
     }
     if opus_frame_us.is_empty() && video.is_none() {
-        return Err(format!("{name} and this program have no medium in common: {}", missing.join("; ")));
+        let here = format!("{name} and this program have no medium in common: {}", missing.join("; "));
+        return Err(Incompatible { here, there: "the two have no medium in common".into() });
     }
-    Ok(Agreed { opus_frame_us, video, missing, relay_only: local.relay_only || remote.relay_only })
+    let update = match remote.version.cmp(&local.version) {
+        Ordering::Less => {
+            Some(format!("{name} uses an older version of this program: some things work once it is updated"))
+        }
+        Ordering::Equal => None,
+        Ordering::Greater => Some(format!("{name} uses a newer version of this program: there is an update")),
+    };
+    Ok(Agreed { opus_frame_us, video, missing, update, relay_only: local.relay_only || remote.relay_only })
 }
 
 #[derive(Serialize, Deserialize)]
@@ -227,6 +264,7 @@ mod tests {
             version: 2,
             needs: 1,
             relay_only: false,
+            files: true,
         }
     }
 
@@ -248,17 +286,17 @@ mod tests {
         let agreed = agree(&parameters(), &other, "Bob").expect("video");
         assert_eq!(agreed.missing, ["no audio from Bob"]);
         other.video = None;
-        assert!(agree(&parameters(), &other, "Bob").expect_err("nothing").contains("no medium in common"));
+        assert!(agree(&parameters(), &other, "Bob").expect_err("nothing").here.contains("no medium in common"));
     }
 
     #[test]
     fn a_version_too_far_apart_is_said_to_the_person() {
         let mut other = parameters();
         other.needs = 3;
-        assert!(agree(&parameters(), &other, "Bob").expect_err("newer").contains("update it here"));
+        assert!(agree(&parameters(), &other, "Bob").expect_err("newer").here.contains("update it here"));
         other.needs = 0;
         other.version = 0;
-        assert!(agree(&parameters(), &other, "Bob").expect_err("older").contains("ask Bob"));
+        assert!(agree(&parameters(), &other, "Bob").expect_err("older").here.contains("ask Bob"));
     }
 
     #[test]

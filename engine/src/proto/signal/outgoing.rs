@@ -133,12 +133,10 @@ impl CallMachine {
             // An answer to another offer, or by somebody else: as good as none.
             return self.ignore();
         }
-        match agree(&self.own.media, &answer.media, &self.name) {
+        let name = if answer.name.is_empty() { &self.name } else { &answer.name };
+        match agree(&self.own.media, &answer.media, name) {
             Ok(agreed) => self.start(answer.media, agreed, now, out),
-            Err(text) => {
-                out.push(Action::Send(Body::Incompatible { text: Line::cut(&text) }));
-                self.end(Outcome::Incompatible, text, out);
-            }
+            Err(why) => self.incompatible(why, out),
         }
     }
 

@@ -95,6 +95,16 @@ pub fn take_done(
                 outbox.push_to(account, Some(from), &present, &AnyPush::Chat(Push::Read { room, seq }));
                 Reply::Done
             }
+            Ok(Answer::Settings { room, notice, slow_seconds }) => {
+                let push = AnyPush::Chat(Push::Settings { room, notice: notice.clone(), slow_seconds });
+                outbox.push(halls.listeners(room).map(|(_, listener)| listener), &push);
+                outbox.tell(Between::Settings { room, notice, slow_seconds });
+                Reply::Done
+            }
+            Ok(Answer::Role { account, room, role }) => {
+                outbox.push_to(account, None, &present, &AnyPush::Chat(Push::Role { room, role }));
+                Reply::Done
+            }
             Ok(Answer::Reply(reply)) => reply,
             Ok(Answer::Since(_)) => continue,
         };

@@ -166,6 +166,10 @@ pub fn take_overheard(
             Between::Typing { room, account, name, hidden_from } => {
                 push_typing((room, account), &name, &hidden_from, &halls, &mut outbox);
             }
+            Between::Settings { room, notice, slow_seconds } => {
+                let listeners = halls.listeners(room).map(|(_, listener)| listener);
+                outbox.push(listeners, &AnyPush::Chat(Push::Settings { room, notice, slow_seconds }));
+            }
             _ => {}
         }
     }

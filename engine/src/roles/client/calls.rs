@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use bevy_ecs::entity::Entity;
 use bevy_ecs::world::World;
 
-use super::{candidates, devices, lan, media, people, report, routes, watch};
+use super::{candidates, check, devices, files, lan, media, offer, people, report, routes, watch};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::time::{Instant, WallTime};
+use crate::device::Tone;
 use crate::layout::snapshot;
 use crate::media::report::Report;
 use crate::net::control::{ControlEvent, LinkId};
@@ -19,6 +20,7 @@ use crate::proto::signal::clock::ClockOffset;
 use crate::proto::signal::event::{Event, RouteFailure};
 use crate::proto::signal::incoming::{Admission, Incoming};
 use crate::proto::signal::machine::CallMachine;
+use crate::proto::signal::media::Agreed;
 use crate::proto::target::Target;
 use crate::store::known::Known;
 use crate::world::call::{CallState, Signalling, Times};
@@ -72,7 +74,7 @@ fn try_dial(world: &mut World, target: &str) -> Result<()> {
     let bare = parsed.bare_name().map(str::to_owned);
     let address = parsed.to_string();
     let (call, now) = (keys::new_call_id()?, world.resource::<Now>().0);
-    let (transport, own) = media::prepare(world, now)?;
+    let (transport, own) = offer::prepare(world, now)?;
     let name = Name::cut(target);
     let remembered = world.resource::<Signalling>().known.remembered(&address);
     let announced = || parsed.lan_name().and_then(|name| lan::announced_key(world, name));
@@ -103,7 +105,7 @@ fn try_dial(world: &mut World, target: &str) -> Result<()> {
 /// Calls a pal by the service, which carries the envelopes and can make none.
 fn dial_pal(world: &mut World, pal: people::Callee) -> Result<()> {
     let (call, now) = (keys::new_call_id()?, world.resource::<Now>().0);
-    let (transport, own) = media::prepare(world, now)?;
+    let (transport, own) = offer::prepare(world, now)?;
     let name = Name::cut(&pal.display);
     let machine = CallMachine::outgoing(call, own, name, Some(pal.key));
     let link = people::open(world, pal.name.clone(), pal.key, None);
@@ -129,6 +131,7 @@ fn spawn_call(
         counter: 0,
         transport: Some(Box::new(transport)),
         connection: None,
+        agreed: Agreed::default(),
         clock: ClockOffset::default(),
         ping_at: None,
         account: None,
@@ -274,7 +277,7 @@ fn take_offer(world: &mut World, link: LinkId, peer: SocketAddr, verified: Verif
         }
         return;
     }
-    let Ok((transport, own)) = media::prepare(world, now) else { return };
+    let Ok((transport, own)) = offer::prepare(world, now) else { return };
     let mut actions = Vec::new();
     let is_ours = admission == Admission::Ring;
     let machine = CallMachine::incoming(incoming, own, now, &mut actions);
@@ -336,6 +339,7 @@ fn carry_out(world: &mut World, entity: Entity, actions: Vec<Action>) {
             Action::StopMedia => media::stop(world, entity, now),
             Action::PeerMuted(mute) => media::peer_muted(world, entity, mute),
             Action::PeerHearsNothing => watch::leave_path(world, entity, now),
+            Action::PeerWantsFiles => files::open_channel(world, entity),
             Action::PeerWatches(watched) => watch::heed(world, entity, &watched),
             Action::Phase(phase) => show_phase(world, entity, phase, now),
             Action::End { outcome, reason } => return ended(world, entity, &outcome.to_string(), reason, now),
@@ -406,6 +410,15 @@ fn show_phase(world: &mut World, entity: Entity, phase: Phase, now: Instant) {
     };
     if phase == Phase::RingingOut {
         tell(world, Notice::Ringing { peer: peer.clone(), incoming: false });
+    }
+    let before = &world.resource::<Showing>().phase;
+    let bell = match phase {
+        Phase::Reconnecting => Some(Tone::LOST),
+        Phase::InCall if matches!(before, snapshot::Phase::Reconnecting { .. }) => Some(Tone::BACK),
+        _ => None,
+    };
+    if let Some(bell) = bell {
+        check::ring_bell(world, bell);
     }
     if phase == Phase::InCall {
         let is_dialled = address.contains(':');

@@ -16,9 +16,10 @@ use crate::base::time::{Duration, Instant};
 use crate::net::door::Door;
 use crate::net::interfaces;
 use crate::net::mapping::{Mapper, MappingState, Protocol};
-use crate::net::paths::{Found, Plan, Server, Servers};
+use crate::net::paths::{Found, Plan, Server, Servers, SocksProxy};
 use crate::net::proxy::resolve_proxy;
 use crate::net::service::trust::Trust;
+use crate::proto::proxy::ProxyKind;
 use crate::proto::proxy::choice::Proxies;
 use crate::proto::service::link::ServiceLink;
 use crate::proto::service::pals::Relays;
@@ -93,7 +94,10 @@ fn resolve_blocking(data: &Path, proxies: &Proxies, relays: &Relays) -> Servers 
             list.push(server);
         }
     }
-    Servers { list, user: relays.user.to_string(), password: relays.password.to_string() }
+    let by_socks = proxies.towards(host).filter(|url| url.kind == ProxyKind::Socks5);
+    let socks =
+        by_socks.zip(proxy.first()).map(|(url, address)| SocksProxy { url: Arc::new(url.clone()), address: *address });
+    Servers { list, user: relays.user.to_string(), password: relays.password.to_string(), socks }
 }
 
 /// A call may come to be: ways are looked for. Nobody is told of them before [`tell`].

@@ -46,7 +46,12 @@ pub fn open(world: &mut World, is_open: bool) {
 
 pub fn play_tone(world: &mut World) {
     world.resource_mut::<Audio>().check.plays = true;
-    world.resource_mut::<Sound>().check.tone = Some(Tone::default());
+    world.resource_mut::<Sound>().check.tone = Some(Tone::TEST);
+}
+
+/// In a call: it has broken off, or is back.
+pub fn ring_bell(world: &mut World, tone: Tone) {
+    world.resource_mut::<Sound>().check.tone = Some(tone);
 }
 
 /// In a call one would hear oneself and the other side at once: it is not begun.

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use bevy_ecs::world::World;
 
-use super::{audio, calls, check, devices, lan, people, routes, shares};
+use super::{audio, calls, check, devices, files, lan, people, routes, shares};
 use crate::base::id::TileId;
 use crate::device::{Loudspeaker, Microphone};
 use crate::media::audible::Seat;
@@ -51,6 +51,9 @@ pub fn take_commands(world: &mut World) {
             Command::ShowOnNetwork(shown) => lan::show(world, shown),
             Command::Proxy(setting) => routes::choose_proxy(world, setting),
             Command::BasePort(base) => audio::keep(world, |choices| choices.base_port = base),
+            Command::SendFile(path) => files::send(world, path),
+            Command::TakeFile(taken) => files::take(world, taken),
+            Command::StopFile { sending } => files::stop(world, sending),
             Command::People(ticket, wanted) => people::want(world, ticket, *wanted),
             Command::Quit => {
                 with(world, current, Event::HangUp);

@@ -314,7 +314,9 @@ fn open_source(world: &mut World, call: Entity, track: Track) {
         Track::Further(number) => (config.work, config.further.get(usize::from(number)).cloned().flatten()),
         _ => (config.work, config.camera.clone()),
     };
-    let (Some(spec), Some(tracks)) = (spec, media::tracks_of(world, call)) else { return };
+    // Nobody there looks at pictures.
+    let is_seen = world.get::<CallState>(call).is_some_and(|state| state.agreed.video.is_some());
+    let (Some(spec), Some(tracks), true) = (spec, media::tracks_of(world, call), is_seen) else { return };
     let Some(video) = tracks.video_out(track) else { return };
     let (wake, now) = (world.resource::<EngineWake>().0.clone(), world.resource::<Now>().0);
     let before = world.get_mut::<Source>(video).and_then(|mut source| source.0.take());
@@ -345,10 +347,14 @@ fn quiet(world: &mut World) {
     show_notes(world);
 }
 
-/// The notes of all devices in one line.
+/// The notes of all devices in one line, and what the call is without.
 pub fn show_notes(world: &mut World) {
     let [microphone, speaker] = audio::notes(world);
-    let notes = [microphone, speaker, &world.resource::<Opening>().note];
+    let call = calls::current(world).and_then(|call| world.get::<CallState>(call));
+    let missing = call.map(|state| state.agreed.missing.join("; ")).filter(|text| !text.is_empty());
+    let missing = missing.map(|text| format!("This call has {text}.")).unwrap_or_default();
+    let update = call.and_then(|state| state.agreed.update.clone()).map(|text| text + ".").unwrap_or_default();
+    let notes = [microphone, speaker, &world.resource::<Opening>().note, &missing, &update];
     let line = notes.into_iter().filter(|note| !note.is_empty()).collect::<Vec<_>>().join(" ");
     calls::show(world, |showing| showing.controls.device_note = line);
 }

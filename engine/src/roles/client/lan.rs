@@ -44,10 +44,11 @@ pub fn take_told(world: &mut World) {
     if let Err(error) = lan.look(is_there) {
         tracing::warn!("{error}");
     }
-    if let Some(people) = lan.take() {
-        network.people = people.clone();
+    if let Some(neighbours) = lan.take() {
+        network.people = neighbours.clone();
+        people::note_around(world, &neighbours);
         let app = world.resource::<AppEnd>();
-        app.neighbours.put(people);
+        app.neighbours.put(neighbours);
         (app.redraw)();
     }
     go_on(world);

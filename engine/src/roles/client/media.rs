@@ -8,16 +8,18 @@ use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
 use bevy_platform::cell::SyncCell;
 
-use super::{calls, candidates, devices};
+use super::offer::together;
+use super::{calls, candidates, devices, files};
 use crate::base::error::Result;
-use crate::base::id::{Ssrc, TileId};
+use crate::base::id::TileId;
 use crate::base::thread;
 use crate::base::time::{Duration, Instant};
 use crate::codec::VideoCodec;
-use crate::codec::opus::{FrameLength, OpusEncoders};
+use crate::codec::opus::OpusEncoders;
 use crate::codec::video_decoder::VideoDecoder;
 use crate::codec::video_encoder::{EncoderConfig, VideoEncoder};
 use crate::codec::worker::Work;
+use crate::media::frame_length::FrameLengths;
 use crate::media::jitter_video::VideoJitter;
 use crate::media::playout_clock::PlayoutClock;
 use crate::media::rate::{RateControl, UnitQueue};
@@ -25,21 +27,15 @@ use crate::media::sound::control::SoundControl;
 use crate::media::sound::framer::Framer;
 use crate::media::sound::plan::Bounds;
 use crate::net::paths::Found;
-use crate::net::transport::plain::Plain;
-use crate::net::transport::webrtc::Webrtc;
-use crate::net::transport::{BESIDE, FURTHER, LOWER, Parameters, Sources, Transport};
-use crate::proto::keys::{self, Digest};
+use crate::net::transport::{FURTHER, LOWER, Parameters, Sources, Transport};
 use crate::proto::rtp_h264::Packets;
 use crate::proto::signal::action::MediaStart;
 use crate::proto::signal::body::Mute;
-use crate::proto::signal::machine::Own;
-use crate::proto::signal::media::{
-    AudioCapability, Candidate, CandidateKind, IceCredentials, MediaParameters, Ssrcs, VERSION, VideoCapability,
-};
-use crate::proto::text::List;
+use crate::proto::signal::media::{Candidate, CandidateKind};
 use crate::voice::VoiceProcessor;
 use crate::world::call::{CallState, Signalling};
 use crate::world::connection::{Connection, Exchange, Inbound, LinkEstimate, Path, Tracks};
+use crate::world::message::Notice;
 use crate::world::outgoing::{Encoder, LocalView, Source, TargetRate, VideoQueue, VideoSent, Voice};
 use crate::world::shared::{Decoding, Demux, EngineWake, FIRST_TILE, MediaPort, Now, Settings};
 use crate::world::stats::{Stats, StreamStats};
@@ -52,76 +48,6 @@ pub struct Leaving(Vec<(Entity, Instant)>);
 
 /// Pictures of a path nobody knows begin at this size.
 const FIRST_SIZE: (u32, u32) = (640, 360);
-
-/// The transport of a call to come, and how we show ourselves in its OFFER or ANSWER. No packet leaves it before
-/// [`start`].
-///
-/// # Errors
-/// The system gives no random numbers: a line for the person.
-pub fn prepare(world: &World, now: Instant) -> Result<(Transport, Own)> {
-    let settings = &world.resource::<Settings>().0;
-    let signalling = world.resource::<Signalling>();
-    let numbers = keys::random::<{ 16 + 8 * BESIDE }>()?;
-    let ssrc = |at: usize| {
-        let bytes = [numbers[at], numbers[at + 1], numbers[at + 2], numbers[at + 3]];
-        // Zero is used for probing by some.
-        Ssrc(u32::from_be_bytes(bytes).max(1))
-    };
-    let further = std::array::from_fn(|number| Some((ssrc(12 + 8 * number), ssrc(16 + 8 * number))));
-    let sources =
-        Sources { audio: ssrc(0), video: ssrc(4), video_rtx: ssrc(8), further, repair: Some(ssrc(12 + 8 * FURTHER)) };
-    let transport = if settings.plain {
-        Transport::Plain(Box::new(Plain::new(sources, now)))
-    } else {
-        Transport::Webrtc(Box::new(Webrtc::new(sources, now)))
-    };
-    let (further, layers) = apart(sources.further);
-    let parameters = transport.parameters();
-    // The plain transport has no credentials; the form of the message wants some.
-    let ice = IceCredentials::new(&parameters.ufrag, &parameters.password)
-        .or_else(|| IceCredentials::new("plain", "plainplainplainplainplain"))
-        .ok_or_else(|| crate::base::error::Error::new(crate::base::error::Kind::Reopen, "no ICE credentials"))?;
-    let media = MediaParameters {
-        dtls: Digest(parameters.fingerprint),
-        ice,
-        ssrcs: Ssrcs {
-            audio: sources.audio,
-            video: sources.video,
-            video_rtx: sources.video_rtx,
-            further,
-            repair: sources.repair,
-            layers,
-        },
-        audio: Some(AudioCapability {
-            opus_frame_us: List::cut(FRAMES.map(|f| f.duration().as_micros() as u32).into()),
-            red: true,
-        }),
-        video: Some(VideoCapability { h264: true, max_width: 1920, max_height: 1088 }),
-        base_port: settings.base_port,
-        version: VERSION,
-        needs: 1,
-        relay_only: settings.relay_only,
-    };
-    let identity = &signalling.identity;
-    Ok((transport, Own { name: identity.name().clone(), devices: identity.devices().clone(), media }))
-}
-
-type Pair = Option<(Ssrc, Ssrc)>;
-
-/// Further sources and smaller layers, as they are told to the other side.
-fn apart(beside: [Pair; BESIDE]) -> ([Pair; FURTHER], [Pair; LOWER]) {
-    let at = |number: usize| beside.get(number).copied().flatten();
-    (std::array::from_fn(at), std::array::from_fn(|number| at(FURTHER + number)))
-}
-
-/// The same as the transport has them.
-fn together(further: [Pair; FURTHER], layers: [Pair; LOWER]) -> [Pair; BESIDE] {
-    let mut all = further.into_iter().chain(layers);
-    std::array::from_fn(|_| all.next().flatten())
-}
-
-/// The frame lengths the decoder takes: all of them.
-const FRAMES: [FrameLength; 6] = FrameLength::ALL;
 
 /// The local accept has come, and the other side's parameters: the connection, its streams and what goes out begin.
 pub fn start(world: &mut World, call: Entity, start: &MediaStart, now: Instant) {
@@ -142,7 +68,7 @@ pub fn start(world: &mut World, call: Entity, start: &MediaStart, now: Instant) 
         },
     };
     if let Err(error) = transport.start(&parameters, start.controlling, now) {
-        return calls::tell(world, crate::world::message::Notice::Error(error.text.to_string()));
+        return calls::tell(world, Notice::Error(error.text.to_string()));
     }
     // A report tells of one call, not of those before it.
     let mut stats = world.resource_mut::<Stats>();
@@ -153,16 +79,29 @@ pub fn start(world: &mut World, call: Entity, start: &MediaStart, now: Instant) 
         Ok(connection) => {
             if let Some(mut state) = world.get_mut::<CallState>(call) {
                 state.connection = Some(connection);
+                state.agreed = start.agreed.clone();
             }
+            say_agreed(world, call);
+            files::started(world, connection, remote.files);
             if let Some(tracks) = tracks_of(world, call)
                 && let Some(mut voice) = world.get_mut::<Voice>(tracks.audio_out)
             {
-                voice.set_copies(remote.audio.as_ref().is_some_and(|audio| audio.red));
+                let lengths = FrameLengths::of_micros(&start.agreed.opus_frame_us);
+                voice.set_reader(remote.audio.as_ref().is_some_and(|audio| audio.red), lengths);
             }
             read_repair(world, call, remote.ssrcs.repair.is_some());
         }
-        Err(error) => calls::tell(world, crate::world::message::Notice::Error(error.text.to_string())),
+        Err(error) => calls::tell(world, Notice::Error(error.text.to_string())),
     }
+}
+
+/// What the call is without, and that one of the programs is old: the person is told.
+fn say_agreed(world: &mut World, call: Entity) {
+    let Some(agreed) = world.get::<CallState>(call).map(|state| state.agreed.clone()) else { return };
+    for text in agreed.missing.into_iter().chain(agreed.update) {
+        calls::tell(world, Notice::Error(text));
+    }
+    devices::show_notes(world);
 }
 
 /// The other side reads parity of pictures' packets, or does not.
@@ -214,8 +153,14 @@ pub fn spawn(
         encoders.set_complexity(0)?;
     }
     let around = transport.around_sound();
-    let bounds =
-        Bounds { forced: settings.audio_frame, most: settings.audio_rate, copies: false, music: false, around };
+    let bounds = Bounds {
+        forced: settings.audio_frame,
+        most: settings.audio_rate,
+        lengths: FrameLengths::ALL,
+        copies: false,
+        music: false,
+        around,
+    };
     let control = SoundControl::new(settings.audio_most, bounds);
     let mut voice = Voice {
         microphone: None,

@@ -8,8 +8,10 @@ mod candidates;
 mod check;
 mod commands;
 mod devices;
+mod files;
 mod lan;
 pub mod media;
+mod offer;
 pub mod people;
 pub mod report;
 mod routes;
@@ -32,6 +34,7 @@ pub fn install(world: &mut World, schedule: &mut Schedule) {
     lan::install(world);
     world.init_resource::<devices::Opening>();
     world.init_resource::<shares::Shares>();
+    world.init_resource::<files::Files>();
     devices::list(world);
     audio::install(world);
     schedule.add_systems(
@@ -48,6 +51,7 @@ pub fn install(world: &mut World, schedule: &mut Schedule) {
             lan::take_told,
             candidates::take_found,
             watch::watch_calls,
+            files::carry,
         )
             .chain()
             .in_set(Stage::Session)

@@ -11,13 +11,17 @@ use bevy_ecs::world::World;
 use super::{audio, calls, candidates};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::id::CallId;
+use crate::base::time::{Duration, Instant};
 use crate::net::control::LinkId;
+use crate::net::lan::Neighbours;
 use crate::people::command::{Notice as Told, Outcome, State, Wanted};
+use crate::people::direct::{Around, DOOR, Direct};
 use crate::people::trust::Trust;
 use crate::people::view::View;
 use crate::people::{People, PeopleConfig};
 use crate::proto::envelope::Envelope;
 use crate::proto::keys::PublicKey;
+use crate::proto::proxy::choice::Proxies;
 use crate::proto::service::frame::{Ask, Push, Reply};
 use crate::proto::service::names::{AccountName, Bytes, Person};
 use crate::proto::service::pals::{Presence, Push as PalsPush, Reply as PalsReply, Request};
@@ -36,6 +40,9 @@ pub struct Service {
     /// Offers whose fate the service has not said yet.
     offers: HashMap<u64, LinkId>,
     next: u32,
+    relays_asked: Option<Instant>,
+    /// Who is on the same network, for messages.
+    around: Around,
     /// A target that may be a pal's name, called once the session has said who one's pals are.
     postponed: Option<String>,
 }
@@ -59,6 +66,7 @@ pub struct Callee {
 /// Starts the session where the settings ask for it. An engine without it calls by address all the same.
 pub fn start(world: &mut World) {
     world.init_resource::<Service>();
+    let around = world.resource::<Service>().around.clone();
     let config = &world.resource::<Settings>().0;
     if !config.people {
         return;
@@ -71,6 +79,11 @@ pub fn start(world: &mut World) {
         presence: Some(if config.appear_offline { Presence::Offline } else { Presence::Online }),
         receive: true,
         proxies: config.proxies.clone(),
+        direct: Direct {
+            port: Some(config.base_port.saturating_add(DOOR)).filter(|_| !config.relay_only),
+            is_wanted: !config.relay_only,
+            around: around.clone(),
+        },
     };
     match People::start(people, Arc::new(move || wake.wake())) {
         Ok(people) => {
@@ -81,6 +94,11 @@ pub fn start(world: &mut World) {
         }
         Err(error) => calls::tell(world, Notice::Error(error.text.into())),
     }
+}
+
+/// These are on the same network.
+pub fn note_around(world: &World, neighbours: &Neighbours) {
+    world.resource::<Service>().around.put(neighbours.clone());
 }
 
 /// Whether the person wants to be seen by nobody.
@@ -113,6 +131,11 @@ pub fn want(world: &mut World, ticket: u64, wanted: Wanted) {
 /// In every tick: what the session tells.
 pub fn take_told(world: &mut World) {
     hear(world);
+    let (service, now) = (world.resource::<Service>(), world.resource::<Now>().0);
+    let is_old = service.relays_asked.is_some_and(|at| now.saturating_duration_since(at) >= RELAYS_KEPT);
+    if is_old && matches!(service.view.state, State::Online) {
+        ask_relays(world);
+    }
     take_postponed(world);
 }
 
@@ -240,6 +263,13 @@ pub fn reconnect(world: &World) {
     }
 }
 
+/// From now on everything is dialled through these.
+pub fn dial_through(world: &World, proxies: Arc<Proxies>) {
+    if let Some(people) = &world.resource::<Service>().people {
+        people.set_proxies(proxies);
+    }
+}
+
 /// Whether `link` leads by the service, which counts how often it is asked.
 pub fn carries(world: &World, link: LinkId) -> bool {
     world.resource::<Service>().routes.contains_key(&link)
@@ -276,13 +306,21 @@ fn offered(world: &mut World, ticket: u64, outcome: Result<Outcome, String>) {
     calls::feed(world, entity, Event::NoDevice(Line::cut(&text)));
 }
 
+/// Who relays, and how one is let in there. An older service does not know them: its people are called directly.
+fn ask_relays(world: &mut World) {
+    let now = world.resource::<Now>().0;
+    let mut service = world.resource_mut::<Service>();
+    if let Some(people) = &service.people
+        && people.send(RELAYS, Wanted::Ask(Box::new(Ask::Pals(Request::Relays))))
+    {
+        service.relays_asked = Some(now);
+    }
+}
+
 /// The session came or went: so did the way of the calls that it carries.
 fn carried(world: &mut World, state: &State) {
-    if matches!(state, State::Online)
-        && let Some(people) = &world.resource::<Service>().people
-    {
-        // An older service does not know them: its people are called directly.
-        people.send(RELAYS, Wanted::Ask(Box::new(Ask::Pals(Request::Relays))));
+    if matches!(state, State::Online) {
+        ask_relays(world);
     }
     let reached = world.resource::<Service>().view.reached;
     if matches!(state, State::Online) && reached.is_some_and(|address| !address.is_loopback()) {
@@ -369,3 +407,6 @@ const OWN: u64 = 1 << 63;
 
 /// Asks who relays.
 const RELAYS: u64 = u64::MAX;
+
+/// What lets one in at relays holds for twelve hours.
+const RELAYS_KEPT: Duration = Duration::from_secs(6 * 3600);

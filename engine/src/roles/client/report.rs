@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bevy_ecs::entity::Entity;
 use bevy_ecs::world::World;
 
-use super::media;
+use super::{files, media};
 use crate::base::time::{Duration, Instant};
 use crate::media::freeze::FreezeMeter;
 use crate::media::ledger::STAGES;
@@ -23,7 +23,8 @@ use crate::world::stream::{AudioStream, Frames, Ledger};
 /// Everything that was measured in `call`.
 pub fn of_call(world: &World, call: Entity, outcome: &str, reason: &str) -> Report {
     let times = world.get::<CallState>(call).map(|state| state.times).unwrap_or_default();
-    of_connection(world, media::connection_of(world, call), &times, outcome, reason)
+    let missing = world.get::<CallState>(call).map(|state| state.agreed.missing.clone()).unwrap_or_default();
+    Report { missing, ..of_connection(world, media::connection_of(world, call), &times, outcome, reason) }
 }
 
 /// Everything that was measured over `connection` in a call with these `times`.
@@ -36,6 +37,7 @@ pub fn of_connection(world: &World, connection: Option<Entity>, times: &Times, o
         outcome: outcome.to_owned(),
         reason: reason.to_owned(),
         seconds,
+        missing: Vec::new(),
         path: connection.and_then(|connection| world.get::<Path>(connection)).map(path).unwrap_or_default(),
         setup_ms: setup(times),
         audio: tracks.map(|tracks| audio(world, tracks, stats, seconds)).unwrap_or_default(),
@@ -43,6 +45,7 @@ pub fn of_connection(world: &World, connection: Option<Entity>, times: &Times, o
             .map(|tracks| video(world, (tracks.video_out, tracks.video_in), times.ended, seconds))
             .unwrap_or_default(),
         further: tracks.map(|tracks| further(world, tracks, times.ended, seconds)).unwrap_or_default(),
+        files: files::of_call(world),
         av_skew_ms: tracks.and_then(|tracks| skew(world, tracks)),
         ticks: TickReport {
             n: stats.ticks,

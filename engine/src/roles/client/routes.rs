@@ -91,7 +91,9 @@ pub fn connect(world: &mut World, entity: Entity, ways: &[Dial]) {
 pub fn choose_proxy(world: &mut World, setting: ProxySetting) {
     match setting.proxies(|name| std::env::var(name).ok()) {
         Ok(proxies) => {
-            world.resource_mut::<Settings>().0.proxies = Arc::new(proxies);
+            let proxies = Arc::new(proxies);
+            world.resource_mut::<Settings>().0.proxies = proxies.clone();
+            people::dial_through(world, proxies);
             audio::keep(world, |choices| choices.proxy = setting);
         }
         Err(error) => calls::tell(world, Notice::Error(error.text.into())),

@@ -12,6 +12,7 @@ use crate::device::{
 };
 use crate::layout::snapshot::Controls;
 use crate::store::settings::Choices;
+use crate::world::call::CallState;
 use crate::world::config::Config;
 use crate::world::outgoing::Voice;
 use crate::world::shared::{Now, Showing, Sound};
@@ -129,7 +130,8 @@ impl Sounding for Microphone {
 
     fn is_wanted(world: &World) -> bool {
         let audio = world.resource::<Audio>();
-        audio.call.is_some() || audio.check.is_open
+        let is_heard = |call| world.get::<CallState>(call).is_some_and(|state| !state.agreed.opus_frame_us.is_empty());
+        audio.call.is_some_and(is_heard) || audio.check.is_open
     }
 
     fn put(world: &mut World, opened: Option<Self>) {

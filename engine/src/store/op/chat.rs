@@ -2,11 +2,11 @@
 
 use crate::base::id::AccountId;
 use crate::proto::service::account::Secret;
-use crate::proto::service::chat::{Entry, Reply, Request, Room};
+use crate::proto::service::chat::{Entry, Reply, Request, Role, Room};
 use crate::proto::service::names::{AccountName, Person, Seq};
 use crate::proto::service::names::{Key, RoomId};
 use crate::proto::signal::body::Line;
-use crate::proto::text::Text;
+use crate::proto::text::{Prose, Text};
 use crate::store::op::By;
 use crate::store::op::accounts::PasswordHash;
 
@@ -81,6 +81,17 @@ pub enum Answer {
         account: AccountId,
         room: RoomId,
         seq: Seq,
+    },
+    /// What everybody in the room is to know.
+    Settings {
+        room: RoomId,
+        notice: Prose<1000>,
+        slow_seconds: u16,
+    },
+    Role {
+        account: AccountId,
+        room: RoomId,
+        role: Role,
     },
     Reply(Reply),
     /// Rooms in which there is more, with the first of it and their newest entry.

@@ -144,14 +144,15 @@ pub(super) fn ask(database: Db<'_>, by: By, request: &Request) -> Outcome<Answer
         }
         Request::SetNotice { room, notice } => {
             moderating(database, by, *room)?;
-            let update = "UPDATE rooms SET notice = ?2 WHERE id = ?1";
-            database.execute(update, params![room.0, &**notice])?;
-            Ok(Answer::Reply(Reply::Done))
+            let update = "UPDATE rooms SET notice = ?2 WHERE id = ?1 RETURNING slow";
+            let slow_seconds = database.value(update, params![room.0, &**notice])?;
+            Ok(Answer::Settings { room: *room, notice: notice.clone(), slow_seconds })
         }
         Request::Slow { room, seconds } => {
             moderating(database, by, *room)?;
-            database.execute("UPDATE rooms SET slow = ?2 WHERE id = ?1", params![room.0, seconds])?;
-            Ok(Answer::Reply(Reply::Done))
+            let update = "UPDATE rooms SET slow = ?2 WHERE id = ?1 RETURNING notice";
+            let notice: String = database.value(update, params![room.0, seconds])?;
+            Ok(Answer::Settings { room: *room, notice: Prose::cut(&notice), slow_seconds: *seconds })
         }
         Request::SetRole { room, name, role } => {
             if belonging(database, by, *room)?.role != Role::Host {
@@ -162,7 +163,7 @@ pub(super) fn ask(database: Db<'_>, by: By, request: &Request) -> Outcome<Answer
             if database.execute(update, params![room.0, other.0, rank(*role)])? == 0 {
                 return refuse(Code::NotFound, "they do not belong to this room");
             }
-            Ok(Answer::Reply(Reply::Done))
+            Ok(Answer::Role { account: other, room: *room, role: *role })
         }
         Request::Kick { room, name, ban } => kick(database, by, *room, name, *ban),
         _ => refuse(Code::NotFound, "this service knows no such request"),

@@ -12,6 +12,7 @@ use crate::base::time::{Duration, Instant};
 use crate::codec::video_decoder::DecodedFrame;
 use crate::layout::snapshot::Presented;
 use crate::media::encoded::EncodedUnit;
+use crate::media::frame_length::FrameLengths;
 use crate::media::jitter_video::Restored;
 use crate::media::ledger::Stamps;
 use crate::media::marker::Marker;
@@ -79,6 +80,8 @@ pub struct Situation {
     pub peer_screens: u8,
     /// The other side reads copies of earlier frames of sound.
     pub peer_reads_copies: bool,
+    /// And frames of these lengths.
+    pub peer_reads_lengths: FrameLengths,
     /// And parity of pictures' packets.
     pub peer_reads_repair: bool,
     /// Bytes that the transport puts around a frame of sound.

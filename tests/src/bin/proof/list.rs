@@ -22,7 +22,7 @@ const fn proof(name: &'static str, run: fn(&mut Table) -> Outcome<()>, title: &'
     Proof { name, title, is, run }
 }
 
-pub const PROOFS: [Proof; 47] = [
+pub const PROOFS: [Proof; 48] = [
     proof(
         "nettest",
         nettest::causes,
@@ -112,6 +112,12 @@ pub const PROOFS: [Proof; 47] = [
         networks::heal,
         "Networks that break and come back",
         "Outages, another address, a gateway that forgets, a path that falls silent beside one that works.",
+    ),
+    proof(
+        "hostile",
+        networks::hostile,
+        "Calls that somebody wants to break",
+        "Checks without a password, handshakes that others begin, servers and a router that answer nothing right.",
     ),
     proof(
         "quiet",

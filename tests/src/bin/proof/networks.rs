@@ -5,6 +5,7 @@ use std::time::Duration;
 use engine::base::time::now;
 use engine::media::report::Report;
 use visavis_tests::Outcome;
+use visavis_tests::hostile;
 use visavis_tests::namespaces::pair::Pair;
 use visavis_tests::namespaces::{self, Lab, Nat, Node, Side};
 use visavis_tests::party::{Finished, Party, Setup};
@@ -124,25 +125,38 @@ struct Broken {
 }
 
 impl Broken {
-    fn of(pair: &Pair, seconds: u32, wreck: impl FnOnce() -> Outcome<()>) -> Outcome<Self> {
+    fn of(pair: &Pair, seconds: u32, wreck: impl FnOnce(&Party) -> Outcome<()>) -> Outcome<Self> {
         let mut ben = pair.listen("--once")?;
         let mut ada = Party::call(&pair.setup(&pair.ada, &format!("--for {seconds}")), "@ben")?;
         ada.wait_for("in call with", Duration::from_secs(20))?;
         ben.wait_for("in call with", Duration::from_secs(20))?;
         wait(Duration::from_secs(5));
-        wreck()?;
+        wreck(&ada)?;
         let ada = ada.finish(Duration::from_secs(u64::from(seconds) + 30))?;
         let ben = ben.finish(Duration::from_secs(30))?;
         Ok(Self { ada, ben })
     }
 
-    /// The longest time that either saw no new picture, without the outage itself.
-    fn back(self, outage: Duration) -> Outcome<(f64, u32)> {
+    /// The longest time that either saw no new picture and heard nothing, without the outage itself.
+    fn back(self, outage: Duration) -> Outcome<Back> {
         let [ada, ben] = [self.ada.ended()?, self.ben.ended()?];
-        let longest = |report: &Report| report.video.longest_freeze_ms.unwrap_or(f64::INFINITY);
-        let worst = longest(&ada).max(longest(&ben));
-        Ok((worst - outage.as_secs_f64() * 1e3, ada.path.failovers + ben.path.failovers))
+        let longest = |of: fn(&Report) -> Option<f64>| {
+            let worst = [&ada, &ben].map(|report| of(report).unwrap_or(f64::INFINITY));
+            worst[0].max(worst[1]) - outage.as_secs_f64() * 1e3
+        };
+        Ok(Back {
+            freeze: longest(|report| report.video.longest_freeze_ms),
+            gap: longest(|report| report.audio.longest_gap_ms),
+            left: ada.path.failovers + ben.path.failovers,
+        })
     }
+}
+
+/// How long media was away, and how many paths were left for another.
+struct Back {
+    freeze: f64,
+    gap: f64,
+    left: u32,
 }
 
 /// A network that does nothing for a while is the thing itself, not a wait for something.
@@ -156,12 +170,14 @@ fn wait(span: Duration) {
 /// One way in which a network breaks.
 struct Case<'a> {
     line: &'static str,
+    /// Of pictures, and of sound; milliseconds.
     must: f64,
+    sound: f64,
     times: u32,
     seconds: u32,
     /// How much of a freeze is the outage itself.
     outage: Duration,
-    wreck: &'a dyn Fn(&Lab, u32) -> Outcome<()>,
+    wreck: &'a dyn Fn(&Lab, &Party, u32) -> Outcome<()>,
 }
 
 pub fn heal(table: &mut Table) -> Outcome<()> {
@@ -175,12 +191,20 @@ pub fn heal(table: &mut Table) -> Outcome<()> {
         lab.cable(Side::A, true)
     };
     let (short, long) = (Duration::from_secs(2), Duration::from_secs(30));
-    let two = |lab: &Lab, _: u32| outage(lab, short);
-    let thirty = |lab: &Lab, _: u32| outage(lab, long);
-    let forget = |lab: &Lab, _: u32| lab.forget_connections(Side::A);
-    let r#move = |lab: &Lab, time: u32| lab.move_client(Side::A, 3 + time as u8);
-    let part = |lab: &Lab, _: u32| lab.part();
-    let flap = |lab: &Lab, _: u32| {
+    let two = |lab: &Lab, _: &Party, _: u32| outage(lab, short);
+    let thirty = |lab: &Lab, _: &Party, _: u32| outage(lab, long);
+    let forget = |lab: &Lab, _: &Party, _: u32| lab.forget_connections(Side::A);
+    let r#move = |lab: &Lab, _: &Party, time: u32| lab.move_client(Side::A, 3 + time as u8);
+    let part = |lab: &Lab, _: &Party, _: u32| lab.part();
+    let sleep = |span: Duration| {
+        move |_: &Lab, ada: &Party, _: u32| {
+            ada.sleep(true)?;
+            wait(span);
+            ada.sleep(false)
+        }
+    };
+    let (doze, night) = (sleep(Duration::from_secs(8)), sleep(Duration::from_secs(40)));
+    let flap = |lab: &Lab, _: &Party, _: u32| {
         let steps = [
             "link add unused type veth peer name unused2",
             "addr add 10.99.0.1/24 dev unused",
@@ -189,32 +213,84 @@ pub fn heal(table: &mut Table) -> Outcome<()> {
         ];
         (0..20).flat_map(|_| steps).try_for_each(|step| lab.ip(Node::Client(Side::A), step))
     };
-    fn case<'a>(line: &'static str, must: f64, wreck: &'a dyn Fn(&Lab, u32) -> Outcome<()>) -> Case<'a> {
-        Case { line, must, times: 3, seconds: 14, outage: Duration::ZERO, wreck }
+    type Wreck<'a> = &'a dyn Fn(&Lab, &Party, u32) -> Outcome<()>;
+    fn case<'a>(line: &'static str, must: f64, wreck: Wreck<'a>) -> Case<'a> {
+        Case { line, must, sound: must, times: 3, seconds: 14, outage: Duration::ZERO, wreck }
     }
     let cases = [
-        Case { outage: short, ..case("pictures back after an outage of 2 s", 1000.0, &two) },
+        Case { outage: short, ..case("media back after an outage of 2 s", 1000.0, &two) },
         Case { outage: long, times: 1, seconds: 44, ..case("after one of 30 s", 3000.0, &thirty) },
         case("gap when a gateway forgets its connections", 2000.0, &forget),
         case("gap when the caller's address changes", 2000.0, &r#move),
         case("gap when the direct path falls silent beside a relay", 1600.0, &part),
-        Case { times: 1, ..case("freeze while an unused interface comes and goes 20 times", 300.0, &flap) },
+        Case {
+            outage: Duration::from_secs(8),
+            seconds: 20,
+            ..case("after the caller's machine has slept 8 s", 1000.0, &doze)
+        },
+        Case {
+            outage: Duration::from_secs(40),
+            times: 1,
+            seconds: 54,
+            ..case("after it has slept 40 s", 3000.0, &night)
+        },
+        Case {
+            times: 1,
+            sound: 100.0,
+            ..case("freeze while an unused interface comes and goes 20 times", 300.0, &flap)
+        },
     ];
-    for Case { line, must, times, seconds, outage, wreck } in cases {
-        let (mut gaps, mut failovers) = (Vec::new(), 0);
+    for Case { line, must, sound, times, seconds, outage, wreck } in cases {
+        let (mut freezes, mut gaps, mut failovers) = (Vec::new(), Vec::new(), 0);
         for time in 0..times {
             pair.set(Nat::Port, Nat::Port)?;
-            match Broken::of(&pair, seconds, || wreck(&pair.lab, time)).and_then(|broken| broken.back(outage)) {
-                Ok((gap, left)) => {
-                    gaps.push(gap);
-                    failovers += left;
+            let broken = Broken::of(&pair, seconds, |ada| wreck(&pair.lab, ada, time));
+            match broken.and_then(|broken| broken.back(outage)) {
+                Ok(back) => {
+                    freezes.push(back.freeze);
+                    gaps.push(back.gap);
+                    failovers += back.left;
                 }
                 Err(text) => table.failed(&format!("{line}: {text}")),
             }
         }
-        let worst = gaps.iter().copied().reduce(f64::max);
-        table.at_most(&format!("{line}, worst of {}", gaps.len()), worst, must, "ms");
+        let worst = |of: &[f64]| of.iter().copied().reduce(f64::max);
+        table.at_most(&format!("{line}, worst of {}", freezes.len()), worst(&freezes), must, "ms");
+        table.at_most("  the same of sound", worst(&gaps), sound, "ms");
         table.goal("  paths left for another", Some(f64::from(failovers)), "", "");
+    }
+    Ok(())
+}
+
+/// What strangers, servers and a router do to calls.
+pub fn hostile(table: &mut Table) -> Outcome<()> {
+    const CALLS: u64 = 10;
+    let (flooded, reports) = hostile::flooded(50_000, Duration::from_secs(10))?;
+    table.at_least("checks without a password in 10 s", Some(flooded.sent as f64), 490_000.0, "");
+    table.at_most("of them answered", Some(flooded.answered as f64), 0.0, "");
+    let gap = |reports: &[Report; 2]| {
+        let longest = reports.iter().filter_map(|report| report.audio.longest_gap_ms);
+        longest.reduce(f64::max)
+    };
+    table.goal("longest gap of sound meanwhile", gap(&reports), "", "ms");
+    let (mut begun, mut good, mut slowest) = (0, 0u32, 0.0f64);
+    for seed in 0..CALLS {
+        match hostile::greeted(2, seed) {
+            Ok((greetings, reports)) => {
+                begun += greetings;
+                good += 1;
+                slowest = reports.iter().filter_map(|report| report.setup_ms.connected).fold(slowest, f64::max);
+            }
+            Err(text) => table.failed(&text),
+        }
+    }
+    table.goal("handshakes that others began", Some(begun as f64), "", "");
+    table.at_least("calls that came about all the same", Some(f64::from(good)), CALLS as f64, "");
+    table.goal("slowest of them to connect", Some(slowest), "", "ms");
+    for seed in 0..3 {
+        let (asked, _, grown) = hostile::misled(10, seed)?;
+        table.at_least("a call past servers and a router that were asked", Some(asked as f64), 20.0, "times");
+        table.at_most("  memory grown in it", Some(grown), 32.0, "MB");
     }
     Ok(())
 }

@@ -99,13 +99,17 @@ impl RateControl {
             return;
         }
         self.empty(queue, carries, now);
-        if !share::carries_pictures(self.total, self.most_sound) {
-            let is_tried = self.tried.is_some_and(|at| now.saturating_duration_since(at) < RETRY * 2);
-            self.retry = if is_tried { (self.retry * 2).min(LONGEST_RETRY) } else { RETRY };
-            self.pictures = Pictures::Off(now);
-            self.prober.restart(now);
-            (self.anew, self.forget) = (true, true);
-        }
+        self.is_doubted = !share::carries_pictures(self.total, self.most_sound);
+    }
+
+    /// The path seemed to carry no pictures beside sound, and the next report says so too: one alone may be of a machine that
+    /// stood still.
+    pub(super) fn turn_off(&mut self, now: Instant) {
+        let is_tried = self.tried.is_some_and(|at| now.saturating_duration_since(at) < RETRY * 2);
+        self.retry = if is_tried { (self.retry * 2).min(LONGEST_RETRY) } else { RETRY };
+        self.pictures = Pictures::Off(now);
+        self.prober.restart(now);
+        (self.anew, self.forget) = (true, true);
     }
 
     /// A queue that went long before what was cut could have emptied it was somebody's burst.

@@ -169,6 +169,24 @@ fn pictures_go_off_where_there_is_room_for_sound_alone_and_are_tried_again_when_
 }
 
 #[test]
+fn one_late_report_of_a_machine_that_stood_still_turns_no_pictures_off() {
+    let mut path = Path::new(1e9, 2500);
+    path.run(10);
+    let at = path.at(path.millis);
+    let before = path.control.target(at);
+    let queue = Some(Duration::from_millis(180));
+    let span = Duration::from_millis(183);
+    let late =
+        DelayReport { queue, bytes: 150, span, received: 0, lost: 0, newest: path.number, spread: Default::default() };
+    path.control.on_report(&late, at);
+    assert!(!path.control.is_too_narrow());
+    path.run(1);
+    assert!(!path.control.is_too_narrow());
+    let after = path.control.target(path.at(path.millis));
+    assert!(after > before.percent(50), "{before} before, {after} a second later");
+}
+
+#[test]
 fn where_nothing_is_reported_only_a_small_picture_is_sent_now_and_then() {
     let start = now();
     let mut control = RateControl::new(Bitrate::from_kbps(2500), SOUND);

@@ -2,11 +2,17 @@
 
 use super::*;
 use crate::base::time::now;
-use crate::media::frame_length::FrameLength;
+use crate::media::frame_length::{FrameLength, FrameLengths};
 use crate::media::sound::plan::AROUND;
 
-const BOUNDS: Bounds =
-    Bounds { forced: None, most: Bitrate::from_kbps(64), copies: true, music: false, around: AROUND };
+const BOUNDS: Bounds = Bounds {
+    forced: None,
+    most: Bitrate::from_kbps(64),
+    lengths: FrameLengths::ALL,
+    copies: true,
+    music: false,
+    around: AROUND,
+};
 const MOST: Bitrate = Bitrate::from_kbps(300);
 
 /// A path that carries `kbps` with a queue of a second in front: what the receiver reports of what the plan sends.
