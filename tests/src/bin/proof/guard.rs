@@ -12,6 +12,8 @@ use visavis_tests::party::{Party, Setup};
 use visavis_tests::ports::free_base;
 use visavis_tests::samples::Compared;
 use visavis_tests::service::flood::{Attack, Besieged, Found};
+use visavis_tests::service::host::Host;
+use visavis_tests::service::product::Person;
 use visavis_tests::service::shown;
 use visavis_tests::service::unseen::{Door, Target, Town, probe, signs};
 use visavis_tests::{namespaces, netns};
@@ -87,8 +89,16 @@ fn difference(table: &mut Table, line: &str, compared: &Compared) {
 
 /// The person's own ports: the call door and that for Quick Messages.
 fn ports(table: &mut Table) -> Outcome<()> {
-    let party = Party::listen(&Setup::new("Ada", "--appear-offline"))?;
-    let absent = free_base();
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let host = Host::start(&folder.path().join("service"), "")?;
+    let ada = Person::new("ada", folder.path(), host.said()["link"].as_str().ok_or("no link")?);
+    ada.register()?;
+    let listen = |how: &str| {
+        let mut party = Party::listen(&Setup::new("ada", how).with_data(&ada.data))?;
+        party.wait_for("online as", Duration::from_secs(20))?;
+        Ok::<_, String>(party)
+    };
+    let (party, absent) = (listen("--appear-offline")?, free_base());
     let (mut open, mut times) = (0, [Vec::new(), Vec::new()]);
     for _ in 0..PROBES {
         for offset in [0, 2] {
@@ -106,9 +116,9 @@ fn ports(table: &mut Table) -> Outcome<()> {
     difference(table, "B and B+2", &compared);
     table.at_most("ports whose times tell", Some(f64::from(u8::from(compared.differ(FALSE_ALARMS)))), 0.0, "");
     drop(party);
-    let shown = Party::listen(&Setup::new("Ada", ""))?;
-    let is_open = TcpStream::connect(("127.0.0.1", shown.base())).is_ok();
-    table.holds("who does not hide is reached at B", is_open, "reached");
+    let shown = listen("")?;
+    let is_open = [0, 2].map(|offset| TcpStream::connect(("127.0.0.1", shown.base() + offset)).is_ok());
+    table.holds("who does not hide is reached at both", is_open == [true; 2], "reached");
     Ok(())
 }
 
