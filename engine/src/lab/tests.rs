@@ -355,7 +355,7 @@ fn a_call_that_breaks_off_is_heard_to_and_so_is_that_it_is_back() {
     let [ada, ben] = ["Ada", "Ben"].map(|name| lab.add(name, model).expect("an engine"));
     lab.command(ada, Command::Call(lab.target(ben)));
     lab.run_for(ms(2000));
-    let mut rings = |lab: &mut Lab, time: u64| {
+    let rings = |lab: &mut Lab, time: u64| {
         let mut rings = false;
         for _ in 0..time / 100 {
             lab.run_for(ms(100));
