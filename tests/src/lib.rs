@@ -10,6 +10,7 @@ pub mod hostile;
 pub mod judged;
 pub mod malformed;
 pub mod mirror;
+pub mod multicast;
 pub mod mutated;
 pub mod namespaces;
 pub mod netns;

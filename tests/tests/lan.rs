@@ -6,23 +6,10 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use engine::base::time::now;
-use visavis_tests::Outcome;
+use visavis_tests::multicast::{Ada, bridge, heard};
 use visavis_tests::netns::{Networks, missing};
 use visavis_tests::party::program;
 use visavis_tests::skip::skip;
-
-/// Two machines, `one` and `two`, on the bridge of a third.
-fn bridge() -> Outcome<Networks> {
-    let networks = Networks::new(&["hub", "one", "two"])?;
-    networks.run("hub", "ip link add br0 type bridge")?;
-    networks.run("hub", "ip link set br0 up")?;
-    for (name, port, address) in [("one", "p1", "192.168.7.1/24"), ("two", "p2", "192.168.7.2/24")] {
-        networks.link((name, "eth0", address), ("hub", port, ""))?;
-        networks.run("hub", &format!("ip link set {port} master br0"))?;
-        networks.run(name, "ip route add default dev eth0")?;
-    }
-    Ok(networks)
-}
 
 /// A program that runs until it is dropped.
 struct Running(Child);
@@ -81,4 +68,22 @@ fn somebody_on_the_same_network_is_called_by_name_and_one_who_hides_is_not_seen(
     let call = visavis(&networks, "two", folder.path(), "call lan:Eve --headless --mic none --speaker none").output();
     let said = String::from_utf8_lossy(&call.expect("it ran").stderr).into_owned();
     assert!(said.contains("Nobody on this network is called"), "{said}");
+}
+
+#[test]
+fn one_who_appears_offline_says_nothing_on_the_network() {
+    if let Some(why) = missing(&[]) {
+        return skip("who appears offline on one network", &why);
+    }
+    let networks = bridge().expect("a bridge");
+    let folder = tempfile::tempdir().expect("a folder");
+    let lasting = Duration::from_secs(4);
+    let hidden = Ada::listen(&networks, folder.path(), "--appear-offline").expect("started");
+    assert_eq!(heard(&networks, 1000, lasting).expect("asked"), 0, "neither answers nor questions");
+    drop(hidden);
+    let _shown = Ada::listen(&networks, folder.path(), "").expect("started");
+    let until = now() + Duration::from_secs(20);
+    while heard(&networks, 100, Duration::from_secs(1)).expect("asked") == 0 {
+        assert!(now() < until, "the same questions are answered where she does not hide");
+    }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tempfile::tempdir;
 use visavis_tests::party::{Party, Setup};
+use visavis_tests::service::host::Host;
+use visavis_tests::service::product::Person;
 use visavis_tests::service::unseen::{Door, Target, Town, probe, signs};
 
 /// One false alarm in ten thousand runs, over all comparisons of a run.
@@ -35,17 +37,17 @@ fn who_appears_offline_and_who_is_not_there_are_answered_alike_and_as_soon() {
 
 #[test]
 fn the_ports_of_one_who_appears_offline_are_those_of_a_machine_without_the_program() {
-    let (hidden, shown) = (Setup::new("Ada", "--appear-offline"), Setup::new("Ada", ""));
-    let tries = |setup: &Setup| {
-        let party = Party::listen(setup).expect("listens");
-        let base = party.base();
-        [base, base + 2].map(|port| TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.kind()).is_ok())
+    let folder = tempdir().expect("folder");
+    let host = Host::start(&folder.path().join("service"), "").expect("serves");
+    let ada = Person::new("ada", folder.path(), host.said()["link"].as_str().expect("a link"));
+    ada.register().expect("registered");
+    // For calls, and for Quick Messages.
+    let found = |how: &str| {
+        let mut party = Party::listen(&Setup::new("ada", how).with_data(&ada.data)).expect("listens");
+        party.wait_for("online as", Duration::from_secs(20)).expect("a session");
+        let reach = |port| TcpStream::connect(("127.0.0.1", port)).map(drop).map_err(|error| error.kind());
+        [party.base(), party.base() + 2].map(reach)
     };
-    let refused = |port| TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.kind()).err();
-    let party = Party::listen(&hidden).expect("listens");
-    for port in [party.base(), party.base() + 2] {
-        assert_eq!(refused(port), Some(ErrorKind::ConnectionRefused), "{port}");
-    }
-    drop(party);
-    assert!(tries(&shown)[0], "and is reached where it does not hide");
+    assert_eq!(found("--appear-offline"), [Err(ErrorKind::ConnectionRefused); 2]);
+    assert_eq!(found(""), [Ok(()); 2], "and is reached where she does not hide");
 }

@@ -20,7 +20,8 @@ pub fn run(options: &Options, interrupted: &Receiver<()>) -> Result<bool> {
     let name = options.name.clone().unwrap_or_else(crate::own_name);
     let identity = Identity::load_or_create(&data, &name)?;
     let base = crate::network::base(options, &data);
-    let lan = Lan::start(&name, identity.account(), base, Wake::none())?;
+    let mut lan = Lan::start(&name, identity.account(), base, Wake::none())?;
+    lan.look(true)?;
     let until = now() + options.run_for.unwrap_or(LOOK);
     let mut found = Neighbours::default();
     while now() < until && interrupted.try_recv().is_err() {

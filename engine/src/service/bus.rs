@@ -196,7 +196,7 @@ fn take(
         }
         Between::Push { account, device, text } => {
             let text = tungstenite::Utf8Bytes::from(text);
-            outbox.0.extend(meant(account, device).map(|one| (one, Out::Text(text.clone()))));
+            outbox.0.extend(meant(account, device).map(|one| (one, Out::Push(text.clone()))));
         }
         Between::Close { account, device } => {
             meant(account, device).for_each(|one| outbox.close(one, Close::Ended));

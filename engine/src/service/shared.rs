@@ -207,6 +207,9 @@ pub enum Out {
     /// Goes on as a WebSocket with this key.
     Upgrade(String),
     Text(Utf8Bytes),
+    /// The same, of what nobody waits for: written after all answers of the tick, so that no answer tells by its time
+    /// whether somebody else was there to be told.
+    Push(Utf8Bytes),
     Close(Close),
 }
 
@@ -237,7 +240,7 @@ impl Outbox {
         let mut text: Option<Utf8Bytes> = None;
         for to in to {
             let text = text.get_or_insert_with(|| push.to_text().into());
-            self.0.push((to, Out::Text(text.clone())));
+            self.0.push((to, Out::Push(text.clone())));
         }
     }
 
@@ -245,7 +248,7 @@ impl Outbox {
     pub fn push_to(&mut self, account: AccountId, except: Option<Entity>, present: &Present, push: &Push) {
         let text = Utf8Bytes::from(push.to_text());
         let here = present.of(account).iter().filter(|one| Some(**one) != except);
-        self.0.extend(here.map(|one| (*one, Out::Text(text.clone()))));
+        self.0.extend(here.map(|one| (*one, Out::Push(text.clone()))));
         self.1.push(Between::Push { account, device: None, text: text.to_string() });
     }
 

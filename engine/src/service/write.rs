@@ -13,7 +13,10 @@ pub fn write_connections(
     mut network: ResMut<crate::service::shared::Network>,
     now: Res<Now>,
 ) {
-    for (to, out) in outbox.0.drain(..) {
+    let mut outs = std::mem::take(&mut outbox.0);
+    // The order of those that are alike stays.
+    outs.sort_by_key(|(_, out)| matches!(out, Out::Push(_)));
+    for (to, out) in outs.drain(..) {
         // Whoever asked may be gone.
         let Ok(mut connection) = connections.get_mut(to) else { continue };
         let written = match out {
@@ -26,7 +29,7 @@ pub fn write_connections(
                 network.ready.push(to);
                 connection.web.upgrade(&key, now.0)
             }
-            Out::Text(text) => {
+            Out::Text(text) | Out::Push(text) => {
                 counters.texts_out += 1;
                 connection.web.send(text)
             }
@@ -36,4 +39,6 @@ pub fn write_connections(
             ended.0.push((to, why));
         }
     }
+    // Its room is kept for the next tick.
+    outbox.0 = outs;
 }

@@ -6,14 +6,17 @@ use std::time::Duration;
 use engine::base::time::now;
 use visavis_tests::Outcome;
 use visavis_tests::firewalls::{self, title, try_all};
-use visavis_tests::namespaces;
+use visavis_tests::multicast::{self, Ada};
 use visavis_tests::namespaces::pair::Pair;
 use visavis_tests::party::{Party, Setup};
 use visavis_tests::ports::free_base;
 use visavis_tests::samples::Compared;
 use visavis_tests::service::flood::{Attack, Besieged, Found};
+use visavis_tests::service::host::Host;
+use visavis_tests::service::product::Person;
 use visavis_tests::service::shown;
 use visavis_tests::service::unseen::{Door, Target, Town, probe, signs};
+use visavis_tests::{namespaces, netns};
 
 use crate::service::quantile;
 use crate::table::Table;
@@ -52,7 +55,29 @@ pub fn unseen(table: &mut Table) -> Outcome<()> {
     let [told, planted] = signs(&mut town, 20)?;
     table.at_most("typing, reading: told to somebody", Some(told as f64), 0.0, "");
     table.at_least("the same of 20 when they do not hide", Some(planted as f64), 20.0, "");
-    ports(table)
+    ports(table)?;
+    network(table)
+}
+
+/// What is heard of the person on their own network.
+fn network(table: &mut Table) -> Outcome<()> {
+    if let Some(why) = netns::missing(&[]) {
+        return Err(why);
+    }
+    let networks = multicast::bridge()?;
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let heard = |how: &str| {
+        let _ada = Ada::listen(&networks, folder.path(), how)?;
+        multicast::heard(&networks, PROBES, Duration::from_secs(20))
+    };
+    table.at_most(
+        "datagrams heard on the network, of 10,000 questions",
+        Some(heard("--appear-offline")? as f64),
+        0.0,
+        "",
+    );
+    table.at_least("the same where one does not hide", Some(heard("")? as f64), 3.0, "");
+    Ok(())
 }
 
 fn difference(table: &mut Table, line: &str, compared: &Compared) {
@@ -64,8 +89,16 @@ fn difference(table: &mut Table, line: &str, compared: &Compared) {
 
 /// The person's own ports: the call door and that for Quick Messages.
 fn ports(table: &mut Table) -> Outcome<()> {
-    let party = Party::listen(&Setup::new("Ada", "--appear-offline"))?;
-    let absent = free_base();
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let host = Host::start(&folder.path().join("service"), "")?;
+    let ada = Person::new("ada", folder.path(), host.said()["link"].as_str().ok_or("no link")?);
+    ada.register()?;
+    let listen = |how: &str| {
+        let mut party = Party::listen(&Setup::new("ada", how).with_data(&ada.data))?;
+        party.wait_for("online as", Duration::from_secs(20))?;
+        Ok::<_, String>(party)
+    };
+    let (party, absent) = (listen("--appear-offline")?, free_base());
     let (mut open, mut times) = (0, [Vec::new(), Vec::new()]);
     for _ in 0..PROBES {
         for offset in [0, 2] {
@@ -83,9 +116,9 @@ fn ports(table: &mut Table) -> Outcome<()> {
     difference(table, "B and B+2", &compared);
     table.at_most("ports whose times tell", Some(f64::from(u8::from(compared.differ(FALSE_ALARMS)))), 0.0, "");
     drop(party);
-    let shown = Party::listen(&Setup::new("Ada", ""))?;
-    let is_open = TcpStream::connect(("127.0.0.1", shown.base())).is_ok();
-    table.holds("who does not hide is reached at B", is_open, "reached");
+    let shown = listen("")?;
+    let is_open = [0, 2].map(|offset| TcpStream::connect(("127.0.0.1", shown.base() + offset)).is_ok());
+    table.holds("who does not hide is reached at both", is_open == [true; 2], "reached");
     Ok(())
 }
 
