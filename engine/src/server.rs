@@ -120,6 +120,7 @@ impl Serving {
             waiting: Vec::new(),
             stalled: Vec::new(),
             ready: Vec::new(),
+            has_late: false,
         };
         let mut world = World::new();
         world.insert_resource(Now(time::now()));
