@@ -92,7 +92,7 @@ impl Serving {
         let host = config.host.clone();
         let link = ServiceLink {
             host: if host.is_empty() { "localhost".to_owned() } else { host.clone() },
-            port: Some(port),
+            port: ServiceLink::named(port),
             pin: Some(tls.pin()),
             invite: None,
         };
@@ -120,6 +120,7 @@ impl Serving {
             waiting: Vec::new(),
             stalled: Vec::new(),
             ready: Vec::new(),
+            has_late: false,
         };
         let mut world = World::new();
         world.insert_resource(Now(time::now()));

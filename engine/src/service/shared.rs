@@ -101,6 +101,8 @@ pub struct Network {
     pub stalled: Vec<usize>,
     /// Connections on which something happened.
     pub ready: Vec<Entity>,
+    /// More are late than were closed in this tick.
+    pub has_late: bool,
 }
 
 impl Network {

@@ -131,7 +131,8 @@ pub fn take_done(
             Ok(Answer::Invited(code)) => {
                 let host = if rules.host.is_empty() { "localhost".to_owned() } else { rules.host.clone() };
                 let pin = Some(rules.pin);
-                let link = ServiceLink { host, port: Some(rules.port), pin, invite: Some(code.clone()) }.to_string();
+                let link = ServiceLink { host, port: ServiceLink::named(rules.port), pin, invite: Some(code.clone()) }
+                    .to_string();
                 Ok(Some(json(&Invitation { invite: code, link })))
             }
             Ok(Answer::Page { person, profile, viewer: _ }) => Ok(Some(pages::profile(&person, &profile))),
