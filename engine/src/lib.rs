@@ -51,7 +51,8 @@
 //! | [`service::write`] | each to its connection | the sockets |
 //!
 //! The client's side of it is [`people`]: one TLS connection that carries all channels, kept and opened again, with what is
-//! remembered for when there is none.
+//! remembered for when there is none. Between two programs go messages where they can ([`people::direct`]), and files in a call
+//! over its data channel: [`proto::file`] says and paces them, [`store::transfer`] reads and writes them on a thread of its own.
 //!
 //! # The network around
 //!

@@ -59,7 +59,7 @@ pub struct PeopleState {
     /// The entry that is said otherwise.
     editing: Option<Seq>,
     /// When others were told that one writes, in the window's seconds.
-    typed: f64,
+    typed: Option<f64>,
     /// The room's tools are open.
     tools: bool,
     members: Vec<Member>,

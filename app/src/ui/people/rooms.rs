@@ -130,8 +130,8 @@ fn say(ui: &mut Ui, state: &mut PeopleState, room: RoomId, commands: &mut Vec<Co
     let before = state.fields.say.len();
     let entered = field(ui, &mut state.fields.say, "Say something", "say something; @name calls somebody", false);
     let now = ui.input(|input| input.time);
-    if state.fields.say.len() > before && now >= state.typed + TYPING_AGAIN {
-        state.typed = now;
+    if state.fields.say.len() > before && state.typed.is_none_or(|typed| now >= typed + TYPING_AGAIN) {
+        state.typed = Some(now);
         let typing = Wanted::Ask(Box::new(Ask::Chat(Request::Typing { room })));
         // Nobody waits for it, and nothing is said about it.
         commands.push(Command::People(0, Box::new(typing)));
@@ -147,7 +147,7 @@ fn say(ui: &mut Ui, state: &mut PeopleState, room: RoomId, commands: &mut Vec<Co
             return;
         }
         let text = Prose::cut(&std::mem::take(&mut state.fields.say));
-        state.typed = 0.0;
+        state.typed = None;
         match (state.editing.take(), new_key()) {
             (None, _) => state.ask("Saying it", Wanted::Post { room, text }, commands),
             (Some(seq), Ok(key)) => state.ask_chat("Changing it", Request::Edit { room, key, seq, text }, commands),

@@ -4,8 +4,8 @@ use visavis_tests::Outcome;
 
 use crate::table::Table;
 use crate::{
-    contract, devices, endurance, guard, jitter, lab, media, nettest, networks, opus, probe, rate, replay, rival,
-    screens, service, sound, video, voice,
+    contract, devices, endurance, files, guard, jitter, lab, media, nettest, networks, opus, probe, rate, replay,
+    rival, screens, service, sound, video, voice,
 };
 
 /// A long measurement.
@@ -22,7 +22,7 @@ const fn proof(name: &'static str, run: fn(&mut Table) -> Outcome<()>, title: &'
     Proof { name, title, is, run }
 }
 
-pub const PROOFS: [Proof; 48] = [
+pub const PROOFS: [Proof; 49] = [
     proof(
         "nettest",
         nettest::causes,
@@ -52,6 +52,12 @@ pub const PROOFS: [Proof; 48] = [
         service::load,
         "Ten thousand people on a service",
         "10,000 connected clients, of which 1,000 write once a second into rooms of ten; on this disk, and with 5 ms more for each commit.",
+    ),
+    proof(
+        "files",
+        files::beside_media,
+        "A file beside sound and pictures",
+        "Two calls over the same narrow path, one with a file of 20 MB: what it adds to the delay of sound and pictures.",
     ),
     proof(
         "unseen",

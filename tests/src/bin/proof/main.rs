@@ -4,6 +4,7 @@
 mod contract;
 mod devices;
 mod endurance;
+mod files;
 mod guard;
 mod jitter;
 mod lab;
