@@ -171,8 +171,8 @@ fn datagrams(proxy: &str) {
     assert_ne!(from, here.local_addr().expect("bound"), "it came by the proxy");
     there.send_to(b"and back", from).expect("sent");
     let (length, from) = here.recv_from(&mut buffer).expect("it came");
-    assert_eq!(relay.unwrap(from, &buffer[..length]), Some((far, &b"and back"[..])));
-    assert_eq!(relay.unwrap(far, &buffer[..length]), None, "only the relay is believed");
+    assert_eq!(relay.unpack(from, &buffer[..length]), Some((far, &b"and back"[..])));
+    assert_eq!(relay.unpack(far, &buffer[..length]), None, "only the relay is believed");
 }
 
 fn bound() -> UdpSocket {

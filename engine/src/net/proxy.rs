@@ -207,7 +207,7 @@ impl UdpRelay {
     }
 
     /// Whom a datagram that came from `from` is of, and what is in it.
-    pub fn unwrap<'a>(&self, from: SocketAddr, datagram: &'a [u8]) -> Option<(SocketAddr, &'a [u8])> {
+    pub fn unpack<'a>(&self, from: SocketAddr, datagram: &'a [u8]) -> Option<(SocketAddr, &'a [u8])> {
         (from == self.relay).then(|| socks5::unwrap(datagram)).flatten()
     }
 

@@ -87,7 +87,8 @@ pub fn bury(
 
 /// The next tick: at once where something was left for it, else at the next sweep.
 pub fn gather_due(network: Res<Network>, changes: Res<Changes>, now: Res<Now>, mut due: ResMut<Due>) {
-    let has_more = network.has_late || !network.ready.is_empty() || !network.waiting.is_empty() || !changes.went.is_empty();
+    let has_more =
+        network.has_late || !network.ready.is_empty() || !network.waiting.is_empty() || !changes.went.is_empty();
     due.0 = Some(if has_more { now.0 } else { now.0 + SWEEP });
 }
 

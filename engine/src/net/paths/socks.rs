@@ -119,7 +119,7 @@ impl Socks {
     /// A datagram of the proxy. The address that others send to, where that is what it says.
     pub fn receive(&mut self, from: SocketAddr, bytes: &[u8], inbox: &mut Inbox, now: Instant) -> Option<SocketAddr> {
         let State::Open(relay) = &self.state else { return None };
-        let (peer, payload) = relay.unwrap(from, bytes)?;
+        let (peer, payload) = relay.unpack(from, bytes)?;
         if let Some(found) = self.bindings.take(peer, payload) {
             if self.seen.is_some() {
                 return None;
