@@ -296,15 +296,7 @@ fn dtls_hello() -> Vec<u8> {
     let mut body = vec![0xfe, 0xfd];
     body.extend([9; 32]);
     body.extend([0, 0, 0, 4, 0xc0, 0x2b, 0xc0, 0x2f, 1, 0, 0, 0]);
-    let length = body.len() as u16;
-    let mut bytes = vec![22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0];
-    bytes.extend((length + 12).to_be_bytes());
-    bytes.extend([1, 0]);
-    bytes.extend(length.to_be_bytes());
-    bytes.extend([0, 0, 0, 0, 0]);
-    bytes.extend(length.to_be_bytes());
-    bytes.extend(body);
-    bytes
+    dtls_record(body)
 }
 
 /// The same with all that a peer of WebRTC says (RFC 8827 §6.5, RFC 5764 §4.1.1): nothing is wrong with it but who sent it.
@@ -323,6 +315,11 @@ fn whole_dtls_hello() -> Vec<u8> {
     let extensions = extensions.concat();
     body.extend((extensions.len() as u16).to_be_bytes());
     body.extend(extensions);
+    dtls_record(body)
+}
+
+/// A client hello in its record (RFC 6347 §4.1 and §4.2.2).
+fn dtls_record(body: Vec<u8>) -> Vec<u8> {
     let length = body.len() as u16;
     let mut bytes = vec![22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0];
     bytes.extend((length + 12).to_be_bytes());
