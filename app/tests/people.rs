@@ -182,7 +182,8 @@ fn what_one_said_is_said_otherwise_and_others_see_that_one_writes() {
     let said = click(&mut harness, "Say it so");
     let [Request::Edit { room, seq, text, .. }] = &chat_of(&said)[..] else { panic!("an edit: {said:?}") };
     assert_eq!((*room, *seq), (RoomId(7), Seq(1)));
-    assert!(text.contains("the wooden one") && text.contains("the stone one"), "{}", &**text);
+    // Typed where the caret stood.
+    assert!(text.contains(" and the wooden one?") && text.ends_with("one open?"), "{}", &**text);
     // What somebody else said is theirs.
     click(&mut harness, "@robin it is");
     assert!(harness.query_by_label("Delete").is_none() && harness.query_by_label("Answer").is_some());
