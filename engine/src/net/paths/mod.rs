@@ -174,13 +174,16 @@ impl Paths {
         }
         self.attempts.clear();
         self.ask_socks(&servers, now);
-        for (number, attempt) in servers.attempts().into_iter().enumerate() {
-            let at = match (number, attempt.is_udp()) {
-                (0, true) => now,
-                (_, true) => now + STAGGER * (number as u32),
-                (0, false) => now,
-                (number, false) => now + PATIENCE + STAGGER * (number as u32 - 1),
-            };
+        let (mut udp, mut connections) = (now, now);
+        // What lies in a family that this machine has no way to is not waited for.
+        let may_reach = |attempt: &Attempt| interfaces::address_towards(attempt.way.address.ip()).is_some();
+        for attempt in servers.attempts().into_iter().filter(may_reach) {
+            let next = if attempt.is_udp() { &mut udp } else { &mut connections };
+            let at = *next;
+            *next += STAGGER;
+            if attempt.is_udp() {
+                connections = now + PATIENCE;
+            }
             self.attempts.push_back((at, attempt));
         }
         self.attempts.make_contiguous().sort_by_key(|(at, _)| *at);

@@ -60,7 +60,7 @@ pub fn of_connection(world: &World, connection: Option<Entity>, times: &Times, o
 
 fn path(path: &Path) -> PathReport {
     PathReport {
-        kind: path.remote.and(path.kind).map(|kind| kind.name().to_owned()),
+        kind: path.heard.and(path.kind).map(|kind| kind.name().to_owned()),
         local: path.local.map(|address| address.to_string()),
         remote: path.remote.map(|address| address.to_string()),
         changes: path.changes,

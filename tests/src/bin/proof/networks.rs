@@ -69,7 +69,7 @@ pub fn matrix(table: &mut Table) -> Outcome<()> {
         let mut row = Vec::new();
         for b in KINDS {
             pair.set(a, b)?;
-            let Ok([caller, callee]) = pair.call(3, "") else {
+            let Ok([caller, callee]) = pair.call(4, "") else {
                 worse.push(format!("{} × {}: no call", a.name(), b.name()));
                 row.push("-");
                 continue;

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use bevy_ecs::entity::Entity;
+use bevy_ecs::query::QueryState;
 use bevy_ecs::resource::Resource;
 use bevy_ecs::world::World;
 
@@ -146,11 +147,11 @@ pub fn of_call(world: &World) -> Vec<FileReport> {
 }
 
 /// In every tick: what the disk and the other side said, and what can be sent.
-pub fn carry(world: &mut World) {
+pub fn carry(world: &mut World, exchanges: &mut QueryState<(Entity, &mut Exchange)>) {
     let now = world.resource::<Now>().0;
     let there = call(world);
     let connection = there.and_then(|there| there.connection);
-    let messages = take_messages(world, connection);
+    let messages = take_messages(world, exchanges, connection);
     let files = world.resource::<Files>();
     let is_idle = files.sending.is_none() && files.receiving.is_none() && files.desk.notices.is_empty();
     if is_idle && messages.is_empty() {
@@ -185,9 +186,12 @@ fn call(world: &World) -> Option<There> {
 }
 
 /// What came over the channel of the call's connection. Files of calls that are over are nobody's.
-fn take_messages(world: &mut World, connection: Option<Entity>) -> Vec<Vec<u8>> {
+fn take_messages(
+    world: &mut World,
+    exchanges: &mut QueryState<(Entity, &mut Exchange)>,
+    connection: Option<Entity>,
+) -> Vec<Vec<u8>> {
     let mut taken = Vec::new();
-    let mut exchanges = world.query::<(Entity, &mut Exchange)>();
     for (entity, mut exchange) in exchanges.iter_mut(world) {
         if exchange.0.messages.is_empty() {
             continue;
