@@ -62,6 +62,8 @@ pub struct Pairs {
 /// Silence on the used pair while another one answers: four of the 250 ms signs of life. Whether a call is said to have broken
 /// off takes five.
 const SILENCE: Duration = Duration::from_secs(1);
+/// It answers by itself: a sign of life later than the last one that came by the used pair.
+const LATER: Duration = Duration::from_millis(250);
 /// Another pair that answered a check within this time works: every pair is checked once a second.
 const ALIVE: Duration = Duration::from_millis(1300);
 /// Checks of a pair, and its nomination: some round trips.
@@ -148,8 +150,11 @@ impl Pairs {
         if !is_silent && !told {
             return None;
         }
+        // Where all fall silent together, the answers of just before say nothing.
+        let later = heard + LATER;
         let is_alive = |heard: &&Heard| {
-            heard.pair != used && heard.answer.is_some_and(|at| now.saturating_duration_since(at) <= ALIVE)
+            let is_new = |at| now.saturating_duration_since(at) <= ALIVE && (!is_silent || at >= later);
+            heard.pair != used && heard.answer.is_some_and(is_new)
         };
         let best = |heard: &&Heard| (self.is_of_who_chooses(used, heard.pair), heard.answer);
         let other = self.heard.iter().filter(is_alive).max_by_key(best)?;
@@ -217,8 +222,10 @@ mod tests {
         pairs.on_received(relay, &ANSWER, at(4000, start));
         assert_eq!(pairs.failed(true, at(4100, start)), Some((direct, relay)), "the other side hears nothing");
         assert_eq!(pairs.failed(false, at(4100, start)), None, "it was heard just now");
+        assert_eq!(pairs.failed(false, at(5000, start)), None, "both fell silent together");
+        pairs.on_received(relay, &ANSWER, at(4200, start));
         assert_eq!(pairs.failed(false, at(5200, start)), Some((direct, relay)));
-        assert_eq!(pairs.failed(false, at(5400, start)), None, "nothing answers any more");
+        assert_eq!(pairs.failed(false, at(5600, start)), None, "nothing answers any more");
     }
 
     #[test]
